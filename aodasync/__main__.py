@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: MIT
+"""``python -m aodasync`` is the console script."""
+
+from aodasync.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: MIT
+"""The record of one SMB request (or one trouble event): the same bytes in kernel and agent.
+
+``struct smb_event`` in ``bpf/smb_requests.bpf.c`` and :data:`EVENT` describe one
+96-byte layout, so a batch from the ring, the table of requests in flight, the
+flight recorder and ``events.npy`` are all plain arrays of it and nothing is ever
+converted. Fields may be added at the end of a release; none is ever renamed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, IntFlag
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["EVENT", "EventArray", "EventBatch", "Flag", "Kind", "MidState", "Outcome"]
+
+EventArray: TypeAlias = npt.NDArray[Any]
+"""Array of shape (N,) and dtype :data:`EVENT`."""
+
+EVENT = np.dtype(
+    [
+        ("issued_ns", "<u8"),  # MID allocated: credits granted, not yet signed or sent
+        ("sent_ns", "<u8"),  # handed to the socket, to one tick (CONFIG_CIFS_STATS2); 0: unknown
+        ("received_ns", "<u8"),  # response matched to its MID by cifsd; 0: never
+        ("released_ns", "<u8"),  # last reference dropped; 0: still in flight
+        ("message_id", "<u8"),
+        ("session_id", "<u8"),
+        ("connection_id", "<u8"),  # TCP_Server_Info.conn_id; survives reconnects
+        ("tree_id", "<u4"),
+        ("status", "<u4"),  # NTSTATUS of the final response; trouble events: errno or detail
+        ("pid", "<u4"),  # thread that issued the request
+        ("tgid", "<u4"),
+        ("command", "<u2"),  # MS-SMB2 2.2.1.2
+        ("flags", "<u2"),  # Flag
+        ("kind", "u1"),  # Kind
+        ("outcome", "u1"),  # Outcome
+        ("mid_state", "u1"),  # MidState at release, as the kernel left it
+        ("mid_flags", "u1"),  # the kernel's MID_WAIT_CANCELLED 1, MID_DELETED 2
+        ("comm", "S16"),  # of the issuing thread
+    ]
+)
+assert EVENT.itemsize == 96  # noqa: S101  # the BPF side reserves exactly this
+
+
+class Kind(IntEnum):
+    """What a row describes: 0 is a request, anything else a trouble event."""
+
+    REQUEST = 0
+    RECONNECT = 1
+    PARTIAL_SEND_RECONNECT = 2
+    RECONNECT_DETECTED = 3
+    CREDIT_TIMEOUT = 4
+    INSUFFICIENT_CREDITS = 5
+    RECONNECT_WITH_INVALID_CREDITS = 6
+    SESSION_EXPIRED = 7
+    SESSION_NOT_FOUND = 8
+    KEY_EXPIRED = 9
+    TREE_CONNECT_FAILED = 10
+    CONNECT_ERROR = 11
+    LEASE_NOT_FOUND = 12
+    FSYNC_ERROR = 13
+    FLUSH_ERROR = 14
+    EIO = 15
+
+
+class Outcome(IntEnum):
+    """How a request ended."""
+
+    ANSWERED = 0
+    RETRY = 1  # cut off by a reconnect (MID_RETRY_NEEDED)
+    SHUTDOWN = 2  # the connection was torn down (MID_SHUTDOWN)
+    MALFORMED = 3  # the response could not be parsed (MID_RESPONSE_MALFORMED)
+    CANCELLED = 4  # its waiter gave up (MID_WAIT_CANCELLED)
+    SEND_FAILED = 5  # released before it was ever on the wire
+    IN_FLIGHT = 6  # not released yet
+    UNKNOWN = 7  # a MID state this version does not know; see ``mid_state``
+
+
+class Flag(IntFlag):
+    """Bits of ``flags``."""
+
+    ASYNC_RESPONSE = 1  # SMB2_FLAGS_ASYNC_COMMAND in the final header: an interim one came first
+    COMPOUND = 2  # NextCommand set, or SMB2_FLAGS_RELATED_OPERATIONS: part of a compound
+    SIGNED = 4  # SMB2_FLAGS_SIGNED in the request
+    BEFORE_ATTACH = 8  # in flight when the probes attached: issued_ns is to one tick
+    URGENT = 16  # the kernel side woke the agent for this one
+
+
+class MidState(IntEnum):
+    """``mid_state`` of struct mid_q_entry (fs/smb/client/cifsglob.h)."""
+
+    FREE = 0x00
+    ALLOCATED = 0x01
+    SUBMITTED = 0x02
+    RECEIVED = 0x04
+    RETRY_NEEDED = 0x08
+    MALFORMED = 0x10
+    SHUTDOWN = 0x20
+    READY = 0x40
+
+
+@dataclass(frozen=True, slots=True)
+class EventBatch:
+    """Rows drained from the ring in one go.
+
+    ``rows`` has shape (N,), dtype EVENT, and belongs to the receiver.
+    ``drained_ns`` is CLOCK_MONOTONIC when they were read.
+    ``now_ns`` of detection is this value in a live agent and the recorded clock in a replay.
+    """
+
+    rows: EventArray
+    drained_ns: int
