@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Quick actions: each collects one file of evidence."""

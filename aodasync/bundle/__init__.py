@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Bundles: manifest, archive, names, retention."""

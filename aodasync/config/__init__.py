@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Configuration: model, loader with positions, schema."""

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: MIT
+"""What passes from detection to collection, and where collection gets its evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from aodasync.events import EventArray
+
+__all__ = ["Connection", "EvidenceSource", "Finding", "Trigger"]
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A server connection (TCP_Server_Info): its conn_id, and the name and address of the peer."""
+
+    connection_id: int
+    server: str
+    address: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """An anomaly as a detector states it: which, where, and the figures it rests on.
+
+    ``commands`` and ``codes`` (NTSTATUS or errno names) are sorted by count,
+    most first. ``count`` is what counted in the window up to the decision,
+    ``threshold_ms`` the smallest threshold crossed (0 where there is none).
+    Times are CLOCK_MONOTONIC.
+    """
+
+    anomaly: str
+    type: str
+    server: str
+    commands: tuple[str, ...]
+    codes: tuple[str, ...]
+    count: int
+    acceptable_count: int
+    threshold_ms: float
+    max_latency_ms: float
+    first_ns: int
+    last_ns: int
+    emergency: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """An order for one bundle. ``finding`` is None for a snapshot that somebody asked for."""
+
+    anomaly: str
+    finding: Finding | None
+    actions: tuple[str, ...]
+    decided_monotonic_ns: int
+    decided_realtime_ns: int
+    episode: int
+
+
+class EvidenceSource(Protocol):
+    """The running pipeline as the collector sees it. Every call is cheap and never blocks."""
+
+    @property
+    def live(self) -> bool:
+        """Whether this host is the one observed (False in a replay)."""
+
+    def events(self) -> EventArray:
+        """A copy of the flight recorder, oldest first."""
+
+    def in_flight(self) -> EventArray:
+        """Requests in flight now, oldest first."""
+
+    def losses(self) -> Mapping[str, int]:
+        """Every loss counter by name."""
+
+    def connections(self) -> Mapping[int, Connection]:
+        """Connections seen so far, by connection id."""
+
+    def facts(self) -> Mapping[str, Any]:
+        """For the manifest: agent, kernel, cifs module srcversion, probe in use."""

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Probing the kernel SMB client: types, plan, loader, ring, requests in flight."""

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: MIT
+"""What the agent needs of a probe; any loader can stand behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from aodasync.events import EventArray
+from aodasync.evidence import Connection
+
+__all__ = ["Attachment", "Probe", "ProbePlan"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """One probe point: ``role`` (alloc, received, release, ...), how and where it is attached."""
+
+    role: str
+    method: str
+    target: str
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbePlan:
+    """What was chosen for the running kernel, and why; logged at start and kept in manifests.
+
+    ``steps_ms`` is the time each step of the start took, by name.
+    """
+
+    name: str
+    kernel: str
+    attachments: tuple[Attachment, ...]
+    notes: tuple[str, ...]
+    steps_ms: Mapping[str, float]
+
+
+class Probe(Protocol):
+    """An attached probe. Nothing here blocks; ``close`` detaches everything."""
+
+    @property
+    def plan(self) -> ProbePlan:
+        """The plan in use."""
+
+    def fileno(self) -> int:
+        """Descriptor of the ring: readable when events wait; for ``loop.add_reader``."""
+
+    def read(self, max_events: int) -> EventArray:
+        """Drain up to ``max_events`` rows; an empty array when there are none."""
+
+    def in_flight(self) -> EventArray:
+        """Rows of the requests in flight, oldest first."""
+
+    def connections(self) -> Mapping[int, Connection]:
+        """Connections seen so far, by connection id."""
+
+    def losses(self) -> Mapping[str, int]:
+        """Loss counters by name: ring_full, map_full, overwritten, orphans, ... (see bpf/)."""
+
+    def set_emergency_ns(self, thresholds_ns: Sequence[int]) -> None:
+        """Per command (index = command code) latency that is urgent at once; 0: never."""
+
+    def close(self) -> None:
+        """Detach and unmap. Safe to call twice."""

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""The SMB2 protocol as tables: commands, NTSTATUS, errno."""
