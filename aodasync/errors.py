@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 __all__ = [
+    "AlreadyRunningError",
     "AodasyncError",
     "BpfError",
     "BundleError",
@@ -72,6 +73,10 @@ class NotPermittedError(AodasyncError):
     """The caller may not do this."""
 
     exit_code = ExitCode.NOT_PERMITTED
+
+
+class AlreadyRunningError(AodasyncError):
+    """One agent a host."""
 
 
 class ProbeError(RequirementError):

@@ -29,7 +29,7 @@ class Finding:
     ``commands`` and ``codes`` (NTSTATUS or errno names) are sorted by count,
     most first. ``count`` is what counted in the window up to the decision,
     ``threshold_ms`` the smallest threshold crossed (0 where there is none).
-    Times are CLOCK_MONOTONIC.
+    Times are CLOCK_MONOTONIC; ``crossed_ns`` is that of the event that made it an anomaly.
     """
 
     anomaly: str
@@ -44,6 +44,7 @@ class Finding:
     first_ns: int
     last_ns: int
     emergency: bool
+    crossed_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: MIT
+"""From firing windows to episodes, and from episodes to bundles.
+
+An episode of an anomaly on a server starts with its first firing window and ends
+after three quiet intervals. It asks for one bundle, at its start. The cool-down
+(per anomaly and server) and the hourly budget (of all) hold back bundles, never
+the news of an episode.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from aodasync.detection.windows import Firing
+from aodasync.evidence import Finding
+
+__all__ = ["Ended", "Episodes", "Started"]
+
+_QUIET_INTERVALS = 3
+_HOUR_NS = 3_600_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """An episode began. ``suppressed`` says why it gets no bundle; empty when it gets one."""
+
+    episode: int
+    finding: Finding
+    suppressed: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An episode is over: the events that counted, the windows that fired, the worst latency."""
+
+    episode: int
+    anomaly: str
+    server: str
+    count: int
+    windows: int
+    max_latency_ms: float
+    duration_ms: float
+
+
+@dataclass(slots=True)
+class _Open:
+    number: int
+    finding: Finding
+    last_window: int
+    count: int = 0
+    windows: int = 0
+    max_latency_ms: float = 0.0
+
+    def take(self, firing: Firing) -> None:
+        self.last_window = max(self.last_window, firing.window)
+        self.count += firing.added
+        self.windows += firing.first
+        self.max_latency_ms = max(self.max_latency_ms, firing.finding.max_latency_ms)
+
+
+class Episodes:
+    """The open episodes and the budget; times are CLOCK_MONOTONIC in ns."""
+
+    def __init__(
+        self, *, interval_ns: int, cooldown_ns: Mapping[str, int], max_bundles_per_hour: int
+    ) -> None:
+        self._interval_ns = interval_ns
+        self._cooldown_ns = dict(cooldown_ns)
+        self._max_bundles_per_hour = max_bundles_per_hour
+        self._open: dict[tuple[str, str], _Open] = {}
+        self._last_bundle_ns: dict[tuple[str, str], int] = {}
+        self._bundles_ns: deque[int] = deque()
+        self._number = 0
+        self.suppressed = 0
+
+    @property
+    def open_count(self) -> int:
+        """How many episodes are open."""
+        return len(self._open)
+
+    def observe(self, firing: Firing, now_ns: int) -> Started | None:
+        """Take a firing window in; says whether an episode started with it."""
+        finding = firing.finding
+        key = (finding.anomaly, finding.server)
+        episode = self._open.get(key)
+        if episode is not None:
+            episode.take(firing)
+            return None
+        self._number += 1
+        episode = self._open[key] = _Open(self._number, finding, firing.window)
+        episode.take(firing)
+        return Started(self._number, finding, self._hold_back(key, now_ns))
+
+    def tick(self, now_ns: int) -> list[Ended]:
+        """Close the episodes whose last three intervals were quiet."""
+        window = now_ns // self._interval_ns
+        over = [k for k, e in self._open.items() if window > e.last_window + _QUIET_INTERVALS]
+        return [self._end(key, self._open.pop(key)) for key in over]
+
+    def _end(self, key: tuple[str, str], episode: _Open) -> Ended:
+        anomaly, server = key
+        end_ns = (episode.last_window + 1) * self._interval_ns
+        return Ended(
+            episode=episode.number,
+            anomaly=anomaly,
+            server=server,
+            count=episode.count,
+            windows=episode.windows,
+            max_latency_ms=episode.max_latency_ms,
+            duration_ms=max(0, end_ns - episode.finding.first_ns) / 1e6,
+        )
+
+    def _hold_back(self, key: tuple[str, str], now_ns: int) -> str:
+        reason = self._reason(key, now_ns)
+        if reason:
+            self.suppressed += 1
+        else:
+            self._last_bundle_ns[key] = now_ns
+            self._bundles_ns.append(now_ns)
+        return reason
+
+    def _reason(self, key: tuple[str, str], now_ns: int) -> str:
+        last_ns = self._last_bundle_ns.get(key)
+        if last_ns is not None and now_ns - last_ns < self._cooldown_ns.get(key[0], 0):
+            return "cooldown"
+        while self._bundles_ns and now_ns - self._bundles_ns[0] >= _HOUR_NS:
+            self._bundles_ns.popleft()
+        return "hourly budget" if len(self._bundles_ns) >= self._max_bundles_per_hour else ""

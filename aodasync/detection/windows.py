@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: MIT
+"""Counting over tumbling windows: per anomaly and server, on the release time of requests.
+
+A window is ``released_ns // interval_ns``, so how the stream was cut into
+batches changes nothing: counts add up until a window is old enough that no row
+can still belong to it. A window fires once, at the row that made it an anomaly.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from aodasync.events import EventArray
+from aodasync.evidence import Finding
+from aodasync.smb.commands import command_name
+
+__all__ = ["Firing", "Hits", "WindowCounter"]
+
+_OPEN_WINDOWS = 3
+_MS = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """Rows that count towards an anomaly, all arrays of shape (N,).
+
+    ``threshold_ns`` u8 is the limit each row met (0: none), ``emergency`` bool
+    marks rows that fire alone, ``codes`` is empty or one name a row.
+    """
+
+    rows: EventArray
+    latency_ns: npt.NDArray[np.uint64]
+    threshold_ns: npt.NDArray[np.uint64]
+    emergency: npt.NDArray[np.bool_]
+    codes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """A window at or over its limit, with its figures so far.
+
+    ``window`` is its number, ``first`` whether it has just become so, ``added``
+    how many events are new since it last fired (all of them at first).
+    """
+
+    window: int
+    first: bool
+    added: int
+    finding: Finding
+
+
+@dataclass(slots=True)
+class _Window:
+    count: int = 0
+    fired: bool = False
+    emergency: bool = False
+    crossed_ns: int = 0
+    first_ns: int = 0
+    last_ns: int = 0
+    max_latency_ns: int = 0
+    min_threshold_ns: int = 2**63
+    commands: Counter[int] = field(default_factory=Counter)
+    codes: Counter[str] = field(default_factory=Counter)
+
+
+class WindowCounter:
+    """Adds hits up and says which windows fire."""
+
+    def __init__(
+        self,
+        *,
+        anomaly: str,
+        type_: str,
+        acceptable_count: int,
+        interval_ns: int,
+        server_of: Callable[[int], str],
+    ) -> None:
+        self._anomaly = anomaly
+        self._type = type_
+        self._acceptable_count = max(1, acceptable_count)
+        self._interval_ns = interval_ns
+        self._server_of = server_of
+        self._windows: dict[tuple[str, int], _Window] = {}
+        self._newest = 0
+
+    def add(self, hits: Hits) -> list[Firing]:
+        """Count the hits; one :class:`Firing` for each window that fires or grew after it had."""
+        if len(hits.rows) == 0:
+            return []
+        windows = hits.rows["released_ns"] // np.uint64(self._interval_ns)
+        servers = self._servers(hits.rows["connection_id"])
+        firings = []
+        for server in sorted(set(servers)):
+            of_server = np.array([name == server for name in servers])
+            for window in np.unique(windows[of_server]):
+                index = np.flatnonzero(of_server & (windows == window))
+                firing = self._count(server, int(window), hits, index)
+                if firing is not None:
+                    firings.append(firing)
+        self._retire(int(windows.max()))
+        return firings
+
+    def _servers(self, connection_ids: npt.NDArray[np.uint64]) -> list[str]:
+        ids, inverse = np.unique(connection_ids, return_inverse=True)
+        names = [self._server_of(int(i)) for i in ids]
+        return [names[i] for i in inverse]
+
+    def _count(
+        self, server: str, number: int, hits: Hits, index: npt.NDArray[np.intp]
+    ) -> Firing | None:
+        rows = hits.rows[index]
+        released = rows["released_ns"]
+        window = self._windows.setdefault((server, number), _Window())
+        emergencies = released[hits.emergency[index]]
+        missing = self._acceptable_count - window.count
+        window.count += len(rows)
+        window.emergency |= len(emergencies) > 0
+        window.first_ns = min(window.first_ns or int(released.min()), int(released.min()))
+        window.last_ns = max(window.last_ns, int(released.max()))
+        window.max_latency_ns = max(window.max_latency_ns, int(hits.latency_ns[index].max()))
+        window.min_threshold_ns = min(window.min_threshold_ns, int(hits.threshold_ns[index].min()))
+        window.commands.update(rows["command"].tolist())
+        window.codes.update(hits.codes[i] for i in index if hits.codes)
+        crossings = [int(t) for t in emergencies[:1]]
+        if 0 < missing <= len(rows):
+            crossings.append(int(np.sort(released)[missing - 1]))
+        first = not window.fired and bool(crossings)
+        if first:
+            window.fired, window.crossed_ns = True, min(crossings)
+        if not window.fired:
+            return None
+        added = window.count if first else len(rows)
+        return Firing(number, first, added, self._finding(server, window))
+
+    def _finding(self, server: str, window: _Window) -> Finding:
+        return Finding(
+            anomaly=self._anomaly,
+            type=self._type,
+            server=server,
+            commands=tuple(command_name(code) for code, _ in window.commands.most_common()),
+            codes=tuple(code for code, _ in window.codes.most_common()),
+            count=window.count,
+            acceptable_count=self._acceptable_count,
+            threshold_ms=window.min_threshold_ns / _MS if window.min_threshold_ns < 2**63 else 0.0,
+            max_latency_ms=window.max_latency_ns / _MS,
+            first_ns=window.first_ns,
+            last_ns=window.last_ns,
+            emergency=window.emergency,
+            crossed_ns=window.crossed_ns,
+        )
+
+    def _retire(self, newest: int) -> None:
+        self._newest = max(self._newest, newest)
+        for key in [k for k in self._windows if k[1] <= self._newest - _OPEN_WINDOWS]:
+            del self._windows[key]

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: MIT
+"""The pipeline that a live agent and a replay share: queues, recorder, detector, collector."""
+
+from __future__ import annotations
+
+import asyncio
+
+from structlog.typing import FilteringBoundLogger
+
+from aodasync.audit import Audit
+from aodasync.bundle.output_dir import OutputDirectory
+from aodasync.clock import Clock
+from aodasync.config.model import Config
+from aodasync.events import EventBatch
+from aodasync.evidence import EvidenceSource, Trigger
+from aodasync.recorder import FlightRecorder
+from aodasync.tasks.collector import Collector
+from aodasync.tasks.detector import Detector
+
+__all__ = ["Pipeline", "Servers"]
+
+_BATCHES = 64
+_TRIGGERS = 64
+
+
+class Servers:
+    """Names of servers by connection id, asked of the evidence once each."""
+
+    def __init__(self, source: EvidenceSource) -> None:
+        self._source = source
+        self._known: dict[int, str] = {}
+
+    def __call__(self, connection_id: int) -> str:
+        """The server's name; ``connection N`` while it is not known."""
+        if connection_id not in self._known:
+            connection = self._source.connections().get(connection_id)
+            if connection is None:
+                return f"connection {connection_id}"
+            self._known[connection_id] = connection.server or connection.address
+        return self._known[connection_id]
+
+
+class Pipeline:
+    """Wires the stages together; ``source`` is where evidence comes from."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        source: EvidenceSource,
+        recorder: FlightRecorder,
+        output: OutputDirectory,
+        clock: Clock,
+        log: FilteringBoundLogger,
+        audit: Audit,
+    ) -> None:
+        self.batches: asyncio.Queue[EventBatch] = asyncio.Queue(_BATCHES)
+        self.triggers: asyncio.Queue[Trigger] = asyncio.Queue(_TRIGGERS)
+        self.detector = Detector(
+            config,
+            batches=self.batches,
+            triggers=self.triggers,
+            recorder=recorder,
+            server_of=Servers(source),
+            clock=clock,
+            log=log,
+            audit=audit,
+            ticks=source.live,
+        )
+        self.collector = Collector(config, output, source, log)

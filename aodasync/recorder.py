@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: MIT
+"""The flight recorder: the last N rows, in memory that is allocated once."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from aodasync.events import EVENT, EventArray
+
+__all__ = ["FlightRecorder"]
+
+
+class FlightRecorder:
+    """A ring of ``max_events`` rows; the oldest give way."""
+
+    def __init__(self, max_events: int) -> None:
+        self._rows: EventArray = np.zeros(max_events, EVENT)
+        self._appended = 0
+
+    def __len__(self) -> int:
+        return min(self._appended, len(self._rows))
+
+    @property
+    def appended(self) -> int:
+        """Rows ever appended, those that gave way included."""
+        return self._appended
+
+    def append(self, rows: EventArray) -> None:
+        """Take rows of shape (N,), oldest first; any N, even beyond the capacity."""
+        capacity = len(self._rows)
+        kept = rows[-capacity:]
+        start = (self._appended + len(rows) - len(kept)) % capacity
+        head = min(len(kept), capacity - start)
+        self._rows[start : start + head] = kept[:head]
+        self._rows[: len(kept) - head] = kept[head:]
+        self._appended += len(rows)
+
+    def snapshot(self) -> EventArray:
+        """A copy of the rows held, oldest first; shape (len(self),)."""
+        if self._appended <= len(self._rows):
+            return self._rows[: self._appended].copy()
+        oldest = self._appended % len(self._rows)
+        return np.concatenate([self._rows[oldest:], self._rows[:oldest]])

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: MIT
+"""The detector: batches into the recorder and the engine, episodes into logs and triggers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from structlog.typing import FilteringBoundLogger
+
+from aodasync.audit import Audit
+from aodasync.clock import Clock
+from aodasync.config.model import Config
+from aodasync.detection.engine import Engine
+from aodasync.detection.episodes import Ended, Started
+from aodasync.events import EventBatch
+from aodasync.evidence import Trigger
+from aodasync.recorder import FlightRecorder
+
+__all__ = ["Detector", "DetectorMetrics"]
+
+_MS = 1e6
+
+
+@dataclass(slots=True)
+class DetectorMetrics:
+    """Counts since the start; times in ms."""
+
+    batches: int = 0
+    events: int = 0
+    anomalies: int = 0
+    suppressed: int = 0
+    dropped_triggers: int = 0
+    last_process_ms: float = 0.0
+    max_process_ms: float = 0.0
+    max_detect_ms: float = 0.0
+
+
+class Detector:
+    """Consumes ``batches``, feeds ``triggers``. ``ticks`` False leaves time to the batches."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        batches: asyncio.Queue[EventBatch],
+        triggers: asyncio.Queue[Trigger],
+        recorder: FlightRecorder,
+        server_of: Callable[[int], str],
+        clock: Clock,
+        log: FilteringBoundLogger,
+        audit: Audit,
+        ticks: bool = True,
+    ) -> None:
+        self._interval_sec = config.watch_interval_sec if ticks else None
+        self._actions: Mapping[str, tuple[str, ...]] = {a.name: a.actions for a in config.anomalies}
+        self._batches = batches
+        self._triggers = triggers
+        self._recorder = recorder
+        self._clock = clock
+        self._log = log.bind(component="detector")
+        self._audit = audit
+        self.engine = Engine(config, server_of)
+        self.metrics = DetectorMetrics()
+
+    async def run(self) -> None:
+        """Detect until cancelled."""
+        while True:
+            try:
+                async with asyncio.timeout(self._interval_sec):
+                    batch = await self._batches.get()
+            except TimeoutError:
+                self.tick(self._clock.monotonic_ns())
+                continue
+            try:
+                self.process(batch)
+                self.tick(batch.drained_ns)
+            finally:
+                self._batches.task_done()
+
+    def process(self, batch: EventBatch) -> None:
+        """Record a batch and start the episodes that it calls for."""
+        begun_ns = self._clock.monotonic_ns()
+        self._recorder.append(batch.rows)
+        for started in self.engine.process(batch.rows, batch.drained_ns):
+            self._start(started)
+        metrics = self.metrics
+        metrics.batches += 1
+        metrics.events += len(batch.rows)
+        metrics.last_process_ms = (self._clock.monotonic_ns() - begun_ns) / _MS
+        metrics.max_process_ms = max(metrics.max_process_ms, metrics.last_process_ms)
+
+    def tick(self, now_ns: int) -> None:
+        """Let time pass: close episodes that went quiet."""
+        for ended in self.engine.tick(now_ns):
+            self._end(ended)
+
+    def _start(self, started: Started) -> None:
+        finding = started.finding
+        now_ns = self._clock.monotonic_ns()
+        detect_ms = max(0, now_ns - finding.crossed_ns) / _MS
+        self.metrics.anomalies += 1
+        self.metrics.max_detect_ms = max(self.metrics.max_detect_ms, detect_ms)
+        codes = {"code": list(finding.codes)} if finding.codes else {}
+        self._log.warning(
+            "anomaly_detected",
+            anomaly=finding.anomaly,
+            episode=started.episode,
+            server=finding.server,
+            command=list(finding.commands),
+            **codes,
+            count=finding.count,
+            acceptable_count=finding.acceptable_count,
+            threshold=finding.threshold_ms,
+            max_latency_ms=round(finding.max_latency_ms, 3),
+            emergency=finding.emergency,
+            detect_ms=round(detect_ms, 3),
+        )
+        self._audit.anomaly(finding.type, finding.count)
+        if started.suppressed:
+            self.metrics.suppressed += 1
+            self._log.info(
+                "trigger_suppressed",
+                anomaly=finding.anomaly,
+                episode=started.episode,
+                server=finding.server,
+                reason=started.suppressed,
+                suppressed_total=self.engine.episodes.suppressed,
+            )
+            return
+        self._trigger(
+            Trigger(
+                anomaly=finding.anomaly,
+                finding=finding,
+                actions=self._actions[finding.anomaly],
+                decided_monotonic_ns=now_ns,
+                decided_realtime_ns=self._clock.realtime_ns(),
+                episode=started.episode,
+            )
+        )
+
+    def _trigger(self, trigger: Trigger) -> None:
+        try:
+            self._triggers.put_nowait(trigger)
+        except asyncio.QueueFull:
+            self.metrics.dropped_triggers += 1
+            self._log.error(
+                "trigger_suppressed",
+                anomaly=trigger.anomaly,
+                episode=trigger.episode,
+                reason="collector queue full",
+            )
+
+    def _end(self, ended: Ended) -> None:
+        self._log.info(
+            "anomaly_ended",
+            anomaly=ended.anomaly,
+            episode=ended.episode,
+            server=ended.server,
+            count=ended.count,
+            intervals=ended.windows,
+            max_latency_ms=round(ended.max_latency_ms, 3),
+            duration_ms=round(ended.duration_ms, 1),
+        )
