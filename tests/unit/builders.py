@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: MIT
+"""Makers of events and configurations for tests."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aodasync.config.model import (
+    Anomaly,
+    Audit,
+    Cleanup,
+    Collector,
+    Config,
+    ErrorAnomaly,
+    LatencyAnomaly,
+    Recorder,
+)
+from aodasync.events import EVENT, EventArray
+from aodasync.smb.commands import COMMAND_CODES, COMMANDS
+
+MS = 1_000_000
+SECOND = 1_000_000_000
+
+
+def request(
+    command: str | int = "SMB2_READ", *, released_ns: int, latency_ns: int = MS, **fields: Any
+) -> EventArray:
+    """One answered request, as an array of one row."""
+    row = np.zeros(1, EVENT)
+    row["command"] = COMMAND_CODES[command] if isinstance(command, str) else command
+    row["issued_ns"] = released_ns - latency_ns
+    row["released_ns"] = released_ns
+    row["connection_id"] = 1
+    row["comm"] = b"test"
+    for name, value in fields.items():
+        row[name] = value
+    return row
+
+
+def requests(*rows: EventArray) -> EventArray:
+    """Rows joined."""
+    return np.concatenate(rows) if rows else np.zeros(0, EVENT)
+
+
+def latency_anomaly(**changes: Any) -> LatencyAnomaly:
+    """Mode all, 10 ms, 3 a window."""
+    anomaly = LatencyAnomaly(
+        name="latency",
+        thresholds_ms=dict.fromkeys(COMMANDS, 10.0),
+        named_commands=frozenset(),
+        acceptable_count=3,
+        emergency_threshold_ms=1000.0,
+        actions=("dmesg",),
+        cooldown_sec=60.0,
+    )
+    return replace(anomaly, **changes)
+
+
+def error_anomaly(**changes: Any) -> ErrorAnomaly:
+    """EACCES and EIO, 3 a window."""
+    anomaly = ErrorAnomaly(
+        name="error",
+        codes=("EACCES", "EIO"),
+        statuses=(),
+        excluded_statuses=frozenset(),
+        named_codes=frozenset({"EACCES", "EIO"}),
+        acceptable_count=3,
+        actions=("dmesg", "journalctl"),
+        cooldown_sec=60.0,
+    )
+    return replace(anomaly, **changes)
+
+
+def config(*anomalies: Anomaly, output_dir: Path = Path("/nonexistent"), **changes: Any) -> Config:
+    """A configuration of the given anomalies, one-second windows."""
+    base = Config(
+        source=None,
+        watch_interval_sec=1.0,
+        output_dir=output_dir,
+        watcher_actions=("dmesg",),
+        anomalies=anomalies,
+        collector=Collector(),
+        recorder=Recorder(max_events=1000),
+        cleanup=Cleanup(),
+        audit=Audit(enabled=False),
+        user_actions=(),
+        warnings=(),
+    )
+    return replace(base, **changes)

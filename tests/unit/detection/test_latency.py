@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: MIT
+"""Which requests count as slow."""
+
+from __future__ import annotations
+
+import pytest
+
+from aodasync.detection.latency import LatencyLimits, slow_requests, urgent_thresholds_ns
+from aodasync.events import Flag, Kind
+from aodasync.smb.commands import COMMAND_CODES
+from tests.unit.builders import MS, SECOND, latency_anomaly, request, requests
+
+
+def test_threshold_is_inclusive() -> None:
+    """A request exactly at its threshold counts; one nanosecond less does not."""
+    rows = requests(
+        request(released_ns=SECOND, latency_ns=10 * MS),
+        request(released_ns=SECOND, latency_ns=10 * MS - 1),
+    )
+    hits = slow_requests(LatencyLimits.of(latency_anomaly()), rows)
+    assert hits.latency_ns.tolist() == [10 * MS]
+    assert not hits.emergency.any()
+
+
+def test_each_command_has_its_own_threshold() -> None:
+    """A tracked command uses its threshold; an untracked one never counts, however slow."""
+    limits = LatencyLimits.of(latency_anomaly(thresholds_ms={"SMB2_READ": 50.0, "SMB2_WRITE": 0.0}))
+    rows = requests(
+        request("SMB2_READ", released_ns=SECOND, latency_ns=49 * MS),
+        request("SMB2_WRITE", released_ns=SECOND, latency_ns=1),
+        request("SMB2_CREATE", released_ns=60 * SECOND, latency_ns=30 * SECOND),
+    )
+    hits = slow_requests(limits, rows)
+    assert hits.rows["command"].tolist() == [COMMAND_CODES["SMB2_WRITE"]]
+
+
+def test_emergency_fires_alone_even_under_a_higher_threshold() -> None:
+    """A request at the emergency threshold is an emergency though its own threshold is higher."""
+    limits = LatencyLimits.of(latency_anomaly(thresholds_ms={"SMB2_READ": 5000.0}))
+    hits = slow_requests(limits, request(released_ns=9 * SECOND, latency_ns=SECOND))
+    assert hits.emergency.tolist() == [True]
+
+
+@pytest.mark.parametrize(
+    ("command", "flags"),
+    [("SMB2_CHANGE_NOTIFY", 0), ("SMB2_LOCK", 0), ("SMB2_CREATE", Flag.ASYNC_RESPONSE)],
+)
+def test_requests_that_may_wait_for_ever_count_only_when_named(command: str, flags: int) -> None:
+    """CHANGE_NOTIFY, LOCK and requests with an interim response are slow only if named."""
+    row = request(command, released_ns=9000 * SECOND, latency_ns=3600 * SECOND, flags=flags)
+    assert len(slow_requests(LatencyLimits.of(latency_anomaly()), row).rows) == 0
+    named = latency_anomaly(named_commands=frozenset({command}))
+    assert len(slow_requests(LatencyLimits.of(named), row).rows) == 1
+
+
+def test_rows_that_are_no_complete_request_never_count() -> None:
+    """Trouble events, unknown starts and unknown commands have no latency."""
+    rows = requests(
+        request(released_ns=5 * SECOND, latency_ns=SECOND, kind=Kind.RECONNECT),
+        request(released_ns=5 * SECOND, latency_ns=SECOND, issued_ns=0),
+        request(0x7777, released_ns=5 * SECOND, latency_ns=SECOND),
+    )
+    assert len(slow_requests(LatencyLimits.of(latency_anomaly()), rows).rows) == 0
+
+
+def test_urgent_thresholds_are_the_smallest_and_spare_the_patient_commands() -> None:
+    """The kernel is told the least emergency threshold a command, and 0 for those that may wait."""
+    first = latency_anomaly(thresholds_ms={"SMB2_READ": 1.0, "SMB2_LOCK": 1.0})
+    second = latency_anomaly(thresholds_ms={"SMB2_READ": 1.0}, emergency_threshold_ms=200.0)
+    urgent = urgent_thresholds_ns((first, second))
+    assert urgent[COMMAND_CODES["SMB2_READ"]] == 200 * MS
+    assert urgent[COMMAND_CODES["SMB2_LOCK"]] == 0
+    assert urgent[COMMAND_CODES["SMB2_WRITE"]] == 0
