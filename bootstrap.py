@@ -1,0 +1,249 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Set up and start: the one script behind both commands of the README.
+
+``python3 bootstrap.py run`` starts the agent where a CIFS share is mounted and
+the kernel can be probed, and replays a packaged recording anywhere else.
+``python3 bootstrap.py test`` runs every test, those against the running kernel
+and those in virtual machines included.
+
+It needs root and the standard library; the rest it installs: packages from the
+distribution, Python libraries into ``.venv``, where the tests write, too. Doing
+it again is safe, and fast as long as nothing changed. (Its syntax is that of
+Python 3.9, so that it can say that Python is too old.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+__all__ = ["Failure", "cifs_mounts", "have_packages", "main", "obstacle", "sources_key"]
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+# Not in the checkout, where root's files would be in its owner's way.
+REPLAY_OUTPUT = Path("/var/tmp/aodasync-replay")  # noqa: S108  # refused unless root's alone
+OLDEST_PYTHON = (3, 11)
+NEWER_PYTHONS = ("python3.14", "python3.13", "python3.12", "python3.11", "/usr/bin/python3")
+LIVE_PACKAGES = ("python3-bpfcc", "cifs-utils")
+TEST_PACKAGES = ("python3-bpfcc", "libbpf1")
+TEST_SESSIONS = ("lint", "types", "tests", "kernel", "lab")
+
+EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_NOT_PERMITTED = 64, 69, 77
+
+
+class Failure(Exception):  # noqa: N818  # it is what the user is told, not an error of ours
+    """What the user is told: what happened, what would mend it, and the exit code."""
+
+    def __init__(self, what: str, hint: str, code: int = 1) -> None:
+        super().__init__(f"{what} (hint: {hint})")
+        self.code = code
+
+
+def say(text: str) -> None:
+    """One line of progress."""
+    sys.stdout.write(f"==> {text}\n")
+    sys.stdout.flush()
+
+
+def run_quietly(what: str, argv: list[str], hint: str) -> None:
+    """Run a child whose output matters only when it fails: then its last lines are shown."""
+    pipe, null = subprocess.PIPE, subprocess.DEVNULL
+    child = subprocess.run(argv, stdin=null, stdout=pipe, stderr=subprocess.STDOUT, check=False)
+    if child.returncode:
+        lines = child.stdout.decode(errors="replace").rstrip().splitlines()
+        sys.stderr.write("".join(f"    {line}\n" for line in lines[-8:]))
+        raise Failure(f"{what} failed: {argv[0]} ended with {child.returncode}", hint)
+
+
+def run_here(argv: list[str]) -> None:
+    """Run a child on this terminal, to its end."""
+    status = subprocess.run(argv, cwd=ROOT, check=False).returncode
+    if status:
+        raise Failure(f"{argv[0]} ended with {status}", "see its message above")
+
+
+def start_again(argv: list[str], args: list[str]) -> NoReturn:
+    """Become ``argv`` running this script with the same arguments."""
+    os.execv(argv[0], [*argv, str(ROOT / "bootstrap.py"), *args])  # noqa: S606  # no shell wanted
+
+
+def become_root(args: list[str]) -> None:
+    """Start again through sudo unless this is root already."""
+    if os.geteuid() == 0:
+        return
+    sudo = shutil.which("sudo")
+    if sudo is None:
+        raise Failure("this needs root", "run it as root", EXIT_NOT_PERMITTED)
+    say("this needs root: going on through sudo")
+    start_again([sudo, sys.executable], args)
+
+
+def use_new_python(args: list[str]) -> None:
+    """Start again under a new enough interpreter unless this one is."""
+    if sys.version_info >= OLDEST_PYTHON:
+        return
+    code = f"import sys; sys.exit(sys.version_info < {OLDEST_PYTHON})"
+    for python in filter(None, map(shutil.which, NEWER_PYTHONS)):
+        if subprocess.run([python, "-c", code], check=False).returncode == 0:
+            say(f"{sys.executable} is too old: going on under {python}")
+            start_again([python], args)
+    raise Failure(
+        f"Python 3.11 or newer is needed, {sys.executable} is {sys.version.split()[0]}",
+        "install python3.12 with its venv module",
+        EXIT_UNAVAILABLE,
+    )
+
+
+def have_packages(*names: str) -> None:
+    """Have the distribution's packages: those that dpkg does not know of are installed."""
+    if shutil.which("apt-get") is None:
+        say(f"no apt-get here; needed, by whatever name your system has: {', '.join(names)}")
+        return
+    query = ["dpkg-query", "-W", "-f", "${Package} ${Status}\n", *names]
+    known = subprocess.run(query, capture_output=True, encoding="utf-8", check=False).stdout
+    missing = [n for n in names if f"{n} install ok installed" not in known.splitlines()]
+    if not missing:
+        return
+    say(f"installing {' '.join(missing)} with apt-get")
+    os.environ["DEBIAN_FRONTEND"] = "noninteractive"
+    apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::Retries=3"]
+    install = [*apt, "install", "-y", "--no-install-recommends", *missing]
+    hint = "see apt-get's message above; its package mirror must be reachable"
+    try:
+        subprocess.run(install, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+    except subprocess.CalledProcessError:  # package lists not there yet, or stale
+        run_quietly("reading the package lists", [*apt, "update"], hint)
+        run_quietly("installing packages", install, hint)
+
+
+def sources_key(root: Path) -> str:
+    """A key that changes whenever anything does that the wheel is built from."""
+    files = [root / "pyproject.toml"]
+    for folder in ("aodasync", "bpf", "config"):
+        files += sorted(path for path in (root / folder).rglob("*") if path.is_file())
+    key = hashlib.sha256()
+    for path in files:
+        if "__pycache__" not in path.parts:
+            content = path.read_bytes()
+            key.update(f"{path.relative_to(root)}\0{len(content)}\0".encode() + content)
+    return key.hexdigest()
+
+
+def have_venv() -> None:
+    """Have ``.venv``, made by this very interpreter."""
+    key = f"{os.path.realpath(sys.executable)}\n{sys.version}\n"
+    stamp = VENV / "made-by"
+    if stamp.is_file() and stamp.read_text() == key and os.access(VENV / "bin/pip", os.X_OK):
+        return
+    if importlib.util.find_spec("ensurepip") is None:
+        have_packages(f"python{sys.version_info[0]}.{sys.version_info[1]}-venv")
+    say(f"making {VENV} with Python {sys.version.split()[0]}")
+    make = [sys.executable, "-m", "venv", "--clear", str(VENV)]
+    run_quietly("making .venv", make, "install this Python's venv module (python3-venv)")
+    stamp.write_text(key)
+
+
+def have_in_venv(name: str, requirement: str, key: str) -> None:
+    """Have ``requirement`` in ``.venv``; ``key`` tells whether it is the one already there."""
+    stamp = VENV / f"installed-{name}"
+    if stamp.is_file() and stamp.read_text() == key:
+        return
+    say(f"installing {name} and what it needs into {VENV}")
+    install = [str(VENV / "bin/pip"), "install", "--quiet", requirement]
+    hint = "see pip's message above; its package index must be reachable"
+    run_quietly(f"installing {name}", install, hint)
+    stamp.write_text(key)
+
+
+def cifs_mounts(mountinfo: str) -> list[str]:
+    """Mount points of CIFS shares in the text of /proc/self/mountinfo (proc(5))."""
+    parts = [line.partition(" - ") for line in mountinfo.splitlines()]
+    return [
+        before.split()[4] for before, _, after in parts if after.split(" ")[0] in ("cifs", "smb3")
+    ]
+
+
+def obstacle(mounts: list[str], btf: Path) -> str:
+    """Why the agent cannot watch here, "" if it can; ``btf`` is /sys/kernel/btf."""
+    if not mounts:
+        return "no CIFS share is mounted here"
+    for name in ("vmlinux", "cifs"):
+        if not (btf / name).exists():
+            return f"this kernel has no BTF of {name}"
+    return ""
+
+
+def run() -> None:
+    """The agent where it can watch something, else the packaged recording."""
+    mounts = cifs_mounts(Path("/proc/self/mountinfo").read_text())
+    why_not = obstacle(mounts, Path("/sys/kernel/btf"))
+    if not why_not:
+        have_packages(*LIVE_PACKAGES)
+    have_venv()
+    have_in_venv("aodasync", str(ROOT), sources_key(ROOT))
+    if why_not:
+        say(f"replaying a recording, as {why_not}")
+        replay()
+        return
+    say(f"watching for real: {len(mounts)} CIFS mount(s), {', '.join(mounts)}; Ctrl-C stops it")
+    agent = str(VENV / "bin/aodasync")
+    os.execv(agent, [agent, "run"])  # noqa: S606  # no shell wanted
+
+
+def replay() -> None:
+    """Replay the packaged recording and show the bundles that come of it."""
+    agent = str(VENV / "bin/aodasync")
+    (recording,) = VENV.glob("lib/python3*/site-packages/aodasync/recordings/slow_server")
+    before = set(REPLAY_OUTPUT.glob("batches/*.tar.zst"))
+    options = ["--output-dir", str(REPLAY_OUTPUT), "--log-format", "console"]
+    run_here([agent, "replay", str(recording), *options])
+    bundles = sorted(set(REPLAY_OUTPUT.glob("batches/*.tar.zst")) - before)
+    if not bundles:
+        raise Failure("the replay ended without a bundle", "this is a defect; please report it")
+    for bundle in bundles:
+        say(f"bundle {bundle} ({bundle.stat().st_size:,} bytes)")
+        run_here([agent, "bundles", "show", str(bundle)])
+
+
+def test() -> None:
+    """Every test session of the noxfile; whatever they write stays below ``.venv``."""
+    have_packages(*TEST_PACKAGES)
+    have_venv()
+    have_in_venv("nox", "nox>=2024.3", "nox>=2024.3")
+    os.environ["XDG_CACHE_HOME"] = str(VENV / "cache")
+    os.environ["PYTHONPYCACHEPREFIX"] = str(VENV / "cache/byte-code")
+    nox = [str(VENV / "bin/nox"), "--envdir", str(VENV / "nox"), "--sessions", *TEST_SESSIONS]
+    say(" ".join(nox))
+    run_here(nox)
+
+
+def main(args: list[str]) -> int:
+    """Run one command; every failure is one sentence and an exit code."""
+    commands = {"run": run, "test": test}
+    if len(args) != 1 or args[0] not in commands:
+        sys.stderr.write("usage: python3 bootstrap.py run|test\n")
+        return EXIT_USAGE
+    try:
+        use_new_python(args)
+        become_root(args)
+        os.umask(0o022)
+        os.environ["PATH"] = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
+        commands[args[0]]()
+    except (Failure, OSError) as error:
+        sys.stderr.write(f"bootstrap: error: {error}\n")
+        return error.code if isinstance(error, Failure) else 1
+    except KeyboardInterrupt:
+        return 128 + 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
