@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 __all__ = [
+    "AgentUnreachableError",
     "AlreadyRunningError",
     "AodasyncError",
     "BpfError",
@@ -75,6 +76,10 @@ class NotPermittedError(AodasyncError):
     exit_code = ExitCode.NOT_PERMITTED
 
 
+class AgentUnreachableError(RequirementError):
+    """The running agent cannot be asked."""
+
+
 class AlreadyRunningError(AodasyncError):
     """One agent a host."""
 
@@ -130,7 +135,7 @@ class ConfigError(AodasyncError):
 
     exit_code = ExitCode.CONFIG
 
-    def __init__(self, file: str, problems: list[ConfigProblem]) -> None:
+    def __init__(self, file: str, problems: list[ConfigProblem], *, hint: str = "") -> None:
         self.file = file
         self.problems = tuple(sorted(problems))
-        super().__init__("\n".join(problem.at(file) for problem in self.problems))
+        super().__init__("\n".join(problem.at(file) for problem in self.problems), hint=hint)

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT
+"""The live state of an agent, for ``aodasync status``: pure figures, and their text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from aodasync.detection.latency import latency_ns
+from aodasync.events import EventArray, Kind, Outcome
+from aodasync.smb.commands import command_name
+
+__all__ = ["in_flight_summary", "render", "server_summary"]
+
+_RECENT_NS = 60_000_000_000
+_MS = 1e6
+
+
+def server_summary(
+    rows: EventArray, server_of: Callable[[int], str], now_ns: int
+) -> dict[str, dict[str, Any]]:
+    """Per server, the requests of the last minute: rate, latency, errors, without a response."""
+    recent = rows[(rows["kind"] == Kind.REQUEST) & (rows["released_ns"] + _RECENT_NS > now_ns)]
+    names = np.array([server_of(int(i)) for i in recent["connection_id"]], dtype=object)
+    summary = {}
+    for server in sorted(set(names)):
+        of_server = recent[names == server]
+        latency_ms = latency_ns(of_server) / _MS
+        summary[server] = {
+            "connections": len(np.unique(of_server["connection_id"])),
+            "requests": len(of_server),
+            "per_sec": round(len(of_server) / (_RECENT_NS / 1e9), 2),
+            "median_ms": round(float(np.median(latency_ms)), 3),
+            "p99_ms": round(float(np.percentile(latency_ms, 99)), 3),
+            "max_ms": round(float(latency_ms.max()), 3),
+            "errors": int(np.count_nonzero(of_server["status"])),
+            "unanswered": int(np.count_nonzero(of_server["outcome"] != Outcome.ANSWERED)),
+        }
+    return summary
+
+
+def in_flight_summary(rows: EventArray, now_ns: int) -> dict[str, Any]:
+    """How many requests are in flight, and the oldest of them."""
+    if len(rows) == 0:
+        return {"count": 0, "oldest": None}
+    oldest = rows[np.argmin(rows["issued_ns"])]
+    return {
+        "count": len(rows),
+        "oldest": {
+            "command": command_name(int(oldest["command"])),
+            "age_ms": round((now_ns - int(oldest["issued_ns"])) / _MS, 3),
+            "pid": int(oldest["pid"]),
+            "comm": oldest["comm"].decode("utf-8", "replace"),
+            "connection_id": int(oldest["connection_id"]),
+        },
+    }
+
+
+def render(status: Mapping[str, Any]) -> str:
+    """The status as indented text, one figure a line."""
+    lines: list[str] = []
+    _render(status, "", lines)
+    return "\n".join(lines) + "\n"
+
+
+def _render(value: Mapping[str, Any], indent: str, lines: list[str]) -> None:
+    for key, item in value.items():
+        if isinstance(item, Mapping):
+            lines.append(f"{indent}{key}:" + ("" if item else " none"))
+            _render(item, indent + "  ", lines)
+        else:
+            shown = ", ".join(map(str, item)) if isinstance(item, list) else item
+            lines.append(f"{indent}{key}: {'none' if shown in (None, '') else shown}")
