@@ -33,7 +33,7 @@ def _engine(*anomalies: object, **changes: object) -> Engine:
     return Engine(config(*anomalies, **changes), _server)  # type: ignore[arg-type]
 
 
-def _slow(released_ns: int, **fields: object) -> EventArray:
+def _slow(released_ns: int, **fields: int) -> EventArray:
     return request(released_ns=released_ns, latency_ns=20 * MS, **fields)
 
 
