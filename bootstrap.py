@@ -34,6 +34,13 @@ OLDEST_PYTHON = (3, 11)
 NEWER_PYTHONS = ("python3.14", "python3.13", "python3.12", "python3.11", "/usr/bin/python3")
 LIVE_PACKAGES = ("python3-bpfcc", "cifs-utils")
 TEST_PACKAGES = ("python3-bpfcc", "libbpf1")
+CACHE_VARIABLES = (
+    "HYPOTHESIS_STORAGE_DIRECTORY",
+    "MYPY_CACHE_DIR",
+    "PYTHONPYCACHEPREFIX",
+    "RUFF_CACHE_DIR",
+    "XDG_CACHE_HOME",
+)
 TEST_SESSIONS = ("lint", "types", "tests", "kernel", "lab")
 
 EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_NOT_PERMITTED = 64, 69, 77
@@ -218,8 +225,9 @@ def test() -> None:
     have_packages(*TEST_PACKAGES)
     have_venv()
     have_in_venv("nox", "nox>=2024.3", "nox>=2024.3")
-    os.environ["XDG_CACHE_HOME"] = str(VENV / "cache")
-    os.environ["PYTHONPYCACHEPREFIX"] = str(VENV / "cache/byte-code")
+    for tool in CACHE_VARIABLES:
+        os.environ[tool] = str(VENV / "cache" / tool.split("_")[0].lower())
+    os.environ["PYTEST_ADDOPTS"] = f"-o cache_dir={VENV}/cache/pytest"
     nox = [str(VENV / "bin/nox"), "--envdir", str(VENV / "nox"), "--sessions", *TEST_SESSIONS]
     say(" ".join(nox))
     run_here(nox)
