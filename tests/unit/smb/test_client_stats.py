@@ -21,7 +21,7 @@ SMBs: 912
 Bytes read: 65536  Bytes written: 4096
 Open files: 0 total (local), 0 open on server
 TreeConnects: 1 total 0 failed
-2) \\\\10.9.9.1\\second share\tDISCONNECTED 
+2) \\\\10.9.9.1\\second share\tDISCONNECTED\x20
 SMBs: 7
 TreeConnects: 1 total 1 failed
 3) \\\\10.9.9.1\\share
