@@ -66,7 +66,7 @@ def run_quietly(what: str, argv: list[str], hint: str) -> None:
     child = subprocess.run(argv, stdin=null, stdout=pipe, stderr=subprocess.STDOUT, check=False)
     if child.returncode:
         lines = child.stdout.decode(errors="replace").rstrip().splitlines()
-        sys.stderr.write("".join(f"    {line}\n" for line in lines[-8:]))
+        sys.stderr.write("".join(f"    {line}\n" for line in lines[-20:]))
         raise Failure(f"{what} failed: {argv[0]} ended with {child.returncode}", hint)
 
 
@@ -208,7 +208,8 @@ def run() -> None:
 def replay() -> None:
     """Replay the packaged recording and show the bundles that come of it."""
     agent = str(VENV / "bin/aodasync")
-    (recording,) = VENV.glob("lib/python3*/site-packages/aodasync/recordings/slow_server")
+    packages = VENV / "lib/python{}.{}/site-packages".format(*sys.version_info)
+    recording = packages / "aodasync/recordings/slow_server"
     before = set(REPLAY_OUTPUT.glob("batches/*.tar.zst"))
     options = ["--output-dir", str(REPLAY_OUTPUT), "--log-format", "console"]
     run_here([agent, "replay", str(recording), *options])
