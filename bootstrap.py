@@ -34,13 +34,7 @@ OLDEST_PYTHON = (3, 11)
 NEWER_PYTHONS = ("python3.14", "python3.13", "python3.12", "python3.11", "/usr/bin/python3")
 LIVE_PACKAGES = ("python3-bpfcc", "cifs-utils")
 TEST_PACKAGES = ("python3-bpfcc", "libbpf1")
-CACHE_VARIABLES = (
-    "HYPOTHESIS_STORAGE_DIRECTORY",
-    "MYPY_CACHE_DIR",
-    "PYTHONPYCACHEPREFIX",
-    "RUFF_CACHE_DIR",
-    "XDG_CACHE_HOME",
-)
+CACHE_VARIABLES = ("MYPY_CACHE_DIR", "PYTHONPYCACHEPREFIX", "RUFF_CACHE_DIR", "XDG_CACHE_HOME")
 TEST_SESSIONS = ("lint", "types", "tests", "kernel", "lab")
 
 EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_NOT_PERMITTED = 64, 69, 77
@@ -124,21 +118,18 @@ def have_packages(*names: str) -> None:
     apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::Retries=3"]
     install = [*apt, "install", "-y", "--no-install-recommends", *missing]
     hint = "see apt-get's message above; its package mirror must be reachable"
-    try:
-        subprocess.run(install, stdin=subprocess.DEVNULL, capture_output=True, check=True)
-    except subprocess.CalledProcessError:  # package lists not there yet, or stale
+    tried = subprocess.run(install, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    if tried.returncode:  # package lists not there yet, or stale
         run_quietly("reading the package lists", [*apt, "update"], hint)
         run_quietly("installing packages", install, hint)
 
 
 def sources_key(root: Path) -> str:
     """A key that changes whenever anything does that the wheel is built from."""
-    files = [root / "pyproject.toml"]
-    for folder in ("aodasync", "bpf", "config"):
-        files += sorted(path for path in (root / folder).rglob("*") if path.is_file())
-    key = hashlib.sha256()
-    for path in files:
-        if "__pycache__" not in path.parts:
+    folders = [root / name for name in ("aodasync", "bpf", "config")]
+    key = hashlib.sha256((root / "pyproject.toml").read_bytes())
+    for path in sorted(path for folder in folders for path in folder.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
             content = path.read_bytes()
             key.update(f"{path.relative_to(root)}\0{len(content)}\0".encode() + content)
     return key.hexdigest()
@@ -211,8 +202,8 @@ def replay() -> None:
     packages = VENV / "lib/python{}.{}/site-packages".format(*sys.version_info)
     recording = packages / "aodasync/recordings/slow_server"
     before = set(REPLAY_OUTPUT.glob("batches/*.tar.zst"))
-    options = ["--output-dir", str(REPLAY_OUTPUT), "--log-format", "console"]
-    run_here([agent, "replay", str(recording), *options])
+    to_screen = ["--output-dir", str(REPLAY_OUTPUT), "--log-format", "console"]
+    run_here([agent, "replay", str(recording), *to_screen])
     bundles = sorted(set(REPLAY_OUTPUT.glob("batches/*.tar.zst")) - before)
     if not bundles:
         raise Failure("the replay ended without a bundle", "this is a defect; please report it")
@@ -228,6 +219,7 @@ def test() -> None:
     have_in_venv("nox", "nox>=2024.3", "nox>=2024.3")
     for tool in CACHE_VARIABLES:
         os.environ[tool] = str(VENV / "cache" / tool.split("_")[0].lower())
+    os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(VENV / "cache/hypothesis")
     os.environ["PYTEST_ADDOPTS"] = f"-o cache_dir={VENV}/cache/pytest"
     nox = [str(VENV / "bin/nox"), "--envdir", str(VENV / "nox"), "--sessions", *TEST_SESSIONS]
     say(" ".join(nox))

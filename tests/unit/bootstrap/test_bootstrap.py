@@ -150,8 +150,9 @@ def test_tests_write_below_the_venv(venv: Path, tmp_path: Path, program: Program
     (venv / "bin/nox").write_text('#!/bin/sh\necho "$*" >> "$CALLS"\nenv > "$CALLS.env"\nexit 1\n')
     for name in ("pip", "nox"):
         (venv / "bin" / name).chmod(0o755)
+    folders = (*bootstrap.CACHE_VARIABLES, "HYPOTHESIS_STORAGE_DIRECTORY")
     with pytest.MonkeyPatch.context() as patch:
-        for name in (*bootstrap.CACHE_VARIABLES, "PYTEST_ADDOPTS"):
+        for name in (*folders, "PYTEST_ADDOPTS"):
             patch.setenv(name, "elsewhere")
         with pytest.raises(bootstrap.Failure, match="nox ended with 1"):
             bootstrap.test()
@@ -159,7 +160,7 @@ def test_tests_write_below_the_venv(venv: Path, tmp_path: Path, program: Program
     environment = dict(
         line.split("=", 1) for line in (tmp_path / "calls.log.env").read_text().splitlines()
     )
-    assert all(environment[name].startswith(f"{venv}/cache/") for name in bootstrap.CACHE_VARIABLES)
+    assert all(environment[name].startswith(f"{venv}/cache/") for name in folders)
     assert environment["PYTEST_ADDOPTS"] == f"-o cache_dir={venv}/cache/pytest"
 
 
