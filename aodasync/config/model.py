@@ -96,9 +96,7 @@ class DriftAnomaly:
     type: str = "drift"
 
 
-Anomaly: TypeAlias = (
-    LatencyAnomaly | ErrorAnomaly | HangAnomaly | ConnectionAnomaly | DriftAnomaly
-)
+Anomaly: TypeAlias = LatencyAnomaly | ErrorAnomaly | HangAnomaly | ConnectionAnomaly | DriftAnomaly
 
 
 @dataclass(frozen=True, slots=True)

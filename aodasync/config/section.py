@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: MIT
+"""Lists and mappings of settings: one declaration gives key, kind, default, help and schema."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from aodasync.config.document import Entry, Fields, Items, Node, is_nothing, key_path
+from aodasync.config.findings import Findings, suggestion
+from aodasync.config.kinds import ScalarKind, refuse
+
+__all__ = ["Kind", "ListOf", "MapOf", "Section", "Setting"]
+
+_SAFE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,47}")
+
+
+@dataclass(frozen=True, slots=True)
+class ListOf:
+    """A list of values of one kind."""
+
+    item: ScalarKind | Section
+    at_least: int = 0
+
+    def read(self, node: Node, key: str, findings: Findings) -> tuple[Any, ...] | None:
+        """What the kind reads, without what it refuses."""
+        if not isinstance(node, Items):
+            refuse(node, key, "a list", findings)
+            return None
+        if len(node.items) < self.at_least:
+            findings.error(node, key, f"found an empty list; {self.at_least} or more is right")
+        read = (self.item.read(n, f"{key}[{i}]", findings) for i, n in enumerate(node.items))
+        return tuple(value for value in read if value is not None)
+
+    def schema(self) -> dict[str, Any]:
+        """Array; null is an empty one."""
+        if self.at_least:
+            return {"type": "array", "items": self.item.schema(), "minItems": self.at_least}
+        return {"type": ["array", "null"], "items": self.item.schema()}
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One key; a ``required`` one has no default."""
+
+    key: str
+    kind: Kind
+    help: str
+    default: Any = None
+    required: bool = False
+
+    def schema(self) -> dict[str, Any]:
+        """Its kind's, with description and default."""
+        schema = {"description": self.help, **self.kind.schema()}
+        if self.default is not None:
+            default = self.default
+            schema["default"] = list(default) if isinstance(default, tuple) else default
+        return schema
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A mapping with the keys of ``settings``."""
+
+    settings: tuple[Setting, ...]
+
+    def known_keys(self) -> tuple[str, ...]:
+        """The keys, in the order of declaration."""
+        return tuple(setting.key for setting in self.settings)
+
+    def defaults(self) -> dict[str, Any]:
+        """What an empty mapping means."""
+        return {
+            s.key: s.kind.defaults() if isinstance(s.kind, Section) else s.default
+            for s in self.settings
+        }
+
+    def read(self, node: Node, key: str, findings: Findings) -> dict[str, Any] | None:
+        """Values by key, defaults for what is missing or refused (None if it is required).
+
+        A list or mapping that is announced and not written (``actions:``) is missing.
+        """
+        if not isinstance(node, Fields):
+            refuse(node, key, "a mapping", findings)
+            return None
+        known = self.known_keys()
+        for name, entry in node.entries.items():
+            if name not in known:
+                near = suggestion(name, known) or f"; known here: {', '.join(known)}"
+                findings.error(entry, key_path(key, name), f"unknown key{near}")
+        values = self.defaults()
+        for setting in self.settings:
+            given = node.entries.get(setting.key)
+            scalar = isinstance(setting.kind, ScalarKind)
+            if given is None or (is_nothing(given.value) and not scalar):
+                if setting.required:
+                    findings.error(node, key, f"found no '{setting.key}', which is required")
+                continue
+            value = setting.kind.read(given.value, key_path(key, setting.key), findings)
+            values[setting.key] = values[setting.key] if value is None else value
+        return values
+
+    def schema(self) -> dict[str, Any]:
+        """Object without further keys; null is an empty one."""
+        required = [setting.key for setting in self.settings if setting.required]
+        return {
+            "type": "object" if required else ["object", "null"],
+            "properties": {setting.key: setting.schema() for setting in self.settings},
+            "additionalProperties": False,
+            **({"required": required} if required else {}),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class MapOf:
+    """A mapping from names of the user's own to sections; the names become file names."""
+
+    section: Section
+
+    def read(self, node: Node, key: str, findings: Findings) -> Mapping[str, Entry] | None:
+        """Names and what stands under them, uninterpreted, without the unsafe names."""
+        if not isinstance(node, Fields):
+            refuse(node, key, "a mapping", findings)
+            return None
+        entries = {}
+        for name, entry in node.entries.items():
+            if _SAFE_NAME.fullmatch(name):
+                entries[name] = entry
+            else:
+                message = "found an unsafe name; up to 48 letters, digits, _ and - are right"
+                findings.error(entry, key_path(key, name), message)
+        return entries
+
+    def schema(self) -> dict[str, Any]:
+        """Object whose keys are safe names."""
+        return {
+            "type": ["object", "null"],
+            "propertyNames": {"pattern": f"^{_SAFE_NAME.pattern}$"},
+            "additionalProperties": self.section.schema(),
+        }
+
+
+Kind: TypeAlias = ScalarKind | ListOf | MapOf | Section
