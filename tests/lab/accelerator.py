@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: MIT
+"""KVM where it really works, else QEMU's own emulation (TCG)."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from .cache import digest
+from .command import say
+from .kernel import Kernel
+from .qemu import KVM, TCG, Machine, make_out_disk, run_machine
+
+_PROBE_TIMEOUT_S = 30
+
+
+def choose_accelerator(cache_root: Path, kernel: Kernel) -> tuple[str, ...]:
+    """Return QEMU's accelerator arguments; /dev/kvm counts only once a kernel booted on it.
+
+    The finding is kept for this boot of the host.
+    """
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return TCG
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    finding = cache_root / "locks" / f"kvm-{digest(boot)}"
+    if not finding.exists():
+        usable = _boots(kernel)
+        say("KVM works here" if usable else "KVM does not boot a kernel here: emulating")
+        finding.write_text("kvm" if usable else "tcg", encoding="ascii")
+    return KVM if finding.read_text(encoding="ascii") == "kvm" else TCG
+
+
+def _boots(kernel: Kernel) -> bool:
+    with tempfile.TemporaryDirectory(prefix="aodasync-lab-") as scratch:
+        console, disk = Path(scratch, "console.log"), Path(scratch, "out")
+        make_out_disk(disk)
+        machine = Machine(kernel, KVM, {}, disk, console, ("lab.probe",))
+        run_machine(machine, _PROBE_TIMEOUT_S, lambda _: None)
+        return console.exists() and b"lab: booted" in console.read_bytes()

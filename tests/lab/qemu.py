@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""One virtual machine: its command line, its life, and what it leaves behind."""
+
+import os
+import selectors
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .kernel import Kernel
+
+MEMORY_MB = 3072
+CPUS = 2
+# Room for the guest's 256 MB of files and tar's headers.
+OUT_DISK_BYTES = 384 * 1024 * 1024
+TCG = ("-accel", "tcg,thread=multi,tb-size=1024", "-cpu", "max")
+KVM = ("-accel", "kvm", "-cpu", "host")
+_COMMAND_LINE = "console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off nokaslr"
+# Without these, about one TCG boot in ten with two CPUs dies in sched_clock_cpu.
+_TCG_CLOCK = "tsc=reliable clocksource=tsc"
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What a machine is made of; ``layers`` are squashfs images by name, topmost first."""
+
+    kernel: Kernel
+    accelerator: tuple[str, ...]
+    layers: Mapping[str, Path]
+    out_disk: Path
+    console: Path
+    parameters: Sequence[str] = ()
+
+    def argv(self) -> list[str]:
+        """Return QEMU's command line; the guest's stream is its stdout."""
+        words = [_COMMAND_LINE, f"lab.layers={','.join(self.layers)}", *self.parameters]
+        if self.accelerator == TCG:
+            words.insert(1, _TCG_CLOCK)
+        argv = ["qemu-system-x86_64", *self.accelerator, "-smp", str(CPUS), "-m", str(MEMORY_MB)]
+        argv += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
+        argv += ["-monitor", "none", "-rtc", "base=utc", "-device", "virtio-rng-pci"]
+        argv += ["-kernel", str(self.kernel.image), "-initrd", str(self.kernel.initramfs)]
+        argv += ["-append", " ".join(words), "-serial", f"file:{self.console}"]
+        # Not the stdio chardev: it reports end of file on stdin to the guest as a closed port.
+        argv += ["-chardev", "file,id=stream,path=/dev/stdout", "-device", "virtio-serial-pci"]
+        argv += ["-device", "virtserialport,chardev=stream,name=lab.stream"]
+        for name, image in self.layers.items():
+            argv += _disk(name, image, "readonly=on")
+        return argv + _disk("out", self.out_disk, "cache=unsafe")
+
+
+def _disk(name: str, image: Path, options: str) -> list[str]:
+    drive = f"file={image},if=none,id={name},format=raw,{options}"
+    return ["-drive", drive, "-device", f"virtio-blk-pci,drive={name},serial={name}"]
+
+
+def make_out_disk(path: Path) -> None:
+    """Make the empty (sparse) disk on which the guest writes its result."""
+    with path.open("wb") as file:
+        file.truncate(OUT_DISK_BYTES)
+
+
+def run_machine(machine: Machine, timeout_s: float, receive: Callable[[bytes], None]) -> bool:
+    """Run a machine until it ends, handing over its stream; False: ended by the time limit."""
+    # The machine must not outlive the lab, whatever ends the lab.
+    argv = ["setpriv", "--pdeathsig", "KILL", *machine.argv()]
+    end = time.monotonic() + timeout_s
+    process = subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=sys.stderr
+    )
+    assert process.stdout is not None
+    stream = process.stdout.fileno()
+    try:
+        with selectors.DefaultSelector() as selector:
+            selector.register(stream, selectors.EVENT_READ)
+            while (left := end - time.monotonic()) > 0:
+                if not selector.select(left):
+                    continue
+                data = os.read(stream, 65536)
+                if not data:
+                    process.wait()
+                    return True
+                receive(data)
+            return False
+    finally:
+        process.stdout.close()
+        if process.poll() is None:
+            process.kill()
+            process.wait()

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: MIT
+"""The kernels and userlands the lab knows, as data.
+
+Userland and kernel are paired as distributions pair them: bcc 0.26 and Python 3.11 with 6.1,
+bcc 0.31 and Python 3.13 with 6.12 and newer.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """One choice of ``--kernel``."""
+
+    name: str
+    kernel_suite: str
+    userland_suite: str
+
+
+RELEASES = (
+    Release("6.1", kernel_suite="bookworm", userland_suite="bookworm"),
+    Release("6.12", kernel_suite="trixie", userland_suite="trixie"),
+    Release("newest", kernel_suite="sid", userland_suite="trixie"),
+)
+DEFAULT_RELEASE = "6.12"
+
+# The cloud flavour is small and has cifs, ksmbd, veth, netem and BTF.
+KERNEL_METAPACKAGE = "linux-image-cloud-amd64"
+# Newer suites split a kernel into linux-base-*, linux-binary-* and linux-modules-*.
+KERNEL_PACKAGE_PATTERN = r"linux-(base|binary|image|modules)-[0-9]\S*"
+
+USERLAND_PACKAGES = (
+    "bash",
+    "bsdutils",
+    "bpftool",
+    "ca-certificates",
+    "cifs-utils",
+    "fio",
+    "iproute2",
+    "keyutils",
+    "kmod",
+    "nftables",
+    "procps",
+    "psmisc",
+    "python3",
+    "python3-bpfcc",
+    "python3-venv",
+    "samba",
+    "strace",
+    "systemd",
+    "systemd-sysv",
+    "tcpdump",
+    "tshark",
+    "util-linux",
+    "zstd",
+)
+
+
+def releases(choice: str) -> tuple[Release, ...]:
+    """Return the releases that the value of ``--kernel`` stands for."""
+    if choice == "all":
+        return RELEASES
+    return tuple(release for release in RELEASES if release.name == choice)
