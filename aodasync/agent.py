@@ -7,6 +7,7 @@ import asyncio
 import signal
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -33,6 +34,7 @@ from aodasync.tasks.vitals import Vitals
 
 __all__ = ["Agent"]
 
+_CACHE_DIR = Path("/var/cache/aodasync")
 _GRACE_SEC = 15.0
 _DRAIN_SEC = 2.0
 
@@ -130,7 +132,7 @@ class Agent:
             notify("READY=1\nSTATUS=waiting for the cifs module")
             await probes.wait_for_cifs()
         begun_ns = self._clock.monotonic_ns()
-        probe = self._probe = await probes.open_probe()
+        probe = self._probe = await probes.open_probe(cache_dir=_CACHE_DIR)
         latency = tuple(a for a in self._config.anomalies if isinstance(a, LatencyAnomaly))
         probe.set_emergency_ns(urgent_thresholds_ns(latency))
         plan = probe.plan

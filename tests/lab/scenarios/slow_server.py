@@ -1,0 +1,214 @@
+#!/opt/aodasync/bin/python
+# SPDX-License-Identifier: MIT
+# lab: description=The agent catches a slow network, a stalled server and denied files; clean stays clean
+# lab: timeout=1200
+"""A slow server, as a user would see it caught: calibrated in the same boot."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, "/lab")
+import product
+from product import MOUNT, OUT, SERVER, SHARE_DIR, Agent, Event, Workload, check, lab
+
+CLEAN_SEC = 60
+CALIBRATION_SEC = 30
+
+
+def calibration() -> dict[str, float]:
+    """Thresholds from 30 s of clean traffic."""
+    agent = Agent("calibration", product.config({}))
+    agent.start()
+    agent.wait("agent_ready", 120)
+    time.sleep(CALIBRATION_SEC)
+    rows = product.bundle_events(agent.snapshot())
+    check("the calibrating agent stops with status 0", agent.stop() == 0)
+    thresholds = product.calibrate(rows)
+    check("clean traffic was recorded", len(rows) > 500, f"{len(rows)} requests")
+    print("thresholds:", thresholds, flush=True)
+    return thresholds
+
+
+def justified(anomaly: Event, rows: product.Rows, thresholds: dict[str, float]) -> bool:
+    """Whether some window of the recorded requests holds what a latency anomaly claims."""
+    limits = np.array([thresholds.get(name, 1e9) for name in product.COMMANDS])
+    slow = rows[(rows["kind"] == 0) & (product.latency_ms(rows) >= limits[rows["command"]])]
+    if (product.latency_ms(slow) >= 1000).any():
+        return True
+    _, counts = np.unique(slow["released_ns"] // 10**9, return_counts=True)
+    return bool((counts >= anomaly["acceptable_count"]).any())
+
+
+def clean_run(agent: Agent, thresholds: dict[str, float]) -> None:
+    time.sleep(CLEAN_SEC)
+    fired = agent.events("anomaly_detected")
+    rows = product.bundle_events(agent.snapshot())
+    unjustified = [e for e in fired if not justified(e, rows, thresholds)]
+    check(
+        f"{CLEAN_SEC} s of clean traffic fire nothing unjustified",
+        not unjustified,
+        f"{len(fired)} fired, {len(rows)} requests",
+    )
+    agent_quiet(agent)
+
+
+def agent_quiet(agent: Agent) -> None:
+    """Wait until every episode has ended."""
+    product.wait_for(
+        "quiet",
+        lambda: len(agent.events("anomaly_ended")) >= len(agent.events("anomaly_detected")),
+        60,
+    )
+
+
+def check_bundle(written: Event) -> None:
+    bundle = Path(written["path"])
+    names = {name.rsplit("/", 1)[-1] for name in product.bundle_list(bundle)}
+    wanted = {"manifest.json", "events.npy", "inflight.json", "dmesg.log", "journalctl.log"}
+    wanted |= {"debug_data.log", "cifsstats.log", "mounts.log"}
+    check("tar --zstd lists the bundle", wanted <= names, sorted(wanted - names) or bundle.name)
+    manifest = product.bundle_manifest(bundle)
+    (OUT / f"{bundle.name}.manifest.json").write_bytes(product.bundle_file(bundle, "manifest.json"))
+    entries = {entry["file"]: entry for entry in manifest["actions"]}
+    for file, text in {
+        "dmesg.log": b"",
+        "debug_data.log": b"ConnectionId",
+        "cifsstats.log": b"Resources in use",
+        "mounts.log": b"/mnt/smb",
+    }.items():
+        content = product.bundle_file(bundle, file)
+        entry = entries[file]
+        check(
+            f"{file} holds real content, and the manifest says so",
+            len(content) > 0
+            and text in content
+            and entry["bytes"] == len(content)
+            and not entry["error"],
+            f"{len(content)} bytes, error {entry['error']!r}",
+        )
+
+
+def slow_network(agent: Agent, thresholds: dict[str, float]) -> None:
+    delay_ms = min(900.0, 1.5 * max(thresholds.values()))
+    seen = len(agent.events("anomaly_detected", anomaly="latency"))
+    bundles = len(agent.events("bundle_written", anomaly="latency"))
+    injected = time.time()
+    lab(f"lab_delay {delay_ms:.0f}ms")
+    anomaly = agent.wait("anomaly_detected", 30, skip=seen, anomaly="latency")
+    after_sec = product.unix_time(anomaly) - injected
+    print("anomaly:", anomaly, flush=True)
+    # The first symptom is the first response that the delay held back.
+    check(
+        "a network delay is detected within 2 s",
+        after_sec - delay_ms / 1e3 <= 2.0,
+        f"{after_sec:.2f} s",
+    )
+    check("it names the server", anomaly["server"] == SERVER, anomaly["server"])
+    check(
+        "it counts enough requests", anomaly["count"] >= 5 or anomaly["emergency"], anomaly["count"]
+    )
+    written = agent.wait("bundle_written", 60, skip=bundles, anomaly="latency")
+    lab("lab_clear_net")
+    rows = product.bundle_events(Path(written["path"]))
+    finding_commands = set(anomaly["command"])
+    limits = np.array([thresholds.get(name, max(thresholds.values())) for name in product.COMMANDS])
+    slow = rows[(rows["kind"] == 0) & (product.latency_ms(rows) >= limits[rows["command"]])]
+    slow_commands = {product.COMMANDS[code] for code in np.unique(slow["command"])}
+    check(
+        "it names commands that were slow",
+        finding_commands <= slow_commands,
+        sorted(finding_commands),
+    )
+    check_bundle(written)
+    time.sleep(5)
+    agent_quiet(agent)
+    episodes = agent.events("anomaly_detected", anomaly="latency")[seen:]
+    written_now = agent.events("bundle_written", anomaly="latency")[bundles:]
+    check("each episode left one bundle", len(written_now) == len(episodes), len(written_now))
+
+
+def stalled_server(agent: Agent) -> None:
+    seen = len(agent.events("anomaly_detected", anomaly="latency"))
+    lab("lab_server_stop")
+    time.sleep(1.5)
+    went_on = time.time()
+    lab("lab_server_cont")
+    anomaly = agent.wait("anomaly_detected", 30, skip=seen, anomaly="latency")
+    check(
+        "a request of over 1 s fires",
+        anomaly["emergency"] and anomaly["max_latency_ms"] >= 1000,
+        anomaly["max_latency_ms"],
+    )
+    check(
+        "it fires at once",
+        product.unix_time(anomaly) - went_on <= 1.0,
+        f"{product.unix_time(anomaly) - went_on:.2f} s, detect_ms {anomaly['detect_ms']}",
+    )
+    time.sleep(5)
+    agent_quiet(agent)
+
+
+def denied_files(agent: Agent) -> None:
+    for number in range(40):
+        secret = SHARE_DIR / f"secret-{number}"
+        secret.write_text("not yours")
+        secret.chmod(0o600)
+        os.chown(secret, 0, 0)
+    denied = 0
+    for number in range(40):
+        try:
+            (MOUNT / f"secret-{number}").read_text()
+        except PermissionError:
+            denied += 1
+    check("the server denies the files", denied == 40, denied)
+    anomaly = agent.wait("anomaly_detected", 30, anomaly="error")
+    check(
+        "the error anomaly names the status",
+        anomaly["code"] == ["STATUS_ACCESS_DENIED"],
+        anomaly["code"],
+    )
+    check("with its count", 10 <= anomaly["count"] <= 80, anomaly["count"])
+    check("and the command", anomaly["command"] == ["SMB2_CREATE"], anomaly["command"])
+
+
+def journal(agent: Agent) -> None:
+    lines = subprocess.run(
+        ["journalctl", "--no-pager", "-o", "cat"], capture_output=True, text=True, check=True
+    ).stdout
+    check("journald holds the agent's lines", '"event": "agent_ready"' in lines)
+    for sentence in ("AOD detected anomaly: latency with", "AOD detected anomaly: error with"):
+        check(f"journald holds '{sentence} N events'", sentence in lines)
+
+
+def main() -> None:
+    workload = Workload()
+    time.sleep(3)
+    thresholds = calibration()
+    agent = Agent("agent", product.config(thresholds, cooldown_sec=0))
+    # The agent's lines go to journald, and to the log that this script reads.
+    agent.start(["bash", "-c", 'exec "$@" > >(tee /dev/stderr | systemd-cat -t aodasync)', "_"])
+    ready = agent.wait("agent_ready", 120)
+    print("ready:", ready, flush=True)
+    clean_run(agent, thresholds)
+    slow_network(agent, thresholds)
+    stalled_server(agent)
+    denied_files(agent)
+    journal(agent)
+    workload.stop()
+    check("SIGTERM ends the agent with status 0", agent.stop() == 0)
+    stopped = agent.events("agent_stopped")
+    check("and it says so", len(stopped) == 1)
+    check("nothing was lost", not agent.events("events_lost"), agent.events("events_lost"))
+    check(
+        "no task was restarted", not agent.events("task_restarted"), agent.events("task_restarted")
+    )
+    check("no partial bundle is left", not list(agent.output_dir.glob("batches/*.partial*")))
+    print("metrics:", agent.events("agent_metrics")[-1], flush=True)
+
+
+main()
