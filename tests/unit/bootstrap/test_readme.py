@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: MIT
+"""What the README shows works as shown."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from aodasync import config
+from bootstrap import ROOT, TEST_SESSIONS
+
+README = (ROOT / "README.md").read_text()
+
+
+def test_example_configuration_is_accepted(tmp_path: Path) -> None:
+    """The configuration in the README is valid and raises no warning."""
+    (example,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    file = tmp_path / "config.yaml"
+    file.write_text(example)
+    loaded = config.load(file)
+    assert loaded.warnings == ()
+    assert [a.name for a in loaded.anomalies] == ["latency", "error", "hang", "connection"]
+
+
+def test_ci_runs_the_readme_command() -> None:
+    """The checking machine runs the README's test command and swallows no failure."""
+    command = "python3 bootstrap.py test"
+    assert f"```sh\n{command}\n```" in README
+    script = (ROOT / ".ci/run").read_text()
+    assert script.rstrip().endswith(f"exec {command}")
+    assert "|| true" not in script
+
+
+def test_every_session_is_in_the_noxfile() -> None:
+    """The test command names no session that nox does not know."""
+    noxfile = (ROOT / "noxfile.py").read_text()
+    assert all(f"def {session}(session" in noxfile for session in TEST_SESSIONS)
