@@ -1,2 +1,21 @@
 # SPDX-License-Identifier: MIT
-"""Probing the kernel SMB client: types, plan, loader, ring, requests in flight."""
+"""Watching the kernel's SMB client: what to attach, the loader, the ring, requests in flight."""
+
+from __future__ import annotations
+
+from aodasync.probes.interface import Attachment, Probe, ProbePlan
+from aodasync.probes.module import cifs_loaded, wait_for_cifs
+from aodasync.probes.opening import open_probe
+from aodasync.probes.ring import RingReader
+from aodasync.probes.shared import RING_BYTES
+
+__all__ = [
+    "RING_BYTES",
+    "Attachment",
+    "Probe",
+    "ProbePlan",
+    "RingReader",
+    "cifs_loaded",
+    "open_probe",
+    "wait_for_cifs",
+]

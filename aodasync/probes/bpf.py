@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: MIT
+"""bpf(2), as much of it as the agent needs: maps, programs, BTF objects.
+
+Attribute layouts are those of include/uapi/linux/bpf.h. Every call raises
+:class:`~aodasync.errors.BpfError` with the errno; descriptors are close-on-exec.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import platform
+import struct
+from enum import IntEnum
+from typing import Any, Final
+
+import numpy.typing as npt
+
+from aodasync.errors import BpfError
+
+__all__ = [
+    "AttachType",
+    "Command",
+    "MapType",
+    "ProgramType",
+    "attach",
+    "btf_object",
+    "call",
+    "create_map",
+    "load_program",
+    "lookup",
+    "lookup_batch",
+    "recursion_misses",
+    "update",
+]
+
+_SYSCALL_NUMBERS: Final = {
+    "x86_64": 321,
+    "aarch64": 280,
+    "riscv64": 280,
+    "loongarch64": 280,
+    "ppc64le": 361,
+}
+_LIBC: Final = ctypes.CDLL(None, use_errno=True)
+_LICENSE: Final = ctypes.create_string_buffer(b"Dual MIT/GPL")
+_LOG_BYTES: Final = 256 * 1024
+_LOG_LINES: Final = 6
+_INFO_BYTES: Final = 224  # of struct bpf_prog_info, up to recursion_misses (5.12) and beyond
+_RECURSION_MISSES_AT: Final = 208
+_BTF_INFO: Final = struct.Struct("QIIQII")
+
+
+class Command(IntEnum):
+    """enum bpf_cmd."""
+
+    MAP_CREATE = 0
+    MAP_LOOKUP_ELEM = 1
+    MAP_UPDATE_ELEM = 2
+    PROG_LOAD = 5
+    PROG_TEST_RUN = 10
+    OBJ_GET_INFO_BY_FD = 15
+    RAW_TRACEPOINT_OPEN = 17
+    BTF_GET_FD_BY_ID = 19
+    BTF_GET_NEXT_ID = 23
+    MAP_LOOKUP_BATCH = 24
+
+
+class MapType(IntEnum):
+    """enum bpf_map_type."""
+
+    HASH = 1
+    ARRAY = 2
+    PERCPU_ARRAY = 6
+    LRU_HASH = 9
+    RINGBUF = 27
+
+
+class ProgramType(IntEnum):
+    """enum bpf_prog_type."""
+
+    SOCKET_FILTER = 1
+    RAW_TRACEPOINT = 17
+    TRACING = 26
+
+
+class AttachType(IntEnum):
+    """enum bpf_attach_type."""
+
+    NONE = 0
+    TRACE_FENTRY = 24
+    TRACE_FEXIT = 25
+
+
+def call(command: Command, attributes: bytes | bytearray, what: str) -> int:
+    """One bpf(2) call; outputs are written into ``attributes`` when it is a bytearray."""
+    number = _SYSCALL_NUMBERS.get(platform.machine())
+    if number is None:
+        raise BpfError(f"bpf(2) is not known on {platform.machine()}", errno.ENOSYS)
+    size = len(attributes)
+    writable = attributes if isinstance(attributes, bytearray) else bytearray(attributes)
+    buffer = (ctypes.c_char * size).from_buffer(writable)
+    result: int = _LIBC.syscall(
+        ctypes.c_long(number), ctypes.c_int(command), buffer, ctypes.c_uint(size)
+    )
+    if result < 0:
+        code = ctypes.get_errno()
+        hint = "run as root; in a container, with CAP_SYS_ADMIN" if code == errno.EPERM else ""
+        raise BpfError(f"{what}: {os.strerror(code)}", code, hint=hint)
+    return result
+
+
+def create_map(
+    kind: MapType, *, name: str, key_size: int, value_size: int, max_entries: int, flags: int = 0
+) -> int:
+    """Descriptor of a new map; ``name`` has at most 15 characters."""
+    attributes = struct.pack(
+        "IIIIIII16s", kind, key_size, value_size, max_entries, flags, 0, 0, name.encode()
+    )
+    return call(Command.MAP_CREATE, attributes, f"cannot create map {name}")
+
+
+def _address(buffer: Any) -> int:
+    return ctypes.addressof(buffer)
+
+
+def lookup(map_fd: int, key: bytes, value_bytes: int) -> bytes | None:
+    """The value under a key (for all CPUs, of a per-CPU map); None when there is none."""
+    wanted = ctypes.create_string_buffer(key, len(key))
+    value = ctypes.create_string_buffer(value_bytes)
+    attributes = struct.pack("IxxxxQQQ", map_fd, _address(wanted), _address(value), 0)
+    try:
+        call(Command.MAP_LOOKUP_ELEM, attributes, "cannot read a map")
+    except BpfError as error:
+        if error.errno == errno.ENOENT:
+            return None
+        raise
+    return value.raw
+
+
+def update(map_fd: int, key: bytes, value: bytes) -> None:
+    """Set the value under a key."""
+    wanted = ctypes.create_string_buffer(key, len(key))
+    content = ctypes.create_string_buffer(value, len(value))
+    attributes = struct.pack("IxxxxQQQ", map_fd, _address(wanted), _address(content), 0)
+    call(Command.MAP_UPDATE_ELEM, attributes, "cannot write a map")
+
+
+def lookup_batch(
+    map_fd: int, token: bytes | None, keys: npt.NDArray[Any], values: npt.NDArray[Any]
+) -> tuple[int, bytes | None]:
+    """Fill ``keys`` and ``values`` (equally long, contiguous) from where ``token`` left off.
+
+    Returns the number of rows and the token to go on with, None at the end. Raises
+    ENOSPC when one bucket holds more rows than fit.
+    """
+    start = ctypes.create_string_buffer(token or b"", 8)
+    following = ctypes.create_string_buffer(8)
+    attributes = bytearray(
+        struct.pack(
+            "QQQQIIQQ",
+            _address(start) if token is not None else 0,
+            _address(following),
+            keys.ctypes.data,
+            values.ctypes.data,
+            len(keys),
+            map_fd,
+            0,
+            0,
+        )
+    )
+    try:
+        call(Command.MAP_LOOKUP_BATCH, attributes, "cannot scan a map")
+    except BpfError as error:
+        if error.errno != errno.ENOENT:
+            raise
+        return struct.unpack_from("I", attributes, 32)[0], None
+    return struct.unpack_from("I", attributes, 32)[0], following.raw
+
+
+def load_program(
+    kind: ProgramType,
+    code: bytes,
+    name: str,
+    *,
+    attach_type: AttachType = AttachType.NONE,
+    btf_id: int = 0,
+    btf_fd: int = 0,
+) -> int:
+    """Descriptor of a loaded program; a refusal carries the last lines of the verifier's log."""
+    content = ctypes.create_string_buffer(code, len(code))
+
+    def load(log: Any) -> int:
+        attributes = bytearray(116)
+        struct.pack_into(
+            "IIQQIIQ",
+            attributes,
+            0,
+            kind,
+            len(code) // 8,
+            _address(content),
+            _address(_LICENSE),
+            1 if log else 0,
+            _LOG_BYTES if log else 0,
+            _address(log) if log else 0,
+        )
+        struct.pack_into("16s", attributes, 48, name.encode()[:15])
+        struct.pack_into("I", attributes, 68, attach_type)
+        struct.pack_into("II", attributes, 108, btf_id, btf_fd)
+        return call(Command.PROG_LOAD, attributes, f"the kernel refused {name}")
+
+    try:
+        return load(None)
+    except BpfError:
+        # Refused without a log: ask again for the reason.
+        log = ctypes.create_string_buffer(_LOG_BYTES)
+        try:
+            return load(log)
+        except BpfError as error:
+            lines = log.value.decode(errors="replace").splitlines()[-_LOG_LINES:]
+            what = "; ".join([error.what, *lines])
+            raise BpfError(what, error.errno, hint=error.hint) from None
+
+
+def attach(program_fd: int, what: str, tracepoint: str = "") -> int:
+    """Attach a tracing program where it was loaded for, or a raw tracepoint program by name.
+
+    The descriptor returned holds the attachment.
+    """
+    name = ctypes.create_string_buffer(tracepoint.encode())
+    attributes = struct.pack("QI", _address(name) if tracepoint else 0, program_fd)
+    return call(Command.RAW_TRACEPOINT_OPEN, attributes, f"cannot attach to {what}")
+
+
+def btf_object(name: str) -> int:
+    """Descriptor of the kernel's BTF object ``name`` (``vmlinux`` or a module)."""
+    btf_id = 0
+    while True:
+        attributes = bytearray(struct.pack("III", btf_id, 0, 0))
+        try:
+            call(Command.BTF_GET_NEXT_ID, attributes, "cannot list BTF objects")
+        except BpfError as error:
+            if error.errno == errno.ENOENT:
+                raise BpfError(f"the kernel has no BTF of {name}", errno.ENOENT) from None
+            raise
+        btf_id = struct.unpack_from("I", attributes, 4)[0]
+        try:
+            fd = call(
+                Command.BTF_GET_FD_BY_ID,
+                struct.pack("III", btf_id, 0, 0),
+                f"cannot open BTF object {btf_id}",
+            )
+        except BpfError as error:
+            if error.errno == errno.ENOENT:  # gone since it was listed
+                continue
+            raise
+        if _btf_name(fd) == name:
+            return fd
+        os.close(fd)
+
+
+def _info(fd: int, info: ctypes.Array[ctypes.c_char], what: str) -> None:
+    attributes = struct.pack("IIQ", fd, len(info), _address(info))
+    call(Command.OBJ_GET_INFO_BY_FD, attributes, f"cannot query {what}")
+
+
+def _btf_name(fd: int) -> str | None:
+    """Name of a BTF object of the kernel's own; None for one that a program brought."""
+    name = ctypes.create_string_buffer(64)
+    fields = _BTF_INFO.pack(0, 0, 0, _address(name), len(name), 0)
+    info = ctypes.create_string_buffer(fields, len(fields))
+    _info(fd, info, "a BTF object")
+    is_kernels = _BTF_INFO.unpack(info.raw)[5]
+    return name.value.decode() if is_kernels else None
+
+
+def recursion_misses(program_fd: int) -> int:
+    """Times the kernel skipped a program because it was already running on that CPU."""
+    info = ctypes.create_string_buffer(_INFO_BYTES)
+    _info(program_fd, info, "a program")
+    return int(struct.unpack_from("Q", info.raw, _RECURSION_MISSES_AT)[0])

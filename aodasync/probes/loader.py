@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: MIT
+"""From byte code to running probes: maps, patched programs, attachments."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+
+from aodasync.errors import BpfError, ProbeError
+from aodasync.events import EVENT
+from aodasync.probes import bpf
+from aodasync.probes.bpf import AttachType, MapType, ProgramType
+from aodasync.probes.interface import Attachment
+from aodasync.probes.shared import (
+    CONNECTION_BYTES,
+    EMERGENCY_COMMANDS,
+    IN_FLIGHT_MAX,
+    MAX_CONNECTIONS,
+    Counter,
+    MapNumber,
+    StateIndex,
+)
+
+__all__ = ["ESSENTIAL", "Loaded", "Program", "create_maps", "load", "patched"]
+
+ESSENTIAL: Final = frozenset({"release", "alloc"})
+"""Roles without which nothing can be recorded; any other may fail alone."""
+
+_INSTRUCTION: Final = np.dtype(
+    [("code", "u1"), ("registers", "u1"), ("off", "<i2"), ("imm", "<i4")]
+)
+_LD_IMM64: Final = 0x18
+_PSEUDO_MAP_FD: Final = 1
+
+_ATTACH_TYPES: Final = MappingProxyType(
+    {"fentry": AttachType.TRACE_FENTRY, "fexit": AttachType.TRACE_FEXIT}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Byte code, and what to attach it to.
+
+    ``attach`` is ``fentry`` or ``fexit`` of ``function`` (``btf_id`` in the BTF of
+    the object that holds it), or ``raw_tracepoint`` of that name.
+    """
+
+    role: str
+    name: str
+    code: bytes
+    attach: str
+    function: str
+    btf_id: int = 0
+
+
+@dataclass(slots=True)
+class Loaded:
+    """Descriptors of what runs; closing them detaches and frees everything."""
+
+    maps: Mapping[MapNumber, int]
+    programs: dict[str, int] = field(default_factory=dict)
+    links: list[int] = field(default_factory=list)
+    attachments: list[Attachment] = field(default_factory=list)
+    failed: tuple[Program, BpfError] | None = None
+
+    def skipped(self) -> dict[str, int]:
+        """How often the kernel skipped each program, by ``skipped_<role>``. Raises BpfError."""
+        return {f"skipped_{role}": bpf.recursion_misses(fd) for role, fd in self.programs.items()}
+
+    def close(self) -> None:
+        """Detach, then free. Safe to call twice."""
+        for fd in (*self.links, *self.programs.values(), *self.maps.values()):
+            os.close(fd)
+        self.maps, self.programs, self.links = {}, {}, []
+
+
+def create_maps(ring_bytes: int) -> dict[MapNumber, int]:
+    """Descriptors of all maps by their number in the byte code. Raises BpfError."""
+    # Kind, bytes of key and value, rows.
+    table = {
+        MapNumber.RING: (MapType.RINGBUF, 0, 0, ring_bytes),
+        MapNumber.IN_FLIGHT: (MapType.HASH, 8, EVENT.itemsize, IN_FLIGHT_MAX),
+        MapNumber.CONNECTIONS: (MapType.LRU_HASH, 8, CONNECTION_BYTES, MAX_CONNECTIONS),
+        MapNumber.COUNTERS: (MapType.PERCPU_ARRAY, 4, 8, len(Counter)),
+        MapNumber.EMERGENCY: (MapType.ARRAY, 4, 16, EMERGENCY_COMMANDS),
+        MapNumber.STATE: (MapType.ARRAY, 4, 8, len(StateIndex)),
+    }
+    maps: dict[MapNumber, int] = {}
+    try:
+        for number, (kind, key_size, value_size, rows) in table.items():
+            maps[number] = bpf.create_map(
+                kind,
+                name=f"aod_{number.name.lower()}",
+                key_size=key_size,
+                value_size=value_size,
+                max_entries=rows,
+            )
+    except BpfError:
+        for fd in maps.values():
+            os.close(fd)
+        raise
+    return maps
+
+
+def patched(code: bytes, maps: Mapping[MapNumber, int]) -> bytes:
+    """The byte code with map descriptors in place of map numbers. Raises ProbeError."""
+    instructions = np.frombuffer(code, _INSTRUCTION).copy()
+    loads_map = (instructions["code"] == _LD_IMM64) & (
+        instructions["registers"] >> 4 == _PSEUDO_MAP_FD
+    )
+    for index in np.flatnonzero(loads_map):
+        number = int(instructions["imm"][index])
+        if number not in maps:
+            raise ProbeError(f"byte code refers to an unknown map {number:#x}")
+        instructions["imm"][index] = maps[MapNumber(number)]
+    return instructions.tobytes()
+
+
+def load(programs: Sequence[Program], maps: Mapping[MapNumber, int], btf_object: str) -> Loaded:
+    """Load and attach all, in the order given; takes over ``maps``.
+
+    A program that fails is left out and noted in ``attachments``. When it is an
+    essential one, ``failed`` holds its error and nothing is attached after it.
+    Raises BpfError when the object's BTF cannot be had.
+    """
+    loaded = Loaded(maps)
+    try:
+        btf_fd = bpf.btf_object(btf_object)
+    except BpfError:
+        loaded.close()
+        raise
+    try:
+        for program in programs:
+            error = ""
+            try:
+                _load_one(program, loaded, btf_fd)
+            except BpfError as refused:
+                error = str(refused)
+                if program.role in ESSENTIAL:
+                    loaded.failed = (program, refused)
+                    break
+            loaded.attachments.append(
+                Attachment(program.role, program.attach, program.function, error)
+            )
+    finally:
+        os.close(btf_fd)
+    return loaded
+
+
+def _load_one(program: Program, loaded: Loaded, btf_fd: int) -> None:
+    code = patched(program.code, loaded.maps)
+    if program.attach == "raw_tracepoint":
+        fd = bpf.load_program(ProgramType.RAW_TRACEPOINT, code, program.name)
+    else:
+        fd = bpf.load_program(
+            ProgramType.TRACING,
+            code,
+            program.name,
+            attach_type=_ATTACH_TYPES[program.attach],
+            btf_id=program.btf_id,
+            btf_fd=btf_fd,
+        )
+    try:
+        tracepoint = program.function if program.attach == "raw_tracepoint" else ""
+        loaded.links.append(bpf.attach(fd, program.function, tracepoint))
+    except BpfError:
+        os.close(fd)
+        raise
+    loaded.programs[program.role] = fd

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: MIT
+"""Starting the child that turns the kernel's types and our C into byte code.
+
+See :mod:`aodasync.probes.child` for what runs there. It needs an interpreter
+that has bcc, which is the distribution's as a rule, whatever runs the agent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from aodasync.errors import CompileError, LayoutError, ProbeError, RequirementError
+from aodasync.probes.loader import Program
+from aodasync.probes.shared import definitions
+
+__all__ = ["BTF_DIRECTORY", "Prepared", "bpf_sources", "interpreters", "prepare"]
+
+BTF_DIRECTORY: Final = Path("/sys/kernel/btf")
+
+_SOURCE: Final = "smb_requests.bpf.c"
+_DEADLINE_SEC: Final = 60.0  # a cold compilation takes 16 s in an emulated machine
+_STDERR_LINES: Final = 12
+_ENVIRONMENT: Final = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+# The package `child` is imported as a top-level one: see its docstring.
+_BOOTSTRAP: Final = (
+    "import sys; sys.path.insert(0, sys.argv[1]); from child.main import main; "
+    "del sys.path[0]; main()"
+)
+_INSTALL_BCC: Final = "apt install python3-bpfcc, or dnf install python3-bcc"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What the child found and made."""
+
+    btf_object: str
+    programs: tuple[Program, ...]
+    notes: tuple[str, ...]
+    steps_ms: Mapping[str, float]
+
+
+def bpf_sources() -> Path:
+    """Directory of the C sources: inside an installed package, or in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "_bpf"
+    return installed if installed.is_dir() else package.parent / "bpf"
+
+
+def interpreters(preferred: str | None = None) -> tuple[str, ...]:
+    """Python interpreters to try, the likeliest first; ``preferred`` alone if given."""
+    if preferred:
+        return (preferred,)
+    candidates = ("/usr/bin/python3", sys.executable, shutil.which("python3") or "")
+    return tuple(dict.fromkeys(path for path in candidates if path and os.access(path, os.X_OK)))
+
+
+async def prepare(
+    *,
+    cache_dir: Path | None,
+    python: str | None = None,
+    exclude: Collection[str] = (),
+    btf: Path = BTF_DIRECTORY,
+) -> Prepared:
+    """Run the child under the first interpreter that has bcc.
+
+    ``exclude`` names kernel functions that turned out not to be attachable. Raises
+    RequirementError without bcc, LayoutError on unknown types, CompileError.
+    """
+    request = {
+        "sources": str(bpf_sources()),
+        "source": _SOURCE,
+        "definitions": definitions(),
+        "exclude": sorted(exclude),
+        "cache": None if cache_dir is None else str(cache_dir),
+        "btf": str(btf),
+    }
+    refusals = []
+    for interpreter in interpreters(python):
+        answer = await _ask(interpreter, request)
+        error = answer.get("error")
+        if error is None:
+            return _prepared(answer)
+        if error["kind"] != "bcc":
+            raise _failure(error)
+        refusals.append(f"{interpreter}: {error['what']}")
+    raise RequirementError("no Python with a usable bcc: " + "; ".join(refusals), hint=_INSTALL_BCC)
+
+
+async def _ask(interpreter: str, request: Mapping[str, Any]) -> dict[str, Any]:
+    child = await asyncio.create_subprocess_exec(
+        interpreter,
+        "-I",
+        "-c",
+        _BOOTSTRAP,
+        str(Path(__file__).parent),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd="/",
+        env=_ENVIRONMENT,
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(_DEADLINE_SEC):
+            out, err = await child.communicate(json.dumps(request).encode())
+    except TimeoutError:
+        raise CompileError(
+            f"compiling the BPF programs took more than {_DEADLINE_SEC:.0f} s",
+            hint="the machine is overloaded; try again",
+        ) from None
+    finally:
+        if child.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            await child.wait()
+    stderr = "; ".join(err.decode(errors="replace").splitlines()[-_STDERR_LINES:])
+    try:
+        answer: dict[str, Any] = json.loads(out)
+    except ValueError:
+        raise CompileError(
+            f"{interpreter} ended with {child.returncode} while compiling: {stderr}"
+        ) from None
+    if answer.get("error", {}).get("kind") == "compile":
+        answer["error"]["what"] += f": {stderr}"
+    return answer
+
+
+def _prepared(answer: Mapping[str, Any]) -> Prepared:
+    programs = tuple(
+        Program(
+            role=target["role"],
+            name=target["program"],
+            code=base64.b64decode(answer["programs"][target["program"]]),
+            attach=target["attach"],
+            function=target["function"],
+            btf_id=target["btf_id"],
+        )
+        for target in answer["targets"]
+    )
+    return Prepared(answer["object"], programs, tuple(answer["notes"]), answer["steps_ms"])
+
+
+def _failure(error: Mapping[str, str]) -> ProbeError:
+    if error["kind"] == "layout":
+        return LayoutError(
+            f"this kernel's SMB client is unknown: {error['what']}",
+            hint="report it with the output of aodasync doctor --json",
+        )
+    if error["kind"] == "btf":
+        return ProbeError(
+            f"no type information of the SMB client: {error['what']}",
+            hint="a kernel 5.11 or newer with CONFIG_DEBUG_INFO_BTF and _BTF_MODULES is needed",
+        )
+    return CompileError(error["what"], hint="report it with the output of aodasync doctor --json")

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+"""The probe: everything that runs in the kernel for the agent, behind the Probe protocol."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from aodasync.errors import BpfError
+from aodasync.events import EVENT, EventArray
+from aodasync.evidence import Connection
+from aodasync.probes import bpf
+from aodasync.probes.connections import ConnectionTable
+from aodasync.probes.inflight import MapScanner, in_flight
+from aodasync.probes.interface import ProbePlan
+from aodasync.probes.loader import Loaded
+from aodasync.probes.ring import RingReader
+from aodasync.probes.shared import (
+    EMERGENCY_COMMANDS,
+    IN_FLIGHT_MAX,
+    LOSS_COUNTERS,
+    Counter,
+    MapNumber,
+)
+
+__all__ = ["RequestProbe", "possible_cpus"]
+
+
+def possible_cpus(path: Path = Path("/sys/devices/system/cpu/possible")) -> int:
+    """CPUs that a per-CPU map has values for: the kernel writes ranges, ``0-3,8``."""
+    ranges = [part.split("-") for part in path.read_text().strip().split(",")]
+    return sum(int(ends[-1]) - int(ends[0]) + 1 for ends in ranges)
+
+
+class RequestProbe:
+    """Implements :class:`aodasync.probes.interface.Probe` over loaded programs."""
+
+    def __init__(self, loaded: Loaded, plan: ProbePlan, ring_bytes: int) -> None:
+        maps = loaded.maps
+        self._loaded = loaded
+        self._plan = plan
+        self._ring_fd = maps[MapNumber.RING]
+        self._ring = RingReader.of_map(self._ring_fd, ring_bytes)
+        self._in_flight = MapScanner(maps[MapNumber.IN_FLIGHT], EVENT, IN_FLIGHT_MAX)
+        self._connections = ConnectionTable(maps[MapNumber.CONNECTIONS])
+        self._cpus = possible_cpus()
+        self._closed = False
+
+    @property
+    def plan(self) -> ProbePlan:
+        """The plan in use."""
+        return self._plan
+
+    def fileno(self) -> int:
+        """Descriptor of the ring: readable when woken, and while events wait."""
+        return self._ring_fd
+
+    def read(self, max_events: int) -> EventArray:
+        """Up to ``max_events`` rows, oldest first; shape (N,), dtype EVENT, a copy."""
+        return self._ring.read(max_events)
+
+    def in_flight(self) -> EventArray:
+        """Rows of the requests in flight, oldest first. Raises BpfError."""
+        return in_flight(self._in_flight)
+
+    def connections(self) -> Mapping[int, Connection]:
+        """Connections seen so far, by connection id. Raises BpfError."""
+        return self._connections.read()
+
+    def losses(self) -> Mapping[str, int]:
+        """What was missed, by name: counters of the kernel side, and skipped programs."""
+        losses = {counter.name.lower(): self._counter(counter) for counter in LOSS_COUNTERS}
+        losses["foreign"] = self._ring.foreign
+        return losses | self._loaded.skipped()
+
+    def figures(self) -> Mapping[str, int]:
+        """What is worth knowing and no loss: records produced, wake-ups, requests adopted."""
+        others = [counter for counter in Counter if counter not in LOSS_COUNTERS]
+        figures = {counter.name.lower(): self._counter(counter) for counter in others}
+        return figures | {"produced": self._ring.produced}
+
+    def set_emergency_ns(
+        self, thresholds_ns: Sequence[int], interim_too: Collection[int] = ()
+    ) -> None:
+        """Latency that is urgent at once, by command code; 0: never.
+
+        A request that got an interim response is urgent only if its command is in
+        ``interim_too``. Raises BpfError.
+        """
+        emergency = self._loaded.maps[MapNumber.EMERGENCY]
+        for command in range(EMERGENCY_COMMANDS):
+            threshold = thresholds_ns[command] if command < len(thresholds_ns) else 0
+            row = struct.pack("QQ", threshold, command in interim_too)
+            bpf.update(emergency, struct.pack("I", command), row)
+
+    def close(self) -> None:
+        """Detach and unmap. Safe to call twice."""
+        if not self._closed:
+            self._closed = True
+            self._ring.close()
+            self._loaded.close()
+
+    def _counter(self, counter: Counter) -> int:
+        key = struct.pack("I", counter)
+        values = bpf.lookup(self._loaded.maps[MapNumber.COUNTERS], key, 8 * self._cpus)
+        if values is None:
+            raise BpfError(f"no counter {counter.name}", 0)
+        return sum(struct.unpack(f"{self._cpus}Q", values))

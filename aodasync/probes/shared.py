@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: MIT
+"""What the BPF side and the agent must agree on: one table, compiled into both.
+
+:func:`definitions` turns it into ``-D`` flags, so the C sources hold no copy of
+any number in here.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final
+
+from aodasync.events import EVENT, Flag, Kind, MidState, Outcome
+
+__all__ = [
+    "ADDRESS_BYTES",
+    "CONNECTION_BYTES",
+    "EMERGENCY_COMMANDS",
+    "FILL_MARK_BYTES",
+    "HOSTNAME_BYTES",
+    "IN_FLIGHT_MAX",
+    "LOSS_COUNTERS",
+    "MAX_CONNECTIONS",
+    "RING_BYTES",
+    "WAKE_GAP_NS",
+    "Counter",
+    "MapNumber",
+    "StateIndex",
+    "definitions",
+]
+
+RING_BYTES: Final = 8 * 1024 * 1024
+"""Default size of the ring: some 80,000 records; a power of two, whole pages."""
+
+FILL_MARK_BYTES: Final = 1024 * 1024
+"""Unread bytes from which the kernel side wakes the agent: some 10,000 records."""
+
+WAKE_GAP_NS: Final = 1_000_000
+"""At most one wake-up for the fill mark in this time."""
+
+IN_FLIGHT_MAX: Final = 16_384
+"""Requests that can be in flight at once; twice what Samba grants one connection."""
+
+MAX_CONNECTIONS: Final = 1024
+"""Connections whose name and address the kernel side keeps (the least recently used go)."""
+
+HOSTNAME_BYTES: Final = 64
+ADDRESS_BYTES: Final = 28
+CONNECTION_BYTES: Final = HOSTNAME_BYTES + ADDRESS_BYTES
+
+EMERGENCY_COMMANDS: Final = 32
+"""Rows of the table of emergency thresholds; SMB2 has 20 commands."""
+
+
+class MapNumber(IntEnum):
+    """Placeholders in the byte code that the loader replaces by map descriptors."""
+
+    RING = 0x7FFF0001
+    IN_FLIGHT = 0x7FFF0002
+    CONNECTIONS = 0x7FFF0003
+    COUNTERS = 0x7FFF0004
+    EMERGENCY = 0x7FFF0005
+    STATE = 0x7FFF0006
+
+
+class Counter(IntEnum):
+    """Rows of the per-CPU counters."""
+
+    RING_FULL = 0  # a finished record found no room: lost
+    MAP_FULL = 1  # more than IN_FLIGHT_MAX in flight: the request is not followed
+    OVERWRITTEN = 2  # a MID was allocated again though its release was not seen
+    ORPHAN_RECEIVED = 3  # response of a request whose allocation was not seen
+    ORPHAN_RELEASED = 4  # release of one
+    BEFORE_ATTACH = 5  # in flight when the probes attached, told from the MID itself
+    WAKEUPS = 6  # forced wake-ups of the agent
+
+
+LOSS_COUNTERS: Final = (
+    Counter.RING_FULL,
+    Counter.MAP_FULL,
+    Counter.OVERWRITTEN,
+    Counter.ORPHAN_RECEIVED,
+    Counter.ORPHAN_RELEASED,
+)
+"""The counters that mean something was missed; the others are figures."""
+
+
+class StateIndex(IntEnum):
+    """Rows of the state array."""
+
+    TRACKED_SINCE_NS = 0  # when the agent had attached `alloc`; 0: not yet
+    LAST_WAKE_NS = 1
+
+
+_MID_WAIT_CANCELLED = 1
+_MID_DELETED = 2
+
+
+def definitions() -> dict[str, int]:
+    """Names and values for the C side, as ``-DNAME=VALUE``."""
+    fields = EVENT.fields
+    assert fields is not None  # noqa: S101  # EVENT is structured
+    table = {f"AT_{name}": int(field[1]) for name, field in fields.items()}
+    for prefix, members in (
+        ("KIND", Kind),
+        ("OUTCOME", Outcome),
+        ("FLAG", Flag),
+        ("MIDSTATE", MidState),
+        ("MAP", MapNumber),
+        ("COUNT", Counter),
+        ("STATE", StateIndex),
+    ):
+        table.update({f"{prefix}_{member.name}": int(member) for member in members})
+    return table | {
+        "EVENT_BYTES": EVENT.itemsize,
+        "HOSTNAME_BYTES": HOSTNAME_BYTES,
+        "ADDRESS_BYTES": ADDRESS_BYTES,
+        "FILL_MARK": FILL_MARK_BYTES,
+        "WAKE_GAP_NS": WAKE_GAP_NS,
+        "MIDFLAG_WAIT_CANCELLED": _MID_WAIT_CANCELLED,
+        "MIDFLAG_DELETED": _MID_DELETED,
+    }

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The record of one SMB request or trouble event: aodasync.events.EVENT, byte for byte.
+ *
+ * The agent passes the offset of each field of its dtype as -DAT_<field>, so a
+ * record that differs does not compile.
+ */
+#ifndef AODASYNC_SMB_EVENT_H
+#define AODASYNC_SMB_EVENT_H
+
+#include <linux/types.h>
+
+#ifndef __always_inline
+#define __always_inline inline __attribute__((always_inline))
+#endif
+
+struct smb_event {
+	u64 issued_ns;
+	u64 sent_ns;
+	u64 received_ns;
+	u64 released_ns;
+	u64 message_id;
+	u64 session_id;
+	u64 connection_id;
+	u32 tree_id;
+	u32 status;
+	u32 pid;
+	u32 tgid;
+	u16 command;
+	u16 flags;
+	u8 kind;
+	u8 outcome;
+	u8 mid_state;
+	u8 mid_flags;
+	char comm[16];
+};
+
+#define SAME_OFFSET(field)                                                     \
+	_Static_assert(__builtin_offsetof(struct smb_event, field) == AT_##field, \
+		       #field " differs from aodasync.events.EVENT")
+
+SAME_OFFSET(issued_ns);
+SAME_OFFSET(sent_ns);
+SAME_OFFSET(received_ns);
+SAME_OFFSET(released_ns);
+SAME_OFFSET(message_id);
+SAME_OFFSET(session_id);
+SAME_OFFSET(connection_id);
+SAME_OFFSET(tree_id);
+SAME_OFFSET(status);
+SAME_OFFSET(pid);
+SAME_OFFSET(tgid);
+SAME_OFFSET(command);
+SAME_OFFSET(flags);
+SAME_OFFSET(kind);
+SAME_OFFSET(outcome);
+SAME_OFFSET(mid_state);
+SAME_OFFSET(mid_flags);
+SAME_OFFSET(comm);
+_Static_assert(sizeof(struct smb_event) == EVENT_BYTES, "size differs from EVENT");
+
+/* A row of the `connections` map: who is behind a connection id. */
+struct smb_connection {
+	char hostname[HOSTNAME_BYTES];
+	u8 address[ADDRESS_BYTES]; /* the start of a sockaddr_storage: enough for IPv6 */
+};
+
+/* A row of the `emergency` map, by command. */
+struct smb_emergency {
+	u64 threshold_ns; /* 0: never */
+	u64 interim_too;  /* also when an interim response came first */
+};
+
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The maps, and how a record reaches the agent.
+ *
+ * bcc only compiles this; the agent creates the maps with bpf(2) and writes their
+ * descriptors into the byte code, in place of the MAP_* numbers below.
+ *
+ * Wake-ups. Waking a sleeping reader costs microseconds inside the watched I/O
+ * path, not waking it nothing. So a record is submitted without a wake-up unless
+ * it is urgent, or unless the ring is filled to FILL_MARK and nobody was woken for
+ * WAKE_GAP_NS. The default (adaptive) wake-up is never used: it stays silent on
+ * top of records that were submitted without one.
+ */
+#ifndef AODASYNC_SMB_RING_H
+#define AODASYNC_SMB_RING_H
+
+#include "smb_event.h"
+
+#define MAP(number) bpf_pseudo_fd(1, number)
+
+static __always_inline void count(u32 counter)
+{
+	u64 *value = bpf_map_lookup_elem_(MAP(MAP_COUNTERS), &counter);
+
+	/* Atomic though per CPU: these programs may be preempted. All are rare paths. */
+	if (value)
+		__sync_fetch_and_add(value, 1);
+}
+
+/* NULL, and counted, when the ring is full. */
+static __always_inline struct smb_event *reserve(void)
+{
+	struct smb_event *event =
+		bpf_ringbuf_reserve((void *)MAP(MAP_RING), sizeof(*event), 0);
+
+	if (!event)
+		count(COUNT_RING_FULL);
+	return event;
+}
+
+static __always_inline u64 wakeup(u64 now, bool urgent)
+{
+	u32 index = STATE_LAST_WAKE_NS;
+	u64 *last;
+
+	if (!urgent && bpf_ringbuf_query((void *)MAP(MAP_RING), BPF_RB_AVAIL_DATA) < FILL_MARK)
+		return BPF_RB_NO_WAKEUP;
+	last = bpf_map_lookup_elem_(MAP(MAP_STATE), &index);
+	if (!last)
+		return BPF_RB_FORCE_WAKEUP;
+	if (!urgent && now - *last < WAKE_GAP_NS)
+		return BPF_RB_NO_WAKEUP;
+	*last = now;
+	count(COUNT_WAKEUPS);
+	return BPF_RB_FORCE_WAKEUP;
+}
+
+static __always_inline void submit(struct smb_event *event, u64 now, bool urgent)
+{
+	if (urgent)
+		event->flags |= FLAG_URGENT;
+	bpf_ringbuf_submit(event, wakeup(now, urgent));
+}
+
+#endif
