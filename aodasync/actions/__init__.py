@@ -1,2 +1,56 @@
 # SPDX-License-Identifier: MIT
-"""Quick actions: each collects one file of evidence."""
+"""Quick actions: each collects one file of evidence.
+
+:data:`BUILTIN` is the table of them. An action needs the host it looks at; in a
+replay none is run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from aodasync.actions.action import Action, ActionContext, ActionResult, Collected, Cost
+from aodasync.actions.command import user_action
+from aodasync.actions.debugdata import DEBUGDATA
+from aodasync.actions.dmesg import DMESG
+from aodasync.actions.journalctl import JOURNALCTL
+from aodasync.actions.mounts import MOUNTS
+from aodasync.actions.smbinfo import SMBINFO
+from aodasync.actions.stats import STATS
+from aodasync.actions.syslogs import SYSLOGS
+from aodasync.config.model import UserAction
+
+__all__ = [
+    "BUILTIN",
+    "Action",
+    "ActionContext",
+    "ActionResult",
+    "Collected",
+    "Cost",
+    "select",
+]
+
+BUILTIN: Final[Mapping[str, Action]] = {
+    action.name: action
+    for action in (MOUNTS, STATS, DMESG, JOURNALCTL, SYSLOGS, SMBINFO, DEBUGDATA)
+}
+"""Actions by name, cheap ones first."""
+
+
+def select(names: Iterable[str], declared: Iterable[UserAction]) -> tuple[Action, ...]:
+    """The actions of these names in the order of their cost, each once.
+
+    A name that the configuration declares as an action of its own is that one;
+    any other is built in or, if nobody knows it, an action that says so.
+    """
+    own = {action.name: user_action(action) for action in declared}
+    chosen = [own.get(name) or BUILTIN.get(name) or _unknown(name) for name in dict.fromkeys(names)]
+    return tuple(sorted(chosen, key=lambda action: action.cost))
+
+
+def _unknown(name: str) -> Action:
+    async def collect(_context: ActionContext) -> Collected:
+        return Collected(error="unknown action")
+
+    return Action(name, "", Cost.TABLE, collect)

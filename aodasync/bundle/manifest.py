@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MIT
+"""``manifest.json``: what is in a bundle, how it was come by, and what is missing from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aodasync.actions.action import ActionResult
+from aodasync.bundle.jsonvalues import plain
+from aodasync.config.model import Anomaly
+from aodasync.events import EVENT, EventArray, Flag, Kind, Outcome
+from aodasync.evidence import Connection, Trigger
+
+__all__ = ["SCHEMA_VERSION", "UNDECIDED", "ClockPair", "build_manifest", "dump"]
+
+SCHEMA_VERSION: Final = 1
+
+UNDECIDED: Final[Mapping[str, Any]] = {
+    "cause": "unknown",
+    "sentence": "The cause was not determined.",
+    "evidence": {},
+}
+"""The verdict of a bundle that nobody judged."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClockPair:
+    """CLOCK_MONOTONIC and CLOCK_REALTIME, read one right after the other."""
+
+    monotonic_ns: int
+    realtime_ns: int
+
+
+def build_manifest(
+    *,
+    bundle: str,
+    trigger: Trigger,
+    anomaly: Anomaly | None,
+    facts: Mapping[str, Any],
+    live: bool,
+    verdict: Mapping[str, Any],
+    actions: Iterable[ActionResult],
+    rows: EventArray,
+    in_flight: int,
+    losses: Mapping[str, int],
+    connections: Mapping[int, Connection],
+    started: ClockPair,
+    ended: ClockPair,
+    truncations: Iterable[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """The manifest as plain JSON values.
+
+    ``anomaly`` is its configuration, ``rows`` what went into ``events.npy``,
+    ``facts`` (agent, kernel, cifs, probe, ...) become keys of their own.
+    Numbers that end in ``_ns`` are CLOCK_MONOTONIC, unless called realtime.
+    """
+    manifest = {
+        "live": live,
+        "anomaly": _anomaly(trigger, anomaly),
+        "verdict": verdict,
+        "clock": started,
+        "collection": {
+            "decided_monotonic_ns": trigger.decided_monotonic_ns,
+            "decided_realtime_ns": trigger.decided_realtime_ns,
+            "started_monotonic_ns": started.monotonic_ns,
+            "started_realtime_ns": started.realtime_ns,
+            "ended_monotonic_ns": ended.monotonic_ns,
+            "ended_realtime_ns": ended.realtime_ns,
+        },
+        "actions": [result.as_manifest() for result in actions],
+        "events": _events(rows),
+        "in_flight": {"file": "inflight.json", "count": in_flight},
+        "losses": losses,
+        "connections": list(connections.values()),
+        "truncations": list(truncations),
+    }
+    first = {"schema_version": SCHEMA_VERSION, "bundle": bundle}
+    return {key: plain(value) for key, value in {**first, **facts, **manifest, **first}.items()}
+
+
+def dump(value: Any) -> bytes:
+    """JSON as bundles have it: indented, ASCII, in the order given."""
+    return json.dumps(plain(value), indent=2, allow_nan=False).encode("ascii") + b"\n"
+
+
+def _anomaly(trigger: Trigger, anomaly: Anomaly | None) -> dict[str, Any]:
+    finding = trigger.finding
+    observed = dataclasses.asdict(finding) if finding else {"type": trigger.anomaly}
+    observed.pop("anomaly", None)
+    return {
+        "name": trigger.anomaly,
+        **observed,
+        "episode": trigger.episode,
+        "configured": anomaly,
+    }
+
+
+def _events(rows: EventArray) -> dict[str, Any]:
+    stamps = rows["issued_ns"][rows["issued_ns"] > 0]
+    ends = rows["released_ns"][rows["released_ns"] > 0]
+    return {
+        "file": "events.npy",
+        "dtype": EVENT.descr,
+        "count": len(rows),
+        "first_ns": int(stamps.min()) if len(stamps) else 0,
+        "last_ns": int(max(ends.max(initial=0), stamps.max(initial=0))),
+        "kinds": {kind.value: kind.name.lower() for kind in Kind},
+        "outcomes": {outcome.value: outcome.name.lower() for outcome in Outcome},
+        "flags": {flag.value: str(flag.name).lower() for flag in Flag},
+    }

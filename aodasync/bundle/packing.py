@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: MIT
+"""From the directory a bundle was collected in to the archive that is visible.
+
+The archive is written under another name, synced, and renamed: it is there
+whole or not at all. Everything blocks and belongs in a worker thread.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+import threading
+from typing import BinaryIO, Final
+
+import zstandard
+
+from aodasync import safe_files
+from aodasync.bundle.names import PARTIAL_SUFFIX, BundleName
+from aodasync.errors import BundleError
+
+__all__ = ["pack"]
+
+# Read from the front of the archive, so that a listing needs its first block only.
+_FIRST: Final = ("manifest.json", "inflight.json")
+_LEVEL: Final = 3
+
+
+def pack(name: BundleName, *, batches_fd: int, mtime_sec: int, cancelled: threading.Event) -> int:
+    """Make ``NAME.tar.zst`` of the files in ``NAME.partial``; returns its size in bytes.
+
+    Modes are 0700 and 0600 and the owner is root, whoever wrote them. The
+    directory stays. ``cancelled`` is looked at often; what was begun is removed.
+
+    Raises:
+        BundleError: cancelled.
+        OSError: it could not be written.
+    """
+    temporary = name.archive + PARTIAL_SUFFIX
+    with os.fdopen(safe_files.create(temporary, dir_fd=batches_fd), "wb") as file:
+        try:
+            _write(file, name, batches_fd, mtime_sec, cancelled)
+            file.flush()
+            os.fsync(file.fileno())
+            size_bytes = os.fstat(file.fileno()).st_size
+            os.rename(temporary, name.archive, src_dir_fd=batches_fd, dst_dir_fd=batches_fd)
+        except BaseException:
+            safe_files.remove(temporary, dir_fd=batches_fd)
+            raise
+    os.fsync(batches_fd)
+    return size_bytes
+
+
+def _write(
+    file: BinaryIO, name: BundleName, batches_fd: int, mtime_sec: int, cancelled: threading.Event
+) -> None:
+    compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True)
+    source_fd = safe_files.open_directory(name.directory, dir_fd=batches_fd)
+    try:
+        with os.scandir(source_fd) as entries:
+            files = sorted((entry.name for entry in entries), key=_order)
+        with (
+            compressor.stream_writer(file, closefd=False) as stream,
+            tarfile.open(fileobj=stream, mode="w|") as tar,
+        ):
+            tar.addfile(_entry(str(name), tarfile.DIRTYPE, mtime_sec))
+            for each in files:
+                with os.fdopen(safe_files.open_regular(each, dir_fd=source_fd), "rb") as content:
+                    entry = _entry(f"{name}/{each}", tarfile.REGTYPE, mtime_sec)
+                    entry.size = os.fstat(content.fileno()).st_size
+                    tar.addfile(entry, _Cancellable(content, cancelled))
+    finally:
+        os.close(source_fd)
+
+
+def _order(name: str) -> tuple[int, str]:
+    return (_FIRST.index(name) if name in _FIRST else len(_FIRST), name)
+
+
+def _entry(name: str, kind: bytes, mtime_sec: int) -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(name)
+    entry.type = kind
+    directory = kind == tarfile.DIRTYPE
+    entry.mode = safe_files.DIRECTORY_MODE if directory else safe_files.FILE_MODE
+    entry.uname = entry.gname = "root"
+    entry.mtime = mtime_sec
+    return entry
+
+
+class _Cancellable(io.RawIOBase):
+    """A file that stops being readable when its reader is to stop."""
+
+    def __init__(self, file: BinaryIO, cancelled: threading.Event) -> None:
+        self._file = file
+        self._cancelled = cancelled
+
+    def read(self, size: int = -1, /) -> bytes:
+        if self._cancelled.is_set():
+            raise BundleError("cancelled")
+        return self._file.read(size)

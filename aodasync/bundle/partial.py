@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: MIT
+"""The directory in which a bundle is collected. Everything blocks."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from aodasync import safe_files
+from aodasync.bundle import rows as recorded
+from aodasync.bundle.names import BundleName
+from aodasync.events import EventArray
+
+__all__ = ["PartialBundle"]
+
+
+class PartialBundle:
+    """``NAME.partial`` below ``batches_fd``, open as ``directory_fd``.
+
+    ``name`` is the one wanted until it is created, and from then on the one it got.
+    """
+
+    def __init__(self, wanted: BundleName, batches_fd: int) -> None:
+        self.name = wanted
+        self.directory_fd = -1
+        self._batches_fd = batches_fd
+
+    def create(self) -> None:
+        """Create the directory: of the first nanosecond, from the wanted one on, that is free."""
+        while self.directory_fd < 0:
+            if not self._taken(self.name.archive):
+                with contextlib.suppress(FileExistsError):
+                    self.directory_fd = safe_files.make_directory(
+                        self.name.directory, dir_fd=self._batches_fd
+                    )
+                    return
+            self.name = BundleName(self.name.realtime_ns + 1, self.name.anomaly)
+
+    def write(self, file: str, data: bytes) -> None:
+        """Create a file in it."""
+        safe_files.write(file, data, dir_fd=self.directory_fd)
+
+    def write_events(self, rows: EventArray) -> None:
+        """Create ``events.npy`` in it."""
+        descriptor = safe_files.create("events.npy", dir_fd=self.directory_fd)
+        with os.fdopen(descriptor, "wb") as file:
+            recorded.encode(file, rows)
+
+    def remove(self) -> None:
+        """Remove the directory with all in it, if it was created."""
+        if self.directory_fd >= 0:
+            os.close(self.directory_fd)
+            self.directory_fd = -1
+            safe_files.remove(self.name.directory, dir_fd=self._batches_fd)
+
+    def _taken(self, name: str) -> bool:
+        try:
+            os.lstat(name, dir_fd=self._batches_fd)
+        except FileNotFoundError:
+            return False
+        return True

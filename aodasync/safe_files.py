@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+"""Files written by root in a directory that is open already.
+
+Everything here is relative to a directory descriptor, never follows a symbolic
+link at the name it is given, and never takes over what exists. A directory that
+is swapped after it was opened therefore changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from typing import Final
+
+__all__ = [
+    "DIRECTORY_MODE",
+    "FILE_MODE",
+    "create",
+    "make_directory",
+    "open_directory",
+    "open_regular",
+    "remove",
+    "write",
+]
+
+DIRECTORY_MODE: Final = 0o700
+FILE_MODE: Final = 0o600
+
+_CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+# O_NONBLOCK: opening a FIFO that somebody put there must not wait for its writer.
+_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def create(name: str, *, dir_fd: int) -> int:
+    """Create a file of mode 0600 and return its descriptor.
+
+    Raises:
+        FileExistsError: there is something of that name, be it a dangling link.
+    """
+    return os.open(name, _CREATE, FILE_MODE, dir_fd=dir_fd)
+
+
+def write(name: str, data: bytes, *, dir_fd: int) -> None:
+    """Create a file and fill it. Not synced: the archive made of it is."""
+    with open(create(name, dir_fd=dir_fd), "wb") as file:
+        file.write(data)
+
+
+def open_regular(path: str, *, dir_fd: int | None = None) -> int:
+    """Open a regular file for reading.
+
+    Raises:
+        OSError: it is a symbolic link (ELOOP) or cannot be opened.
+        ValueError: it is a device, a FIFO, a directory or a socket.
+    """
+    descriptor = os.open(path, _READ, dir_fd=dir_fd)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ValueError(f"{path} is not a regular file")
+    return descriptor
+
+
+def make_directory(name: str, *, dir_fd: int) -> int:
+    """Create a directory of mode 0700 and return its descriptor."""
+    os.mkdir(name, DIRECTORY_MODE, dir_fd=dir_fd)
+    return open_directory(name, dir_fd=dir_fd)
+
+
+def open_directory(name: str, *, dir_fd: int | None = None) -> int:
+    """Open a directory that is not a symbolic link."""
+    return os.open(name, _DIRECTORY, dir_fd=dir_fd)
+
+
+def remove(name: str, *, dir_fd: int) -> None:
+    """Remove a file or a directory with all in it; a symbolic link itself, never its target.
+
+    ``shutil.rmtree`` is given a descriptor, so it descends by descriptors as well.
+    Nothing happens when there is nothing of that name.
+    """
+    try:
+        mode = os.lstat(name, dir_fd=dir_fd).st_mode
+        if stat.S_ISDIR(mode):
+            shutil.rmtree(name, dir_fd=dir_fd)
+        else:
+            os.unlink(name, dir_fd=dir_fd)
+    except FileNotFoundError:
+        pass

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: MIT
+"""The cleaner: keeps bundles within their budget of age, size and free space."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import stat
+import time
+from dataclasses import dataclass
+from functools import partial
+
+import anyio
+from structlog.typing import FilteringBoundLogger
+
+from aodasync.bundle.output_dir import OutputDirectory
+from aodasync.bundle.retention import Budget, Plan, StoredFile, plan_cleanup
+from aodasync.config.model import Config
+from aodasync.worker import in_thread
+
+__all__ = ["Cleaner", "CleanerMetrics"]
+
+
+@dataclass(slots=True)
+class CleanerMetrics:
+    """Counts since the start, and what the last run left."""
+
+    runs: int = 0
+    deleted: int = 0
+    freed_bytes: int = 0
+    failures: int = 0
+    kept: int = 0
+    total_bytes: int = 0
+    last_ms: float = 0.0
+
+
+class Cleaner:
+    """Cleans up every ``cleanup_interval_sec``, and when woken."""
+
+    def __init__(self, config: Config, output: OutputDirectory, log: FilteringBoundLogger) -> None:
+        self._interval_sec = config.cleanup.cleanup_interval_sec
+        self._budget = Budget.of(config.cleanup)
+        self._output = output
+        self._log = log.bind(component="cleaner")
+        self._wake = asyncio.Event()
+        self.metrics = CleanerMetrics()
+
+    def wake(self) -> None:
+        """Clean up soon: a bundle was written."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Clean up until cancelled."""
+        while True:
+            self._wake.clear()
+            await self.clean_once()
+            with anyio.move_on_after(self._interval_sec):
+                await self._wake.wait()
+
+    async def clean_once(self) -> None:
+        """Plan and delete, in a worker thread. What cannot be deleted is logged and stays."""
+        begun_sec = time.monotonic()
+        try:
+            plan, failures = await in_thread(partial(_clean, self._output.batches_fd, self._budget))
+        except OSError as error:
+            self.metrics.failures += 1
+            self._log.warning("cleanup_failed", error=str(error))
+            return
+        metrics = self.metrics
+        deleted = [file for file in plan.delete if file.name not in failures]
+        freed_bytes = sum(file.size_bytes for file in deleted)
+        metrics.runs += 1
+        metrics.deleted += len(deleted)
+        metrics.freed_bytes += freed_bytes
+        metrics.failures += len(failures)
+        metrics.kept = len(plan.keep) + len(failures)
+        metrics.total_bytes = sum(f.size_bytes for f in (*plan.keep, *plan.delete)) - freed_bytes
+        metrics.last_ms = (time.monotonic() - begun_sec) * 1e3
+        for name, reason in failures.items():
+            self._log.warning("cleanup_failed", file=name, error=reason)
+        report = self._log.info if deleted else self._log.debug
+        report(
+            "cleanup_done",
+            deleted=len(deleted),
+            freed_bytes=freed_bytes,
+            kept=metrics.kept,
+            total_bytes=metrics.total_bytes,
+        )
+
+
+def _clean(batches_fd: int, budget: Budget) -> tuple[Plan, dict[str, str]]:
+    """Delete what the plan says; returns it with the error of each file that stayed."""
+    space = os.fstatvfs(batches_fd)
+    plan = plan_cleanup(
+        _stored(batches_fd),
+        now_ns=time.time_ns(),
+        free_bytes=space.f_bavail * space.f_frsize,
+        budget=budget,
+    )
+    failures = {}
+    for file in plan.delete:
+        try:
+            os.unlink(file.name, dir_fd=batches_fd)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            failures[file.name] = str(error.strerror).lower()
+    return plan, failures
+
+
+def _stored(batches_fd: int) -> list[StoredFile]:
+    files = []
+    with os.scandir(batches_fd) as entries:
+        for entry in entries:
+            # A file that a collection renames or removes meanwhile is not one to clean up.
+            with contextlib.suppress(FileNotFoundError):
+                status = entry.stat(follow_symlinks=False)
+                if stat.S_ISREG(status.st_mode):
+                    files.append(StoredFile(entry.name, status.st_size, status.st_mtime_ns))
+    return files
