@@ -118,18 +118,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _common(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+def _common(parser: argparse.ArgumentParser) -> _Parser:
     """The common options, good before and after the command."""
     after = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
     for target in (parser, after):
-        level = {"default": "info"} if target is parser else {}
-        fmt = {"default": "auto"} if target is parser else {}
         target.add_argument("--config", type=Path, metavar="FILE", help="configuration file")
         target.add_argument(
             "--output-dir", type=Path, metavar="DIR", help="where bundles go (aod_output_dir)"
         )
-        target.add_argument("--log-level", choices=("debug", "info", "warning", "error"), **level)
-        target.add_argument("--log-format", choices=("auto", "json", "console"), **fmt)
+        target.add_argument("--log-level", choices=("debug", "info", "warning", "error"))
+        target.add_argument("--log-format", choices=("auto", "json", "console"))
+    parser.set_defaults(log_level="info", log_format="auto")
     return after
 
 
@@ -158,7 +157,7 @@ def _run(arguments: argparse.Namespace) -> int:
         raise NotPermittedError("the agent must run as root", hint="sudo aodasync")
     from aodasync.agent import Agent
     from aodasync.bundle.output_dir import OutputDirectory
-    from aodasync.lock import single_instance
+    from aodasync.lock import RUN_DIR, single_instance
     from aodasync.logs import configure
 
     config = _load(arguments)
@@ -168,7 +167,7 @@ def _run(arguments: argparse.Namespace) -> int:
         log.warning("config_warning", message=warning)
 
     async def run() -> None:
-        await Agent(config, output, log).run()
+        await Agent(config, output=output, run_dir=RUN_DIR, log=log).run()
 
     with single_instance(), OutputDirectory.prepare(config.output_dir) as output:
         asyncio.run(run())

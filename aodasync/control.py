@@ -40,7 +40,7 @@ def ask(command: str, *, timeout_sec: float, run_dir: Path = RUN_DIR) -> dict[st
         ) from error
     except (OSError, ValueError) as error:
         raise AgentUnreachableError(
-            f"the agent does not answer ({error or type(error).__name__})",
+            f"the agent does not answer ({str(error) or type(error).__name__})",
             hint="look at its log: journalctl -u aodasync",
         ) from error
     if not isinstance(answer, dict) or "error" in answer:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from structlog.typing import FilteringBoundLogger
 
@@ -53,18 +54,24 @@ class Pipeline:
         clock: Clock,
         log: FilteringBoundLogger,
         audit: Audit,
+        on_written: Callable[[], None] | None = None,
     ) -> None:
         self.batches: asyncio.Queue[EventBatch] = asyncio.Queue(_BATCHES)
         self.triggers: asyncio.Queue[Trigger] = asyncio.Queue(_TRIGGERS)
+        self.server_of = Servers(source)
         self.detector = Detector(
             config,
             batches=self.batches,
             triggers=self.triggers,
             recorder=recorder,
-            server_of=Servers(source),
+            server_of=self.server_of,
             clock=clock,
             log=log,
             audit=audit,
             ticks=source.live,
         )
-        self.collector = Collector(config, output, source, log)
+        self.collector = Collector(config, output, source, log, on_written=on_written)
+
+    async def collect(self) -> None:
+        """The collector's life."""
+        await self.collector.run(self.triggers)

@@ -130,7 +130,7 @@ async def replay(
         supervisor = Supervisor(group, log, Audit(enabled=False))
         tasks = [
             supervisor.start("detector", pipeline.detector.run),
-            supervisor.start("collector", lambda: pipeline.collector.run(pipeline.triggers)),
+            supervisor.start("collector", pipeline.collect),
         ]
         for batch in queue:
             await asyncio.sleep(

@@ -129,7 +129,7 @@ class Detector:
                 suppressed_total=self.engine.episodes.suppressed,
             )
             return
-        self._trigger(
+        self.trigger(
             Trigger(
                 anomaly=finding.anomaly,
                 finding=finding,
@@ -140,7 +140,8 @@ class Detector:
             )
         )
 
-    def _trigger(self, trigger: Trigger) -> None:
+    def trigger(self, trigger: Trigger) -> None:
+        """Order a bundle; told and counted when the collector cannot take it."""
         try:
             self._triggers.put_nowait(trigger)
         except asyncio.QueueFull:

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: MIT
+"""What works on this host and what does not, each with the mend.
+
+The probe is really attached, for a moment: nothing else proves that it can be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from aodasync import probes
+from aodasync.config.model import Config
+from aodasync.control import ask
+from aodasync.errors import AodasyncError, ProbeError, RequirementError
+from aodasync.host import host_facts
+from aodasync.programs import ENVIRONMENT
+
+__all__ = ["Check", "diagnose", "failed", "render"]
+
+_ASK_SEC = 5.0
+_TOOLS = {
+    "setpriv": "apt install util-linux: without it children may outlive a killed agent",
+    "journalctl": "the journalctl action needs systemd's journal",
+    "smbinfo": "apt install cifs-utils: the smbinfo action needs it",
+    "ss": "apt install iproute2: TCP figures need it",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding. ``state`` is ok, warning (goes without) or failed (the agent cannot work)."""
+
+    name: str
+    state: str
+    detail: str
+    mend: str = ""
+
+
+async def diagnose(config: Config, cache_dir: Path) -> list[Check]:
+    """All checks; never raises for what it finds."""
+    return [
+        _root(),
+        _types(),
+        _client(),
+        *await _probe(cache_dir),
+        *_tools(),
+        _output(config.output_dir),
+        await _agent(),
+    ]
+
+
+def failed(checks: Iterable[Check]) -> bool:
+    """Whether the agent cannot work here."""
+    return any(check.state == "failed" for check in checks)
+
+
+def _root() -> Check:
+    if os.geteuid() == 0:
+        return Check("root", "ok", "running as root")
+    return Check("root", "failed", f"running as uid {os.geteuid()}", "sudo aodasync doctor")
+
+
+def _types() -> Check:
+    vmlinux = Path("/sys/kernel/btf/vmlinux")
+    if vmlinux.exists():
+        return Check("kernel types (BTF)", "ok", f"{vmlinux}, kernel {os.uname().release}")
+    return Check(
+        "kernel types (BTF)",
+        "failed",
+        f"{vmlinux} is missing",
+        "use a kernel with CONFIG_DEBUG_INFO_BTF; every current distribution's has it",
+    )
+
+
+def _client() -> Check:
+    if not probes.cifs_loaded():
+        return Check(
+            "SMB client",
+            "warning",
+            "the cifs module is not loaded; the agent waits for the first mount",
+            "mount a share, or modprobe cifs, and run doctor again to try the probe",
+        )
+    cifs = host_facts()["cifs"]
+    return Check("SMB client", "ok", f"cifs {cifs['version']}, srcversion {cifs['srcversion']}")
+
+
+async def _probe(cache_dir: Path) -> list[Check]:
+    if not probes.cifs_loaded() or os.geteuid() != 0:
+        return []
+    try:
+        probe = await probes.open_probe(cache_dir=cache_dir)
+    except (ProbeError, RequirementError) as error:
+        return [Check("probe", "failed", error.what, error.hint)]
+    try:
+        plan = probe.plan
+    finally:
+        probe.close()
+    steps = ", ".join(f"{name} {ms:.0f} ms" for name, ms in plan.steps_ms.items())
+    checks = [Check("probe", "ok", f"{plan.name} ({steps})")]
+    for attachment in plan.attachments:
+        where = f"{attachment.method} of {attachment.target}"
+        if attachment.error:
+            checks.append(
+                Check(f"probe: {attachment.role}", "warning", f"{where}: {attachment.error}")
+            )
+        else:
+            checks.append(Check(f"probe: {attachment.role}", "ok", where))
+    return checks + [Check("probe: note", "warning", note) for note in plan.notes]
+
+
+def _tools() -> list[Check]:
+    return [
+        Check(f"tool: {tool}", "ok", path)
+        if (path := shutil.which(tool, path=ENVIRONMENT["PATH"]))
+        else Check(f"tool: {tool}", "warning", "not found", mend)
+        for tool, mend in _TOOLS.items()
+    ]
+
+
+def _output(directory: Path) -> Check:
+    existing = next(path for path in (directory, *directory.parents) if path.exists())
+    free_mb = shutil.disk_usage(existing).free // 2**20
+    return Check("output directory", "ok", f"{directory} ({free_mb} MB free)")
+
+
+async def _agent() -> Check:
+    try:
+        status = await asyncio.to_thread(ask, "status", timeout_sec=_ASK_SEC)
+    except AodasyncError as error:
+        return Check("agent", "warning", error.what, error.hint)
+    if status.get("blind"):
+        return Check(
+            "agent",
+            "warning",
+            "it is running but blind: it records far fewer requests than the client sends",
+            "report it with the output of aodasync doctor --json",
+        )
+    return Check("agent", "ok", f"running, probe {status.get('probe')}")
+
+
+def render(checks: Iterable[Check], *, as_json: bool) -> Any:
+    """The checks as text, one a line, or as a JSON-ready object."""
+    if as_json:
+        return {"host": host_facts(), "checks": [asdict(check) for check in checks]}
+    lines = []
+    for check in checks:
+        lines.append(f"{check.state:8} {check.name}: {check.detail}")
+        if check.mend:
+            lines.append(f"{'':8}   mend: {check.mend}")
+    return "\n".join(lines)

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: MIT
+"""This host as an evidence source: the attached probe, the recorder, and what they lost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from aodasync.events import EVENT, EventArray
+from aodasync.evidence import Connection
+from aodasync.host import host_facts
+from aodasync.probes.interface import Probe
+from aodasync.recorder import FlightRecorder
+
+__all__ = ["LiveEvidence"]
+
+
+class LiveEvidence:
+    """Implements EvidenceSource; ``probe`` is None until the client could be probed."""
+
+    def __init__(self, recorder: FlightRecorder) -> None:
+        self.probe: Probe | None = None
+        self._recorder = recorder
+
+    @property
+    def live(self) -> bool:
+        """This host is the one observed."""
+        return True
+
+    def events(self) -> EventArray:
+        """A copy of the flight recorder."""
+        return self._recorder.snapshot()
+
+    def in_flight(self) -> EventArray:
+        """Requests in flight now."""
+        return self.probe.in_flight() if self.probe else np.zeros(0, EVENT)
+
+    def losses(self) -> Mapping[str, int]:
+        """The probe's loss counters."""
+        return self.probe.losses() if self.probe else {}
+
+    def connections(self) -> Mapping[int, Connection]:
+        """Connections seen so far."""
+        return self.probe.connections() if self.probe else {}
+
+    def facts(self) -> Mapping[str, Any]:
+        """The host, the agent, and the probe in use."""
+        return {**host_facts(), "probe": asdict(self.probe.plan) if self.probe else None}
