@@ -11,11 +11,13 @@ from aodasync.config.names import Choice, Named
 from aodasync.config.section import ListOf, Section, Setting
 
 __all__ = [
-    "ACTIONS",
+    "ACTION",
     "ANOMALIES",
     "ANOMALY",
     "ANOMALY_TYPE",
     "BUILTIN_ACTIONS",
+    "CODE",
+    "COMMAND",
     "DEFAULT_ACTIONS",
     "MODE",
 ]
@@ -34,14 +36,15 @@ DEFAULT_ACTIONS: Final = (
 BUILTIN_ACTIONS: Final = frozenset(DEFAULT_ACTIONS)
 """Actions that need no definition; the registry of actions holds exactly these."""
 
-ACTIONS: Final = ListOf(
-    Named("an action", {name: name for name in sorted(BUILTIN_ACTIONS)}, open_ended=True)
+ACTION: Final = Named(
+    "action", "an action", {name: name for name in sorted(BUILTIN_ACTIONS)}, open_ended=True
 )
-"""A list of actions; unknown ones are only warned of, so any name passes here."""
+"""Unknown actions are only warned of, so any name passes here."""
+
+CODE: Final = Named("code", "an errno or NTSTATUS error", CODE_NAMES)
+COMMAND: Final = Named("command", "an SMB2 command", COMMAND_NAMES)
 
 _DAY_MS: Final = 86_400_000
-_CODES: Final = ListOf(Named("an errno or NTSTATUS error", CODE_NAMES))
-_COMMAND: Final = Named("an SMB2 command", COMMAND_NAMES)
 
 MODE: Final = Setting(
     "mode",
@@ -63,7 +66,7 @@ _COMMON: Final = (
     ),
     Setting("tool", Text(), "AODv2's tracing program. Accepted, and ignored."),
     Setting("enabled", Flag(), "false turns the anomaly off.", default=True),
-    Setting("actions", ACTIONS, "What is collected. Without it: watcher.actions."),
+    Setting("actions", ListOf(ACTION), "What is collected. Without it: watcher.actions."),
     Setting(
         "cooldown_sec",
         Number(0, 86_400),
@@ -96,7 +99,7 @@ _LATENCY: Final = (
         ListOf(
             Section(
                 (
-                    Setting("command", _COMMAND, "SMB2 command.", required=True),
+                    Setting("command", COMMAND, "SMB2 command.", required=True),
                     Setting("threshold", Number(0, _DAY_MS), "In ms; else the default one."),
                 )
             )
@@ -104,7 +107,7 @@ _LATENCY: Final = (
         "Commands, each with its own threshold.",
         (),
     ),
-    Setting("exclude_commands", ListOf(_COMMAND), "Commands that may be slow.", ()),
+    Setting("exclude_commands", ListOf(COMMAND), "Commands that may be slow.", ()),
     Setting(
         "emergency_threshold_ms",
         Number(1, _DAY_MS),
@@ -116,8 +119,10 @@ _LATENCY: Final = (
 _ERROR: Final = (
     MODE,
     _acceptable_count(10),
-    Setting("track_codes", _CODES, "errno names (EACCES) or NTSTATUS (STATUS_ACCESS_DENIED).", ()),
-    Setting("exclude_codes", _CODES, "Codes that are no errors here.", ()),
+    Setting(
+        "track_codes", ListOf(CODE), "errno names (EACCES) or NTSTATUS (STATUS_ACCESS_DENIED).", ()
+    ),
+    Setting("exclude_codes", ListOf(CODE), "Codes that are no errors here.", ()),
 )
 
 _HANG: Final = (

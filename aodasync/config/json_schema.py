@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from aodasync.config.anomaly_settings import ACTION, CODE, COMMAND
 from aodasync.config.settings import TOP
 
 __all__ = ["schema"]
@@ -21,4 +22,5 @@ def schema() -> dict[str, Any]:
         "title": "aodasync configuration",
         **TOP.schema(),
         "type": "object",
+        "$defs": {name.label: name.definition() for name in (ACTION, CODE, COMMAND)},
     }

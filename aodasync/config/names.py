@@ -61,9 +61,11 @@ class Name:
 class Named(ScalarKind):
     """The name of ``what``, out of ``known``, which maps every spelling to the one in use.
 
-    With ``open_ended`` other names pass as they are: they are judged elsewhere.
+    With ``open_ended`` other names pass as they are: they are judged elsewhere. In the
+    schema of the whole file the names stand once, as ``$defs/label``.
     """
 
+    label: str
     what: str
     known: Mapping[str, str]
     open_ended: bool = False
@@ -89,6 +91,10 @@ class Named(ScalarKind):
         return None if name is None else Name(name, node.line, node.column, key)
 
     def schema(self) -> dict[str, Any]:
+        """A reference to the definition."""
+        return {"$ref": f"#/$defs/{self.label}"}
+
+    def definition(self) -> dict[str, Any]:
         """The names; with ``open_ended`` any text besides."""
         names = {"enum": list(self.known)}
         return {"type": "string", **({"anyOf": [names, {}]} if self.open_ended else names)}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from aodasync.config.anomaly_settings import ACTIONS, ANOMALY, DEFAULT_ACTIONS
+from aodasync.config.anomaly_settings import ACTION, ANOMALY, DEFAULT_ACTIONS
 from aodasync.config.kinds import AbsolutePath, Flag, Number, ScalarKind, Text
 from aodasync.config.model import Audit, Cleanup, Collector, Recorder
 from aodasync.config.section import ListOf, MapOf, Section, Setting
@@ -107,7 +107,7 @@ TOP: Final = Section(
                 (
                     Setting(
                         "actions",
-                        ACTIONS,
+                        ListOf(ACTION),
                         f"Actions of anomalies that name none. Without it: "
                         f"{', '.join(DEFAULT_ACTIONS)}.",
                     ),

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: MIT
+"""Which actions run, and what users may define."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from aodasync.config import BUILTIN_ACTIONS, DEFAULT_ACTIONS, Config
+from aodasync.config.actions import RESERVED_ACTIONS
+from aodasync.config.model import UserAction
+
+Accept = Callable[[str], Config]
+Refuse = Callable[[str], list[str]]
+
+
+def test_an_anomaly_without_actions_runs_the_watchers(accept: Accept) -> None:
+    """And one with a list runs that, be it empty; the watcher's list does not limit it."""
+    config = accept("""
+        watcher: {actions: [stats, dmesg]}
+        guardian:
+          anomalies:
+            latency:
+            error: {actions: [mounts]}
+            hang: {actions: []}
+        """)
+    assert {anomaly.name: anomaly.actions for anomaly in config.anomalies} == {
+        "latency": ("stats", "dmesg"),
+        "error": ("mounts",),
+        "hang": (),
+        "connection": ("stats", "dmesg"),
+        "drift": ("stats", "dmesg"),
+    }
+
+
+def test_without_any_list_the_seven_run(accept: Accept) -> None:
+    """AODv2's quick actions."""
+    assert (
+        *("dmesg", "journalctl", "syslogs"),
+        *("debugdata", "stats", "mounts", "smbinfo"),
+    ) == DEFAULT_ACTIONS
+    assert set(DEFAULT_ACTIONS) <= BUILTIN_ACTIONS
+    assert accept("{}").anomalies[0].actions == accept("{}").watcher_actions == DEFAULT_ACTIONS
+
+
+def test_an_unknown_action_is_left_out_with_a_warning(accept: Accept) -> None:
+    """AODv2 warns, too, and goes on; one that is there twice runs once."""
+    config = accept("""
+        watcher:
+          actions: [dmesg, jornalctl, dmesg]
+        """)
+    assert config.watcher_actions == ("dmesg",)
+    assert config.warnings == (
+        (
+            "f:2:20: watcher.actions[1]: "
+            "unknown action 'jornalctl' is left out; did you mean 'journalctl'?"
+        ),
+        "f:2:31: watcher.actions[2]: found 'dmesg' again; once is enough",
+    )
+
+
+def test_the_name_of_an_action_is_text(refuse: Refuse) -> None:
+    """A number is not only unknown."""
+    assert refuse("watcher: {actions: [7]}") == [
+        "f:1:21: watcher.actions[0]: found the number 7; the name of an action is right"
+    ]
+
+
+def test_users_define_actions(accept: Accept) -> None:
+    """An argument vector and a deadline; without one, that of the collector holds."""
+    config = accept("""
+        collector: {action_timeout_sec: 7}
+        watcher: {actions: [routes, dmesg]}
+        guardian: {anomalies: {hang: {actions: [my-tool]}}}
+        actions:
+          routes: {command: [ip, route, show], timeout_sec: 2.5}
+          my-tool: {command: [/opt/tool]}
+        """)
+    assert config.user_actions == (
+        UserAction("routes", ("ip", "route", "show"), 2.5),
+        UserAction("my-tool", ("/opt/tool",), 7.0),
+    )
+    assert config.watcher_actions == ("routes", "dmesg")
+    assert config.anomalies[0].actions == ("my-tool",)
+    assert not config.warnings
+
+
+def test_an_action_that_nothing_runs_is_warned_of(accept: Accept) -> None:
+    """Defining is not enough, and not the place where it is looked for."""
+    config = accept("actions: {routes: {command: [ip, route]}}")
+    assert config.warnings == (
+        "f:1:11: actions.routes: never run: neither watcher.actions nor an anomaly names it",
+    )
+
+
+@pytest.mark.parametrize("name", sorted(RESERVED_ACTIONS))
+def test_names_of_built_in_actions_and_their_files_are_taken(refuse: Refuse, name: str) -> None:
+    """No action may overwrite what another one writes."""
+    assert refuse(f"actions: {{{name}: {{command: [ls]}}}}") == [
+        f"f:1:11: actions.{name}: found the name of a built-in action; another name is right"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ("{}", "f:1:16: actions.own: found no 'command', which is required"),
+        ("{command: }", "f:1:16: actions.own: found no 'command', which is required"),
+        (
+            "{command: []}",
+            "f:1:26: actions.own.command: found an empty list; 1 or more is right",
+        ),
+        (
+            "{command: ls -l}",
+            "f:1:26: actions.own.command: found the text 'ls -l'; a list is right",
+        ),
+        (
+            "{command: [sleep, 5]}",
+            "f:1:34: actions.own.command[1]: found the number 5; text (in quotes) is right",
+        ),
+        (
+            '{command: ["a\\0b"]}',
+            (
+                "f:1:27: actions.own.command[0]: "
+                "found the text 'a\\x00b'; text without control characters is right"
+            ),
+        ),
+        (
+            "{command: [ls], timeout_sec: 0}",
+            (
+                "f:1:45: actions.own.timeout_sec: "
+                "found the number 0; a number from 0.1 to 600 is right"
+            ),
+        ),
+        (
+            "{command: [ls], shell: true}",
+            "f:1:32: actions.own.shell: unknown key; known here: command, timeout_sec",
+        ),
+        ("[ls]", "f:1:16: actions.own: found a list; a mapping is right"),
+    ],
+)
+def test_a_definition_is_an_argument_vector(refuse: Refuse, body: str, problem: str) -> None:
+    """No shell, no empty command, no arguments that YAML has turned into something else."""
+    assert refuse(f"actions: {{own: {body}}}") == [problem]

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: MIT
+"""What ``check-config`` and ``config-schema`` print, and where files are found."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from aodasync.config import default_path, find, load, locate, to_json, to_yaml
+from aodasync.config.commands import check_config, config_schema
+from aodasync.errors import ConfigError
+
+_FILE = """\
+watch_interval_sec: 0.5
+guardian:
+  anomalies:
+    latency:
+      mode: trackonly
+      track_commands: [{command: SMB2_READ, threshold: 2.5}, {command: SMB2_CLOSE}]
+      exclude_commands: [SMB2_WRITE]
+    error:
+      mode: trackonly
+      track_codes: [EIO, STATUS_DISK_FULL]
+    hang: {enabled: false}
+    connection: {enabled: false}
+    drift: {enabled: false}
+actions:
+  routes: {command: [ip, route], timeout_sec: 3}
+watcher: {actions: [routes]}
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A file with a little of everything."""
+    file = tmp_path / "config.yaml"
+    file.write_text(_FILE)
+    return file
+
+
+def _check(path: Path, *, as_json: bool = False) -> tuple[int, str, str]:
+    out, err = io.StringIO(), io.StringIO()
+    return check_config(path, as_json=as_json, out=out, err=err), out.getvalue(), err.getvalue()
+
+
+def test_json_shows_the_effective_configuration(path: Path) -> None:
+    """AODv2's keys and ours; whole numbers are whole."""
+    code, out, _ = _check(path, as_json=True)
+    assert code == 0
+    assert json.loads(out) == {
+        "source": str(path),
+        "watch_interval_sec": 0.5,
+        "aod_output_dir": "/var/log/aod",
+        "watcher": {"actions": ["routes"]},
+        "anomalies": {
+            "latency": {
+                "type": "latency",
+                "thresholds_ms": {"SMB2_CLOSE": 10, "SMB2_READ": 2.5},
+                "named_commands": ["SMB2_CLOSE", "SMB2_READ"],
+                "acceptable_count": 10,
+                "emergency_threshold_ms": 1000,
+                "actions": ["routes"],
+                "cooldown_sec": 60,
+            },
+            "error": {
+                "type": "error",
+                "codes": ["EIO"],
+                "statuses": ["STATUS_DISK_FULL"],
+                "excluded_statuses": [],
+                "named_codes": ["EIO", "STATUS_DISK_FULL"],
+                "acceptable_count": 10,
+                "actions": ["routes"],
+                "cooldown_sec": 60,
+            },
+        },
+        "collector": {
+            "max_concurrent": 4,
+            "action_timeout_sec": 10,
+            "max_action_bytes": 8388608,
+            "look_back_sec": 300,
+            "max_bundles_per_hour": 20,
+        },
+        "recorder": {"max_events": 50000},
+        "cleanup": {
+            "cleanup_interval_sec": 60,
+            "max_log_age_days": 2,
+            "max_total_log_size_mb": 200,
+            "min_free_mb": 100,
+        },
+        "audit": {"enabled": True},
+        "actions": {"routes": {"command": ["ip", "route"], "timeout_sec": 3}},
+    }
+    assert '"max_total_log_size_mb": 200,' in out
+
+
+def test_yaml_shows_the_same(path: Path) -> None:
+    """Readably: thresholds one a line, lists in one."""
+    code, out, _ = _check(path)
+    assert code == 0
+    assert yaml.safe_load(out) == to_json(load(path))
+    assert "      SMB2_READ: 2.5\n" in out
+    assert "    actions: [routes]\n" in out
+    assert out == to_yaml(load(path))
+
+
+def test_warnings_go_to_stderr_with_their_place(path: Path) -> None:
+    """Nothing but the configuration is on stdout."""
+    _, _, err = _check(path)
+    assert err == (
+        f"aodasync: warning: {path}:7:7: "
+        "guardian.anomalies.latency.exclude_commands: ignored in mode trackonly\n"
+    )
+
+
+def test_problems_go_to_stderr_one_a_line(path: Path) -> None:
+    """As compilers do it, so that editors can jump to them."""
+    path.write_text("a: 1\naudit: 7\n")
+    code, out, err = _check(path)
+    assert (code, out) == (78, "")
+    first, second = err.splitlines()
+    assert first.startswith(f"{path}:1:1: a: unknown key")
+    assert second == f"{path}:2:8: audit: found the number 7; a mapping is right"
+
+
+def test_what_cannot_be_read_is_refused_with_a_hint(tmp_path: Path) -> None:
+    """A missing file, a directory and a FIFO; none of them waits."""
+    os.mkfifo(tmp_path / "fifo")
+    for name, why in {
+        "missing": "No such file or directory",
+        ".": "Is a directory",
+        "fifo": "not a regular file",
+    }.items():
+        code, _, err = _check(tmp_path / name)
+        assert code == 78
+        assert err.startswith(f"{tmp_path / name}:1:1: (file): cannot be read: {why} (hint: give")
+
+
+def test_an_unreadable_file_is_refused(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+    """Whoever may not read it is told so; root may read everything, so it is simulated."""
+
+    def forbidden(*_: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "open", forbidden)
+    with pytest.raises(ConfigError, match="cannot be read: Permission denied"):
+        load(path)
+
+
+def test_a_large_file_is_refused(path: Path) -> None:
+    """One MiB is the limit; up to there it is read."""
+    path.write_bytes(b"{}\n#" + b"x" * ((1 << 20) - 4))
+    load(path)
+    path.write_bytes(b"{}\n#" + b"x" * ((1 << 20) - 3))
+    with pytest.raises(ConfigError, match=r"1:1: \(file\): found more than 1 MiB"):
+        load(path)
+
+
+def test_text_that_is_not_utf_8_is_refused_where_it_stands(path: Path) -> None:
+    """The column counts characters."""
+    path.write_bytes("audit: {}\n# ü ".encode() + b"\xfc")
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert str(caught.value) == f"{path}:2:5: (file): found the byte 0xfc; UTF-8 is right"
+
+
+def test_a_byte_order_mark_is_taken(path: Path) -> None:
+    """Some editors write one."""
+    path.write_bytes(b"\xef\xbb\xbfwatch_interval_sec: 3\n")
+    assert load(path).watch_interval_sec == 3
+
+
+def test_a_file_that_anybody_can_write_is_warned_of(path: Path) -> None:
+    """It names commands that root runs."""
+    path.write_text("{}")
+    path.chmod(0o666)
+    (warning,) = load(path).warnings
+    assert warning.startswith(f"{path}:1:1: (file): anybody can write this file")
+
+
+def test_the_file_is_the_given_one_else_the_administrators_else_the_packaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In this order."""
+    system = tmp_path / "etc" / "config.yaml"
+    monkeypatch.setattr(locate, "SYSTEM_PATH", system)
+    assert find(Path("given")) == Path("given")
+    assert find(None) == default_path()
+    system.parent.mkdir()
+    assert find(None) == default_path()
+    system.touch()
+    assert find(None) == system
+
+
+def test_an_administrators_file_out_of_reach_is_not_passed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Checking the packaged file instead would deceive."""
+
+    class OutOfReach:
+        def lstat(self) -> None:
+            raise PermissionError
+
+    out_of_reach = OutOfReach()
+    monkeypatch.setattr(locate, "SYSTEM_PATH", out_of_reach)
+    assert find(None) is out_of_reach  # type: ignore[comparison-overlap]
+
+
+def test_the_schema_is_printed_as_json() -> None:
+    """Ready to be saved for an editor."""
+    out = io.StringIO()
+    assert config_schema(out) == 0
+    assert json.loads(out.getvalue())["title"] == "aodasync configuration"
