@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-__all__ = ["ERRNOS", "ERRNO_ALIASES", "canonical_errno"]
+__all__ = ["ERRNOS", "ERRNO_ALIASES"]
 
 ERRNO_ALIASES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -23,13 +23,6 @@ ERRNO_ALIASES: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """Other names of the same number, by the name that :data:`ERRNOS` has for it."""
-
-
-def canonical_errno(name: str) -> str | None:
-    """The name that :data:`ERRNOS` has for ``name``, aliases included; None if it has none."""
-    name = ERRNO_ALIASES.get(name, name)
-    return name if name in ERRNOS else None
-
 
 ERRNOS: Final[Mapping[str, int]] = MappingProxyType(
     {
