@@ -22,6 +22,7 @@ BUILD_TOOLS: Mapping[str, str] = {
     "dpkg-deb": "dpkg",
     "mmdebstrap": "mmdebstrap",
     "modprobe": "kmod",
+    "mount": "mount",
     "unshare": "util-linux",
     "unsquashfs": "squashfs-tools",
     "xz": "xz-utils",
