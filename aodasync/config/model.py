@@ -112,9 +112,14 @@ class Collector:
 
 @dataclass(frozen=True, slots=True)
 class Recorder:
-    """The flight recorder; ``max_events`` rows are preallocated."""
+    """The flight recorder; ``max_events`` rows are preallocated.
+
+    ``ring_bytes`` is the size of the ring between kernel and agent, before it is
+    rounded up to a power of two.
+    """
 
     max_events: int = 50_000
+    ring_bytes: int = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,11 @@ _RECORDER: Final = _limits(
         Number(1000, 10_000_000, whole=True),
         "Requests that are remembered (96 bytes of memory each), and saved in a bundle.",
     ),
+    (
+        "ring_bytes",
+        Number(4096, 1 << 30, whole=True),
+        "Of the ring between kernel and agent, rounded up to a power of two: 104 a request.",
+    ),
 )
 
 _CLEANUP: Final = _limits(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
@@ -69,7 +70,10 @@ class Watch:
 
     async def _attach(self) -> Probe:
         begun_ns = self._clock.monotonic_ns()
-        probe = await probes.open_probe(cache_dir=self._cache_dir)
+        wanted_bytes = max(self._config.recorder.ring_bytes, resource.getpagesize())
+        probe = await probes.open_probe(
+            ring_bytes=1 << (wanted_bytes - 1).bit_length(), cache_dir=self._cache_dir
+        )
         latency = tuple(a for a in self._config.anomalies if isinstance(a, LatencyAnomaly))
         probe.set_emergency_ns(urgent_thresholds_ns(latency))
         plan = probe.plan

@@ -85,7 +85,7 @@ def test_json_shows_the_effective_configuration(path: Path) -> None:
             "look_back_sec": 300,
             "max_bundles_per_hour": 20,
         },
-        "recorder": {"max_events": 50000},
+        "recorder": {"max_events": 50000, "ring_bytes": 8388608},
         "cleanup": {
             "cleanup_interval_sec": 60,
             "max_log_age_days": 2,

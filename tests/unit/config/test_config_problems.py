@@ -132,7 +132,7 @@ def test_the_output_directory_is_an_absolute_path(refuse: Refuse, path: str) -> 
 def test_unknown_keys_are_told_with_the_known_ones(refuse: Refuse) -> None:
     """Where none is near, all are named."""
     assert refuse("recorder: {zzz: 1}") == [
-        "f:1:12: recorder.zzz: unknown key; known here: max_events"
+        "f:1:12: recorder.zzz: unknown key; known here: max_events, ring_bytes"
     ]
 
 

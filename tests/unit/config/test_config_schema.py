@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 
@@ -19,8 +20,6 @@ from aodasync.config.anomaly_settings import ANOMALIES, ANOMALY
 from aodasync.config.section import ListOf, MapOf, Section
 from aodasync.config.settings import TOP
 from aodasync.errors import ConfigError
-
-jsonschema = pytest.importorskip("jsonschema")  # an extra of developers
 
 _SAMPLES = Path(__file__).parents[4] / "shared" / "aodv2-configs"
 _SHIPPED = default_path().read_text()
