@@ -15,6 +15,7 @@ from structlog.typing import FilteringBoundLogger
 
 from aodasync.audit import Audit
 from aodasync.bundle.output_dir import OutputDirectory
+from aodasync.children import Children
 from aodasync.clock import SystemClock
 from aodasync.config.model import Config
 from aodasync.evidence import Trigger
@@ -25,6 +26,7 @@ from aodasync.recorder import FlightRecorder
 from aodasync.status import in_flight_summary, server_summary
 from aodasync.tasks.cleaner import Cleaner
 from aodasync.tasks.control import Control
+from aodasync.tasks.sight import Sight
 from aodasync.tasks.supervisor import Supervisor
 from aodasync.tasks.vitals import Vitals
 from aodasync.tasks.watch import Watch
@@ -35,6 +37,7 @@ CACHE_DIR = Path("/var/cache/aodasync")
 
 _GRACE_SEC = 15.0
 _DRAIN_SEC = 2.0
+_SNAPSHOT_SEC = 60.0
 
 
 class Agent:
@@ -63,7 +66,7 @@ class Agent:
             clock=self._clock,
             log=log,
             audit=self._audit,
-            on_written=self._cleaner.wake,
+            on_done=self._bundle_done,
         )
         self._watch = Watch(
             config,
@@ -74,7 +77,11 @@ class Agent:
             log=log,
         )
         self._vitals = Vitals(self._metrics, log)
-        self._control = Control(run_dir, {"status": self.status}, log)
+        self._snapshots: dict[int, asyncio.Future[Path | None]] = {}
+        self._children = Children()
+        self._sight = Sight(self._children, self._recorded, log)
+        handlers = {"status": self.status, "snapshot": self.snapshot}
+        self._control = Control(run_dir, handlers, log)
         self._supervisor: Supervisor | None = None
         self._stop = asyncio.Event()
 
@@ -93,6 +100,7 @@ class Agent:
                     supervisor.start("collector", pipeline.collect),
                     supervisor.start("cleaner", self._cleaner.run),
                     supervisor.start("vitals", self._vitals.run),
+                    supervisor.start("sight", self._sight.run),
                     supervisor.start("control", self._control.run),
                     supervisor.start("signals", self._signals),
                     supervisor.start("reader", self._watch.run),
@@ -112,25 +120,51 @@ class Agent:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGUSR1) as signals:
             async for number in signals:
                 if number == signal.SIGUSR1:
-                    self._snapshot()
+                    self._order_snapshot()
                 else:
                     self._log.info("agent_stopping", signal=signal.Signals(number).name)
                     self._stop.set()
 
-    def _snapshot(self) -> None:
-        """Order a bundle of what is now, with ``watcher.actions``."""
+    def _order_snapshot(self) -> int:
+        """Order a bundle of what is now, with ``watcher.actions``; returns what identifies it."""
         if self._watch.reader is not None:
             self._watch.reader.drain()
-        self._pipeline.detector.trigger(
-            Trigger(
-                anomaly="snapshot",
-                finding=None,
-                actions=self._config.watcher_actions,
-                decided_monotonic_ns=self._clock.monotonic_ns(),
-                decided_realtime_ns=self._clock.realtime_ns(),
-                episode=0,
-            )
+        trigger = Trigger(
+            anomaly="snapshot",
+            finding=None,
+            actions=self._config.watcher_actions,
+            decided_monotonic_ns=self._clock.monotonic_ns(),
+            decided_realtime_ns=self._clock.realtime_ns(),
+            episode=0,
         )
+        self._pipeline.detector.trigger(trigger)
+        return trigger.decided_monotonic_ns
+
+    async def snapshot(self) -> Mapping[str, Any]:
+        """Order a bundle and wait for it."""
+        ordered = self._order_snapshot()
+        done = self._snapshots[ordered] = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(_SNAPSHOT_SEC):
+                path = await done
+        except TimeoutError:
+            return {"error": f"no bundle within {_SNAPSHOT_SEC:.0f} s"}
+        finally:
+            del self._snapshots[ordered]
+        return {"path": str(path)} if path else {"error": "the bundle could not be written"}
+
+    def _bundle_done(self, trigger: Trigger, path: Path | None) -> None:
+        self._cleaner.wake()
+        waiting = self._snapshots.get(trigger.decided_monotonic_ns)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(path)
+
+    def _recorded(self) -> int | None:
+        """Requests recorded, or seen and lost for want of room; None while nothing is attached."""
+        if self._evidence.probe is None:
+            return None
+        losses = self._evidence.losses()
+        return self._recorder.appended + losses["ring_full"] + losses["map_full"]
 
     async def _bring_in(self) -> None:
         """Take the last events in, let the detector decide on them, finish bundles in hand."""
@@ -150,6 +184,7 @@ class Agent:
         plan = evidence.probe.plan if evidence.probe else None
         return {
             "probe": plan.name if plan else "waiting for the cifs module",
+            "blind": self._sight.blind,
             "kernel": plan.kernel if plan else None,
             "servers": server_summary(self._recorder.snapshot(), self._pipeline.server_of, now_ns),
             "in_flight": in_flight_summary(in_flight, now_ns),

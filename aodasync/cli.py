@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import dataclasses
+import json
 import math
 import os
 import sys
@@ -23,6 +24,8 @@ from aodasync.errors import AodasyncError, ConfigError, ExitCode, NotPermittedEr
 __all__ = ["main"]
 
 _REPLAY_DIR = Path("aodasync-replay")
+_STATUS_SEC = 10.0
+_SNAPSHOT_SEC = 120.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -115,6 +118,21 @@ def _parser() -> argparse.ArgumentParser:
         "--speed", type=_speed, default=math.inf, metavar="max|X", help="times real time (max)"
     )
     replay.set_defaults(command=_replay)
+
+    doctor = commands.add_parser(
+        "doctor", parents=[common], help="what works on this host, and how to mend the rest"
+    )
+    doctor.add_argument("--json", action="store_true", help="print JSON")
+    doctor.set_defaults(command=_doctor)
+
+    status = commands.add_parser("status", parents=[common], help="the running agent's live state")
+    status.add_argument("--json", action="store_true", help="print JSON")
+    status.set_defaults(command=_status)
+
+    snapshot = commands.add_parser(
+        "snapshot", parents=[common], help="ask the running agent for a bundle now"
+    )
+    snapshot.set_defaults(command=_snapshot)
     return parser
 
 
@@ -184,6 +202,31 @@ def _replay(arguments: argparse.Namespace) -> int:
     log = configure(level=arguments.log_level, fmt=arguments.log_format)
     with OutputDirectory.prepare(config.output_dir) as output:
         asyncio.run(replay(arguments.file, config, output, speed=arguments.speed, log=log))
+    return ExitCode.OK
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from aodasync.agent import CACHE_DIR
+    from aodasync.doctor import as_json, as_text, diagnose, failed
+
+    checks = asyncio.run(diagnose(_load(arguments), CACHE_DIR))
+    print(as_json(checks) if arguments.json else as_text(checks))
+    return ExitCode.UNAVAILABLE if failed(checks) else ExitCode.OK
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from aodasync.control import ask
+    from aodasync.status import render
+
+    status = ask("status", timeout_sec=_STATUS_SEC)
+    print(json.dumps(status, indent=2) if arguments.json else render(status))
+    return ExitCode.OK
+
+
+def _snapshot(_arguments: argparse.Namespace) -> int:
+    from aodasync.control import ask
+
+    print(ask("snapshot", timeout_sec=_SNAPSHOT_SEC)["path"])
     return ExitCode.OK
 
 

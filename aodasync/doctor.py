@@ -7,12 +7,12 @@ The probe is really attached, for a moment: nothing else proves that it can be.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from aodasync import probes
 from aodasync.config.model import Config
@@ -21,7 +21,7 @@ from aodasync.errors import AodasyncError, ProbeError, RequirementError
 from aodasync.host import host_facts
 from aodasync.programs import ENVIRONMENT
 
-__all__ = ["Check", "diagnose", "failed", "render"]
+__all__ = ["Check", "as_json", "as_text", "diagnose", "failed"]
 
 _ASK_SEC = 5.0
 _TOOLS = {
@@ -144,10 +144,14 @@ async def _agent() -> Check:
     return Check("agent", "ok", f"running, probe {status.get('probe')}")
 
 
-def render(checks: Iterable[Check], *, as_json: bool) -> Any:
-    """The checks as text, one a line, or as a JSON-ready object."""
-    if as_json:
-        return {"host": host_facts(), "checks": [asdict(check) for check in checks]}
+def as_json(checks: Iterable[Check]) -> str:
+    """The checks and the host, as JSON."""
+    found = {"host": host_facts(), "checks": [asdict(check) for check in checks]}
+    return json.dumps(found, indent=2)
+
+
+def as_text(checks: Iterable[Check]) -> str:
+    """The checks, one a line, with their mends."""
     lines = []
     for check in checks:
         lines.append(f"{check.state:8} {check.name}: {check.detail}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
 
@@ -54,7 +55,7 @@ class Pipeline:
         clock: Clock,
         log: FilteringBoundLogger,
         audit: Audit,
-        on_written: Callable[[], None] | None = None,
+        on_done: Callable[[Trigger, Path | None], None] | None = None,
     ) -> None:
         self.batches: asyncio.Queue[EventBatch] = asyncio.Queue(_BATCHES)
         self.triggers: asyncio.Queue[Trigger] = asyncio.Queue(_TRIGGERS)
@@ -70,7 +71,7 @@ class Pipeline:
             audit=audit,
             ticks=source.live,
         )
-        self.collector = Collector(config, output, source, log, on_written=on_written)
+        self.collector = Collector(config, output, source, log, on_done=on_done)
 
     async def collect(self) -> None:
         """The collector's life."""

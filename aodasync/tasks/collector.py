@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import anyio
 from structlog.typing import FilteringBoundLogger
@@ -45,7 +46,8 @@ class CollectorMetrics:
 class Collector:
     """Collects bundles side by side; their actions share ``collector.max_concurrent`` slots.
 
-    ``judge`` reaches the verdicts, ``on_written`` is called after each bundle.
+    ``judge`` reaches the verdicts; ``on_done`` is called with each trigger and the path
+    of its bundle, None if it failed.
     """
 
     def __init__(
@@ -56,7 +58,7 @@ class Collector:
         log: FilteringBoundLogger,
         *,
         judge: Judge = undecided,
-        on_written: Callable[[], None] | None = None,
+        on_done: Callable[[Trigger, Path | None], None] | None = None,
     ) -> None:
         self._means = Means(
             config=config,
@@ -69,7 +71,7 @@ class Collector:
         self._log = log.bind(component="collector")
         self._queue: asyncio.Queue[Trigger] | None = None
         self._in_hand: set[asyncio.Task[None]] = set()
-        self.on_written = on_written
+        self._on_done = on_done
         self.metrics = CollectorMetrics()
 
     @property
@@ -114,6 +116,7 @@ class Collector:
         task.add_done_callback(forget)
 
     async def _collect(self, trigger: Trigger) -> None:
+        path = None
         try:
             bundle = await collect_bundle(trigger, self._means, done=self._action_done)
         except asyncio.CancelledError:
@@ -122,7 +125,11 @@ class Collector:
         except Exception as error:  # noqa: BLE001  # one bundle is lost, the agent goes on
             self._failed(trigger, f"the bundle could not be written: {_sentence(error)}")
         else:
+            path = bundle.path
             self._written(bundle)
+        finally:
+            if self._on_done is not None:
+                self._on_done(trigger, path)
 
     def _action_done(self, name: BundleName, result: ActionResult) -> None:
         metrics = self.metrics
@@ -153,8 +160,6 @@ class Collector:
             collect_ms=round(bundle.collect_ms, 1),
             verdict=bundle.verdict.get("cause"),
         )
-        if self.on_written is not None:
-            self.on_written()
 
     def _failed(self, trigger: Trigger, error: str) -> None:
         self.metrics.bundles_failed += 1
