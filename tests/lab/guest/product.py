@@ -61,7 +61,7 @@ def wait_for(what: str, found: Callable[[], Any], timeout_sec: float) -> Any:
 class Workload:
     """Several steady mixes of file operations on the mount, until stopped."""
 
-    def __init__(self, processes: int = 4, rate: float = 10.0, directory: Path = MOUNT) -> None:
+    def __init__(self, processes: int = 10, rate: float = 1.5, directory: Path = MOUNT) -> None:
         self._children = []
         for seed in range(processes):
             where = directory / f"work-{seed}"
@@ -211,6 +211,17 @@ def config(thresholds: dict[str, float], **latency: Any) -> dict[str, Any]:
         },
         "cleanup": {"max_total_log_size_mb": 200},
         "audit": {"enabled": True},
+    }
+
+
+def quiet_config(**sections: Any) -> dict[str, Any]:
+    """A configuration under which nothing fires, with the cheapest bundles."""
+    off: dict[str, Any] = {"enabled": False}
+    anomalies = {"hang": off, "connection": off, "drift": off}
+    return {
+        "watcher": {"actions": ["mounts"]},
+        "guardian": {"anomalies": anomalies},
+        **sections,
     }
 
 
