@@ -18,7 +18,7 @@ CPUS = 2
 OUT_DISK_BYTES = 384 * 1024 * 1024
 TCG = ("-accel", "tcg,thread=multi,tb-size=1024", "-cpu", "max")
 KVM = ("-accel", "kvm", "-cpu", "host")
-_COMMAND_LINE = "console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off nokaslr"
+_COMMAND_LINE = "console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off nokaslr audit=0"
 # Without these, about one TCG boot in ten with two CPUs dies in sched_clock_cpu.
 _TCG_CLOCK = "tsc=reliable clocksource=tsc"
 

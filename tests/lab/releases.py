@@ -37,6 +37,7 @@ USERLAND_PACKAGES = (
     "cifs-utils",
     "fio",
     "iproute2",
+    "jq",
     "keyutils",
     "kmod",
     "nftables",

@@ -3,49 +3,47 @@
 
 import shlex
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 from .command import make_squashfs
 from .kernel import GUEST
 from .scenario import Scenario
+from .testbed import Testbed
 from .venv import PREFIX
 from .wheel import lay_out
 
+UNITS = ("lab.service", "lab.target")
 
-def build_run_layer(
-    scratch: Path,
-    scenario: Scenario,
-    *,
-    release: str,
-    venv: Path,
-    wheel: Path | None,
-    files: Sequence[Path] = (),
-) -> Path:
+
+def build_run_layer(testbed: Testbed, scenario: Scenario, scratch: Path) -> Path:
     """Build the layer of one run in ``scratch`` and return its image."""
     layer = scratch / "layer"
-    lab = layer / "lab"
-    shutil.copytree(GUEST, lab)
-    (lab / "bin").mkdir()
-    (lab / "lab").rename(lab / "bin/lab")
-    shutil.copy(scenario.path, lab / "script")
-    (lab / "script").chmod(0o755)
-    (lab / "files").mkdir()
-    for path in files:
-        target = lab / "files" / path.name
-        shutil.copytree(path, target) if path.is_dir() else shutil.copy(path, target)
-    variables = {
-        "LAB_FILES": "/lab/files",
-        "LAB_RELEASE": release,
-        "LAB_SCENARIO": scenario.name,
-    }
-    with (lab / "environment").open("a", encoding="utf-8") as environment:
-        for name, value in variables.items():
-            environment.write(f"export {name}={shlex.quote(value)}\n")
-        environment.write(f"want_mount={int(scenario.mount)}\n")
-    if wheel is not None:
-        packages = (venv / "site-packages").read_text(encoding="utf-8")
-        lay_out(wheel, layer, PREFIX, packages)
+    _guest_files(layer, testbed, scenario)
+    if testbed.wheel is not None:
+        packages = (testbed.venv / "site-packages").read_text(encoding="utf-8")
+        lay_out(testbed.wheel, layer, PREFIX, packages)
     image = scratch / "run.squashfs"
     make_squashfs(layer, image)
     return image
+
+
+def _guest_files(layer: Path, testbed: Testbed, scenario: Scenario) -> None:
+    lab = layer / "lab"
+    shutil.copytree(GUEST, lab, ignore=shutil.ignore_patterns("__pycache__", "*.c"))
+    units = layer / "etc/systemd/system"
+    units.mkdir(parents=True)
+    for unit in UNITS:
+        (lab / unit).rename(units / unit)
+    (lab / "bin").mkdir()
+    (lab / "lab").rename(lab / "bin/lab")
+    shutil.copy(testbed.faults, lab)
+    shutil.copy(scenario.path, lab / "script")
+    (lab / "script").chmod(0o755)
+    (lab / "files").mkdir()
+    for path in testbed.files:
+        target = lab / "files" / path.name
+        shutil.copytree(path, target) if path.is_dir() else shutil.copy(path, target)
+    with (lab / "environment").open("a", encoding="utf-8") as environment:
+        environment.write(f"export LAB_RELEASE={testbed.release.name}\n")
+        environment.write(f"export LAB_SCENARIO={shlex.quote(scenario.name)}\n")
+        environment.write(f"want_mount={int(scenario.mount)}\n")

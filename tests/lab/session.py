@@ -18,6 +18,9 @@ from .tally import Tally
 from .testbed import Testbed
 
 ATTEMPTS = 2
+# What runs as PID 1, as kernel parameters.
+SCRIPT = ("lab.init=/lab/init.sh",)
+SYSTEMD = ("lab.init=/sbin/init", "systemd.unit=lab.target", "systemd.show_status=no")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +63,10 @@ def _attempt(
         out_disk, console = scratch / "out.disk", scratch / "console.log"
         make_out_disk(out_disk)
         console.touch()
-        run_layer = build_run_layer(
-            scratch,
-            scenario,
-            release=testbed.release.name,
-            venv=testbed.venv,
-            wheel=testbed.wheel,
-            files=testbed.files,
-        )
-        init = "/sbin/init" if scenario.systemd else "/lab/init.sh"
+        run_layer = build_run_layer(testbed, scenario, scratch)
         layers = {"run": run_layer, **testbed.layers()}
-        parameters = (f"lab.init={init}",)
-        machine = Machine(
-            testbed.kernel, testbed.accelerator, layers, out_disk, console, parameters
-        )
+        boot = SYSTEMD if scenario.systemd else SCRIPT
+        machine = Machine(testbed.kernel, testbed.accelerator, layers, out_disk, console, boot)
         tally = Tally()
 
         def receive(data: bytes) -> None:

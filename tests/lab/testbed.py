@@ -8,6 +8,7 @@ from pathlib import Path
 from .accelerator import choose_accelerator
 from .aptroot import AptRoot
 from .cache import Cache
+from .faults import get_faults
 from .kernel import Kernel, get_kernel
 from .releases import Release
 from .userland import IMAGE as USERLAND_IMAGE
@@ -24,6 +25,7 @@ class Testbed:
     kernel: Kernel
     userland: Path
     venv: Path
+    faults: Path
     accelerator: tuple[str, ...]
     wheel: Path | None
     files: Sequence[Path]
@@ -50,4 +52,5 @@ def get_testbed(
     userland = get_userland(cache, release, AptRoot(cache.root, release.userland_suite))
     venv = get_venv(cache, userland, dependencies)
     accelerator = choose_accelerator(cache.root, kernel)
-    return Testbed(release, kernel, userland, venv, accelerator, wheel, files)
+    faults = get_faults(cache)
+    return Testbed(release, kernel, userland, venv, faults, accelerator, wheel, files)

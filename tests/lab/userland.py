@@ -21,8 +21,12 @@ printf '[global]\n' > /etc/samba/smb.conf
 printf 'lab\nlab\n' | smbpasswd -s -a lab
 echo lab > /etc/hostname
 echo '127.0.0.1 localhost lab' > /etc/hosts
-for unit in smbd nmbd winbind samba-ad-dc rpcbind nftables systemd-networkd-wait-online; do
-    ln -sf /dev/null /etc/systemd/system/$unit.service
+cd /etc/systemd/system
+ln -sf /dev/null systemd-networkd.socket
+for unit in smbd nmbd samba-ad-dc nftables ldconfig \
+    systemd-binfmt systemd-firstboot systemd-journal-catalog-update systemd-networkd \
+    systemd-networkd-wait-online systemd-update-done; do
+    ln -sf /dev/null $unit.service
 done
 mkdir -p /lab /mnt/smb /srv/share
 rm -f /etc/machine-id /var/log/*.log

@@ -73,13 +73,12 @@ CONF
 [$LAB_SHARE]
 path = $LAB_SHARE_DIR
 read only = no
-force user = root
 store dos attributes = no
 ${LAB_SMB_SHARE_LINES:-}
 CONF
     } > /etc/samba/smb.conf
     rm -f /run/samba/smbd.pid
-    lab_in_server "${LAB_SMBD[@]:-smbd}" -D || return
+    lab_in_server env LD_PRELOAD=/lab/faults.so smbd -D || return
     lab_wait_for 60 lab_server_listens || return
     LAB_SERVER_PID=$(lab_server_pid)
     export LAB_SERVER_PID
@@ -224,6 +223,17 @@ lab_server_stop() {
 
 lab_server_cont() {
     lab_server_signal CONT
+}
+
+# lab_slow_name CALL MS, lab_failing_name CALL ERRNO: a file name on which each such CALL of the
+# server (open pread pwrite fsync rename unlink mkdir) takes MS longer, or fails with ERRNO. Any
+# name that contains "slow_CALL_MS" or "err_CALL_ERRNO" does.
+lab_slow_name() {
+    echo "slow_$1_$2"
+}
+
+lab_failing_name() {
+    echo "err_$1_$2"
 }
 
 # lab_server_restart [LINE...]: kill -9, then start again.
