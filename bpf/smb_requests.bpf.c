@@ -4,7 +4,7 @@
  *
  *   alloc     smb2_mid_entry_alloc, exit   credits granted, not yet signed or sent
  *   received  dequeue_mid, entry           cifsd matched the response to its MID
- *   release   __release_mid, entry         the last reference goes
+ *   release   __release_mid, entry         the last reference goes (or on_put below)
  *
  * The key is the address of the MID: it is unique while the request lives. The
  * (session, message id) pair is not: it recurs after reconnects and collides
@@ -149,7 +149,7 @@ static __always_inline int on_alloc(u64 request, u64 server, u64 mid)
 
 	error = bpf_map_update_elem_(MAP(MAP_IN_FLIGHT), &key, &event, BPF_NOEXIST);
 	if (error == -EEXIST) {
-		/* The release of this MID's former request was not seen. */
+		/* The end of this MID's former request was not seen. */
 		count(COUNT_OVERWRITTEN);
 		error = bpf_map_update_elem_(MAP(MAP_IN_FLIGHT), &key, &event, BPF_ANY);
 	}
@@ -185,7 +185,7 @@ static __always_inline int on_received(u64 mid, u64 server)
 	return 0;
 }
 
-static __always_inline u8 outcome_of(u32 state, bool cancelled)
+static __always_inline u8 outcome_of(u8 state, bool cancelled)
 {
 	if (state == MIDSTATE_RECEIVED || state == MIDSTATE_READY)
 		return cancelled ? OUTCOME_CANCELLED : OUTCOME_ANSWERED;
@@ -202,9 +202,9 @@ static __always_inline u8 outcome_of(u32 state, bool cancelled)
 	return OUTCOME_UNKNOWN;
 }
 
-static __always_inline void complete(struct smb_event *event, const struct mid_copy *mid, u64 now)
+/* What only the MID's end tells. */
+static __always_inline void read_end(struct smb_event *event, const struct mid_copy *mid, u64 now)
 {
-	u32 state = MID(u32, mid->bytes, mid_state);
 	bool cancelled = MID(u8, mid->bytes, cancelled) & MID_cancelled_mask;
 	bool deleted = MID(u8, mid->bytes, deleted) & MID_deleted_mask;
 
@@ -217,10 +217,9 @@ static __always_inline void complete(struct smb_event *event, const struct mid_c
 #endif
 	if (event->command == SMB2_READ || !event->received_ns)
 		read_response(event, MID(u64, mid->bytes, resp_buf));
-	event->mid_state = state;
+	event->mid_state = MID(u32, mid->bytes, mid_state);
 	event->mid_flags = (cancelled ? MIDFLAG_WAIT_CANCELLED : 0) |
 			   (deleted ? MIDFLAG_DELETED : 0);
-	event->outcome = outcome_of(state, cancelled);
 }
 
 static __always_inline bool is_urgent(const struct smb_event *event)
@@ -236,6 +235,12 @@ static __always_inline bool is_urgent(const struct smb_event *event)
 	if (event->flags & FLAG_ASYNC_RESPONSE && !emergency->interim_too)
 		return false;
 	return event->released_ns - event->issued_ns >= emergency->threshold_ns;
+}
+
+static __always_inline void submit_request(struct smb_event *event, u64 now)
+{
+	event->outcome = outcome_of(event->mid_state, event->mid_flags & MIDFLAG_WAIT_CANCELLED);
+	submit(event, now, is_urgent(event));
 }
 
 static __always_inline int on_release(u64 mid, u64 server)
@@ -260,13 +265,74 @@ static __always_inline int on_release(u64 mid, u64 server)
 			*event = *known;
 		else
 			adopt(event, &copy, server, issued_ns);
-		complete(event, &copy, now);
-		submit(event, now, is_urgent(event));
+		read_end(event, &copy, now);
+		submit_request(event, now);
 	}
 	if (known)
 		bpf_map_delete_elem_(MAP(MAP_IN_FLIGHT), &key);
 	return 0;
 }
+
+#ifdef PUT_MID_ARG
+/*
+ * Where the compiler inlined the release function into the one that drops a
+ * reference, the end is the drop after which none is left. Its entry sees the MID
+ * as it ends, its exit sees the count: freed memory keeps it, 0, until it is
+ * allocated anew. A record that waits for its exit has released_ns set already.
+ */
+static __always_inline void finish(struct smb_event *known, u64 key)
+{
+	struct smb_event copy = *known, *event;
+
+	/* Of several that come here at once, the one that deletes it has it. */
+	if (bpf_map_delete_elem_(MAP(MAP_IN_FLIGHT), &key))
+		return;
+	event = reserve();
+	if (!event)
+		return;
+	*event = copy;
+	submit_request(event, copy.released_ns);
+}
+
+static __always_inline int on_put(u64 mid, u64 server)
+{
+	struct smb_event *known, adopted;
+	struct mid_copy copy;
+	u64 now = bpf_ktime_get_ns();
+	u64 key = mid, issued_ns;
+
+	read_mid(&copy, mid);
+	known = bpf_map_lookup_elem_(MAP(MAP_IN_FLIGHT), &key);
+	if (!known) {
+		issued_ns = issued_by_jiffies(&copy, now);
+		if (!is_before_attach(issued_ns)) {
+			count(COUNT_ORPHAN_RELEASED);
+			return 0;
+		}
+		adopt(&adopted, &copy, server, issued_ns);
+		read_end(&adopted, &copy, now);
+		bpf_map_update_elem_(MAP(MAP_IN_FLIGHT), &key, &adopted, BPF_ANY);
+		return 0;
+	}
+	read_end(known, &copy, now);
+	return 0;
+}
+
+static __always_inline int on_put_done(u64 mid)
+{
+	struct smb_event *known;
+	u32 references = 1;
+	u64 key = mid;
+
+	known = bpf_map_lookup_elem_(MAP(MAP_IN_FLIGHT), &key);
+	if (!known || !known->released_ns)
+		return 0;
+	bpf_probe_read_kernel(&references, sizeof(references), (void *)(mid + MID_refcount));
+	if (!references)
+		finish(known, key);
+	return 0;
+}
+#endif
 
 /* Entry points of fentry and fexit: ctx[n] is argument n, after the last one the result. */
 
@@ -294,8 +360,24 @@ int request_received(u64 *ctx)
 }
 #endif
 
+#ifdef RELEASE_MID_ARG
 /* RELEASE_MID_BIAS: 0, or the offset of the kref that the function gets instead of the MID. */
 int request_release(u64 *ctx)
 {
 	return on_release(ctx[RELEASE_MID_ARG] - RELEASE_MID_BIAS, RELEASE_SERVER(ctx));
 }
+#endif
+
+#ifdef PUT_MID_ARG
+int request_put(u64 *ctx)
+{
+	return on_put(ctx[PUT_MID_ARG], RELEASE_SERVER(ctx));
+}
+
+int request_put_done(u64 *ctx)
+{
+	return on_put_done(ctx[PUT_MID_ARG]);
+}
+#endif
+
+#include "smb_trouble.h"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""bpf(2), as much of it as the agent needs: maps, programs, BTF objects.
+"""bpf(2), as much of it as the agent needs: programs and BTF objects (see also maps).
 
 Attribute layouts are those of include/uapi/linux/bpf.h. Every call raises
 :class:`~aodasync.errors.BpfError` with the errno; descriptors are close-on-exec.
@@ -15,24 +15,18 @@ import struct
 from enum import IntEnum
 from typing import Any, Final
 
-import numpy.typing as npt
-
 from aodasync.errors import BpfError
 
 __all__ = [
     "AttachType",
     "Command",
-    "MapType",
     "ProgramType",
+    "address",
     "attach",
     "btf_object",
     "call",
-    "create_map",
     "load_program",
-    "lookup",
-    "lookup_batch",
     "recursion_misses",
-    "update",
 ]
 
 _SYSCALL_NUMBERS: Final = {
@@ -64,16 +58,6 @@ class Command(IntEnum):
     BTF_GET_FD_BY_ID = 19
     BTF_GET_NEXT_ID = 23
     MAP_LOOKUP_BATCH = 24
-
-
-class MapType(IntEnum):
-    """enum bpf_map_type."""
-
-    HASH = 1
-    ARRAY = 2
-    PERCPU_ARRAY = 6
-    LRU_HASH = 9
-    RINGBUF = 27
 
 
 class ProgramType(IntEnum):
@@ -110,72 +94,9 @@ def call(command: Command, attributes: bytes | bytearray, what: str) -> int:
     return result
 
 
-def create_map(
-    kind: MapType, *, name: str, key_size: int, value_size: int, max_entries: int, flags: int = 0
-) -> int:
-    """Descriptor of a new map; ``name`` has at most 15 characters."""
-    attributes = struct.pack(
-        "IIIIIII16s", kind, key_size, value_size, max_entries, flags, 0, 0, name.encode()
-    )
-    return call(Command.MAP_CREATE, attributes, f"cannot create map {name}")
-
-
-def _address(buffer: Any) -> int:
+def address(buffer: Any) -> int:
+    """Address of a ctypes buffer, which the caller keeps alive."""
     return ctypes.addressof(buffer)
-
-
-def lookup(map_fd: int, key: bytes, value_bytes: int) -> bytes | None:
-    """The value under a key (for all CPUs, of a per-CPU map); None when there is none."""
-    wanted = ctypes.create_string_buffer(key, len(key))
-    value = ctypes.create_string_buffer(value_bytes)
-    attributes = struct.pack("IxxxxQQQ", map_fd, _address(wanted), _address(value), 0)
-    try:
-        call(Command.MAP_LOOKUP_ELEM, attributes, "cannot read a map")
-    except BpfError as error:
-        if error.errno == errno.ENOENT:
-            return None
-        raise
-    return value.raw
-
-
-def update(map_fd: int, key: bytes, value: bytes) -> None:
-    """Set the value under a key."""
-    wanted = ctypes.create_string_buffer(key, len(key))
-    content = ctypes.create_string_buffer(value, len(value))
-    attributes = struct.pack("IxxxxQQQ", map_fd, _address(wanted), _address(content), 0)
-    call(Command.MAP_UPDATE_ELEM, attributes, "cannot write a map")
-
-
-def lookup_batch(
-    map_fd: int, token: bytes | None, keys: npt.NDArray[Any], values: npt.NDArray[Any]
-) -> tuple[int, bytes | None]:
-    """Fill ``keys`` and ``values`` (equally long, contiguous) from where ``token`` left off.
-
-    Returns the number of rows and the token to go on with, None at the end. Raises
-    ENOSPC when one bucket holds more rows than fit.
-    """
-    start = ctypes.create_string_buffer(token or b"", 8)
-    following = ctypes.create_string_buffer(8)
-    attributes = bytearray(
-        struct.pack(
-            "QQQQIIQQ",
-            _address(start) if token is not None else 0,
-            _address(following),
-            keys.ctypes.data,
-            values.ctypes.data,
-            len(keys),
-            map_fd,
-            0,
-            0,
-        )
-    )
-    try:
-        call(Command.MAP_LOOKUP_BATCH, attributes, "cannot scan a map")
-    except BpfError as error:
-        if error.errno != errno.ENOENT:
-            raise
-        return struct.unpack_from("I", attributes, 32)[0], None
-    return struct.unpack_from("I", attributes, 32)[0], following.raw
 
 
 def load_program(
@@ -198,11 +119,11 @@ def load_program(
             0,
             kind,
             len(code) // 8,
-            _address(content),
-            _address(_LICENSE),
+            address(content),
+            address(_LICENSE),
             1 if log else 0,
             _LOG_BYTES if log else 0,
-            _address(log) if log else 0,
+            address(log) if log else 0,
         )
         struct.pack_into("16s", attributes, 48, name.encode()[:15])
         struct.pack_into("I", attributes, 68, attach_type)
@@ -228,7 +149,7 @@ def attach(program_fd: int, what: str, tracepoint: str = "") -> int:
     The descriptor returned holds the attachment.
     """
     name = ctypes.create_string_buffer(tracepoint.encode())
-    attributes = struct.pack("QI", _address(name) if tracepoint else 0, program_fd)
+    attributes = struct.pack("QI", address(name) if tracepoint else 0, program_fd)
     return call(Command.RAW_TRACEPOINT_OPEN, attributes, f"cannot attach to {what}")
 
 
@@ -260,14 +181,14 @@ def btf_object(name: str) -> int:
 
 
 def _info(fd: int, info: ctypes.Array[ctypes.c_char], what: str) -> None:
-    attributes = struct.pack("IIQ", fd, len(info), _address(info))
+    attributes = struct.pack("IIQ", fd, len(info), address(info))
     call(Command.OBJ_GET_INFO_BY_FD, attributes, f"cannot query {what}")
 
 
 def _btf_name(fd: int) -> str | None:
     """Name of a BTF object of the kernel's own; None for one that a program brought."""
     name = ctypes.create_string_buffer(64)
-    fields = _BTF_INFO.pack(0, 0, 0, _address(name), len(name), 0)
+    fields = _BTF_INFO.pack(0, 0, 0, address(name), len(name), 0)
     info = ctypes.create_string_buffer(fields, len(fields))
     _info(fd, info, "a BTF object")
     is_kernels = _BTF_INFO.unpack(info.raw)[5]

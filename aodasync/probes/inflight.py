@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from aodasync.errors import BpfError
 from aodasync.events import EventArray
-from aodasync.probes.bpf import lookup_batch
+from aodasync.probes.maps import lookup_batch
 
 __all__ = ["MapScanner", "in_flight"]
 

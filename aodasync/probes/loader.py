@@ -14,8 +14,9 @@ import numpy as np
 from aodasync.errors import BpfError, ProbeError
 from aodasync.events import EVENT
 from aodasync.probes import bpf
-from aodasync.probes.bpf import AttachType, MapType, ProgramType
+from aodasync.probes.bpf import AttachType, ProgramType
 from aodasync.probes.interface import Attachment
+from aodasync.probes.maps import MapType, create_map
 from aodasync.probes.shared import (
     CONNECTION_BYTES,
     EMERGENCY_COMMANDS,
@@ -28,7 +29,7 @@ from aodasync.probes.shared import (
 
 __all__ = ["ESSENTIAL", "Loaded", "Program", "create_maps", "load", "patched"]
 
-ESSENTIAL: Final = frozenset({"release", "alloc"})
+ESSENTIAL: Final = frozenset({"release", "freed", "alloc"})
 """Roles without which nothing can be recorded; any other may fail alone."""
 
 _INSTRUCTION: Final = np.dtype(
@@ -63,20 +64,24 @@ class Loaded:
     """Descriptors of what runs; closing them detaches and frees everything."""
 
     maps: Mapping[MapNumber, int]
-    programs: dict[str, int] = field(default_factory=dict)
+    programs: list[tuple[str, int]] = field(default_factory=list)
     links: list[int] = field(default_factory=list)
     attachments: list[Attachment] = field(default_factory=list)
     failed: tuple[Program, BpfError] | None = None
 
     def skipped(self) -> dict[str, int]:
-        """How often the kernel skipped each program, by ``skipped_<role>``. Raises BpfError."""
-        return {f"skipped_{role}": bpf.recursion_misses(fd) for role, fd in self.programs.items()}
+        """How often the kernel skipped a program, by ``skipped_<role>``. Raises BpfError."""
+        skipped: dict[str, int] = {}
+        for role, fd in self.programs:
+            name = f"skipped_{role}"
+            skipped[name] = skipped.get(name, 0) + bpf.recursion_misses(fd)
+        return skipped
 
     def close(self) -> None:
         """Detach, then free. Safe to call twice."""
-        for fd in (*self.links, *self.programs.values(), *self.maps.values()):
+        for fd in (*self.links, *(fd for _, fd in self.programs), *self.maps.values()):
             os.close(fd)
-        self.maps, self.programs, self.links = {}, {}, []
+        self.maps, self.programs, self.links = {}, [], []
 
 
 def create_maps(ring_bytes: int) -> dict[MapNumber, int]:
@@ -93,7 +98,7 @@ def create_maps(ring_bytes: int) -> dict[MapNumber, int]:
     maps: dict[MapNumber, int] = {}
     try:
         for number, (kind, key_size, value_size, rows) in table.items():
-            maps[number] = bpf.create_map(
+            maps[number] = create_map(
                 kind,
                 name=f"aod_{number.name.lower()}",
                 key_size=key_size,
@@ -171,4 +176,4 @@ def _load_one(program: Program, loaded: Loaded, btf_fd: int) -> None:
     except BpfError:
         os.close(fd)
         raise
-    loaded.programs[program.role] = fd
+    loaded.programs.append((program.role, fd))

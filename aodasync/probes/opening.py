@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 from aodasync.errors import LayoutError, NotPermittedError, RequirementError
-from aodasync.probes import bpf
 from aodasync.probes.interface import ProbePlan
 from aodasync.probes.loader import Loaded, create_maps, load
+from aodasync.probes.maps import update
 from aodasync.probes.module import cifs_loaded
 from aodasync.probes.preparation import Prepared, prepare
 from aodasync.probes.request_probe import RequestProbe
@@ -68,7 +68,7 @@ def _load(prepared: Prepared, ring_bytes: int) -> tuple[Loaded, float]:
     loaded = load(prepared.programs, create_maps(ring_bytes), prepared.btf_object)
     if not loaded.failed:
         # From now on a MID that is not in the map was allocated before.
-        bpf.update(
+        update(
             loaded.maps[MapNumber.STATE],
             struct.pack("I", StateIndex.TRACKED_SINCE_NS),
             struct.pack("Q", time.monotonic_ns()),

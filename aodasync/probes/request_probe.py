@@ -10,11 +10,11 @@ from pathlib import Path
 from aodasync.errors import BpfError
 from aodasync.events import EVENT, EventArray
 from aodasync.evidence import Connection
-from aodasync.probes import bpf
 from aodasync.probes.connections import ConnectionTable
 from aodasync.probes.inflight import MapScanner, in_flight
 from aodasync.probes.interface import ProbePlan
 from aodasync.probes.loader import Loaded
+from aodasync.probes.maps import lookup, update
 from aodasync.probes.ring import RingReader
 from aodasync.probes.shared import (
     EMERGENCY_COMMANDS,
@@ -92,7 +92,7 @@ class RequestProbe:
         for command in range(EMERGENCY_COMMANDS):
             threshold = thresholds_ns[command] if command < len(thresholds_ns) else 0
             row = struct.pack("QQ", threshold, command in interim_too)
-            bpf.update(emergency, struct.pack("I", command), row)
+            update(emergency, struct.pack("I", command), row)
 
     def close(self) -> None:
         """Detach and unmap. Safe to call twice."""
@@ -103,7 +103,7 @@ class RequestProbe:
 
     def _counter(self, counter: Counter) -> int:
         key = struct.pack("I", counter)
-        values = bpf.lookup(self._loaded.maps[MapNumber.COUNTERS], key, 8 * self._cpus)
+        values = lookup(self._loaded.maps[MapNumber.COUNTERS], key, 8 * self._cpus)
         if values is None:
             raise BpfError(f"no counter {counter.name}", 0)
         return sum(struct.unpack(f"{self._cpus}Q", values))

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: MIT
+"""Offsets of the members that the C side reads.
+
+Members are found by name and checked for their size. ``mid_q_entry.server`` is
+gone since v6.19 or so; at about that time ``mid_flags`` became the bitfields
+``wait_cancelled`` and ``deleted_from_q``. ``when_sent`` needs CONFIG_CIFS_STATS2.
+"""
+
+from __future__ import annotations
+
+from .btf import Btf, Kind, Type
+
+__all__ = ["LayoutProblemError", "member_offset", "mid_struct", "struct_definitions"]
+
+# Members by path, with the size in bytes that the C side reads.
+_MID_MEMBERS = (
+    ("mid", 8),
+    ("pid", 4),
+    ("when_alloc", 8),
+    ("resp_buf", 8),
+    ("mid_state", 4),
+    ("command", 2),
+)
+_MID_OPTIONAL = (("server", 8), ("when_sent", 8))
+_HEADER_MEMBERS = (
+    ("ProtocolId", 4),
+    ("Status", 4),
+    ("Command", 2),
+    ("Flags", 4),
+    ("NextCommand", 4),
+    ("MessageId", 8),
+    ("Id.SyncId.TreeId", 4),
+    ("SessionId", 8),
+)
+_SERVER_MEMBERS = (("conn_id", 8), ("hostname", 8), ("dstaddr", 128))
+_MAX_SPAN = 256  # they are copied to the BPF stack, of 512 bytes
+
+# What the C side reads of a response; the request's header is read up to its last member.
+_RESPONSE_MEMBERS = ("ProtocolId", "Status", "Flags")
+
+
+class LayoutProblemError(Exception):
+    """The kernel's types are not the ones the probe knows."""
+
+
+def struct_definitions(btf: Btf) -> dict[str, int]:
+    """``MID_*``, ``HDR_*`` and ``SERVER_*``. Raises :class:`LayoutProblemError`."""
+    server = _struct(btf, "TCP_Server_Info", "conn_id")
+    return {
+        **_mid_definitions(btf, mid_struct(btf)),
+        **_header_definitions(btf),
+        **_offsets(btf, server, _SERVER_MEMBERS, "SERVER"),
+    }
+
+
+def mid_struct(btf: Btf) -> Type:
+    """The struct of a request in flight."""
+    return _struct(btf, "mid_q_entry", "mid")
+
+
+def _struct(btf: Btf, name: str, member: str) -> Type:
+    """The struct of that name; of several, the one that has ``member``."""
+    for entry in btf.find(name, Kind.STRUCT):
+        if btf.member(entry, member):
+            return entry
+    raise LayoutProblemError(f"struct {name} (with {member}) is not in the kernel's BTF")
+
+
+def member_offset(btf: Btf, entry: Type, path: str, size: int) -> int | None:
+    """Offset in bytes of a member, whose size is checked; None when there is none."""
+    found = btf.member(entry, path)
+    if found is None:
+        return None
+    actual = btf.size(found.type_id)
+    if found.bits or found.bit_offset % 8 or actual != size:
+        raise LayoutProblemError(f"{entry.name}.{path} has {actual} bytes, expected {size}")
+    return found.bit_offset // 8
+
+
+def _offsets(
+    btf: Btf, entry: Type, members: tuple[tuple[str, int], ...], prefix: str
+) -> dict[str, int]:
+    offsets = {}
+    for path, size in members:
+        offset = member_offset(btf, entry, path, size)
+        if offset is None:
+            raise LayoutProblemError(f"struct {entry.name} has no member {path}")
+        offsets[f"{prefix}_{path.rpartition('.')[2]}"] = offset
+    return offsets
+
+
+def _mid_definitions(btf: Btf, mid: Type) -> dict[str, int]:
+    definitions = _offsets(btf, mid, _MID_MEMBERS, "MID")
+    for name, size in _MID_OPTIONAL:
+        offset = member_offset(btf, mid, name, size)
+        if offset is not None:
+            definitions[f"MID_{name}"] = offset
+    spans = [
+        (definitions[f"MID_{name}"], size)
+        for name, size in _MID_MEMBERS + _MID_OPTIONAL
+        if f"MID_{name}" in definitions
+    ]
+    # The kernel's MID_WAIT_CANCELLED and MID_DELETED, as bits of one byte each.
+    flags = btf.member(mid, "mid_flags")
+    cancelled = flags or btf.member(mid, "wait_cancelled")
+    deleted = flags or btf.member(mid, "deleted_from_q")
+    if cancelled is None or deleted is None:
+        raise LayoutProblemError(f"struct {mid.name} has neither mid_flags nor wait_cancelled")
+    for name, member, bit in (("cancelled", cancelled, 0), ("deleted", deleted, 1)):
+        at = member.bit_offset + (bit if flags else 0)
+        definitions[f"MID_{name}"] = at // 8
+        definitions[f"MID_{name}_mask"] = 1 << at % 8 if flags or member.bits else 0xFF
+        spans.append((at // 8, 1))
+    first = min(at for at, _ in spans) // 8 * 8
+    span = (max(at + size for at, size in spans) - first + 7) // 8 * 8
+    if span > _MAX_SPAN:
+        raise LayoutProblemError(f"the needed members of {mid.name} span {span} bytes")
+    definitions.update({"MID_FIRST": first, "MID_SPAN": span})
+    return definitions
+
+
+def _header_definitions(btf: Btf) -> dict[str, int]:
+    header = _struct(btf, "smb2_hdr", "MessageId")
+    definitions = _offsets(btf, header, _HEADER_MEMBERS, "HDR")
+    response = max(definitions[f"HDR_{name}"] for name in _RESPONSE_MEMBERS) + 4
+    request = max(definitions.values()) + 8
+    definitions["HDR_RESPONSE_BYTES"] = (response + 7) // 8 * 8
+    definitions["HDR_REQUEST_BYTES"] = (request + 7) // 8 * 8
+    return definitions

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: MIT
+"""What the child does around bcc: layout, cache, notes. bcc itself is stood in for."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aodasync.probes.child import main as child
+from aodasync.probes.child.btf import BtfError
+from aodasync.probes.child.cache import Cache, CacheUnusableError, cache_key
+from aodasync.probes.preparation import bpf_sources
+from tests.unit.probes.btf_writer import write_kernel
+
+
+class FakeCompiler:
+    """Counts compilations, and keeps what the last one was given."""
+
+    def __init__(self) -> None:
+        self.runs = 0
+        self.definitions: Mapping[str, int] = {}
+
+    def __call__(
+        self, text: str, include: Path, definitions: Mapping[str, int], programs: Iterable[str]
+    ) -> dict[str, bytes]:
+        assert "request_alloc" in text
+        assert (include / "smb_event.h").is_file()
+        self.runs += 1
+        self.definitions = definitions
+        return {name: name.encode() for name in programs}
+
+
+@pytest.fixture
+def compiler(monkeypatch: pytest.MonkeyPatch) -> FakeCompiler:
+    """Stands in for bcc."""
+    fake = FakeCompiler()
+    monkeypatch.setattr(child, "compile_programs", fake)
+    monkeypatch.setattr(child, "bcc_version", lambda: "0.99")
+    return fake
+
+
+@pytest.fixture
+def request_(tmp_path: Path) -> dict[str, Any]:
+    """A request as the agent makes it."""
+    (tmp_path / "btf").mkdir()
+    return {
+        "sources": str(bpf_sources()),
+        "source": "smb_requests.bpf.c",
+        "definitions": {"EVENT_BYTES": 96},
+        "exclude": [],
+        "cache": str(tmp_path / "cache"),
+        "btf": str(write_kernel(tmp_path / "btf", "6.12")),
+    }
+
+
+def test_the_second_answer_comes_from_the_cache(
+    compiler: FakeCompiler, request_: dict[str, Any]
+) -> None:
+    """Compilation happens once; the functions' ids are read anew at every start."""
+    first = child.answer(request_)
+    second = child.answer(request_)
+    assert compiler.runs == 1
+    assert first["programs"] == second["programs"]
+    assert first["targets"] == second["targets"]
+    assert set(first["steps_ms"]) == {"layout", "compile"}
+    assert set(second["steps_ms"]) == {"layout", "cache"}
+    assert first["object"] == "cifs"
+    assert first["notes"][0].startswith("smb3_credit_timeout")
+    programs = [target["program"] for target in first["targets"]]
+    assert {base64.b64decode(first["programs"][name]) for name in programs} == {
+        name.encode() for name in programs
+    }
+
+
+def test_the_compiler_gets_the_numbers_of_agent_layout_and_host(
+    compiler: FakeCompiler, request_: dict[str, Any]
+) -> None:
+    """All three sources of numbers arrive; one tick is between 1/1000 and 1/100 s."""
+    child.answer(request_)
+    assert compiler.definitions["EVENT_BYTES"] == 96
+    assert compiler.definitions["MID_resp_buf"] == 120
+    assert compiler.definitions["PAGE_SIZE"] == os.sysconf("SC_PAGE_SIZE")
+    assert 1_000_000 <= compiler.definitions["TICK_NS"] <= 10_000_000
+
+
+def test_other_numbers_are_compiled_anew(compiler: FakeCompiler, request_: dict[str, Any]) -> None:
+    """The cache never answers for a different layout."""
+    child.answer(request_)
+    request_["definitions"] = {"EVENT_BYTES": 104}
+    child.answer(request_)
+    assert compiler.runs == 2
+
+
+def test_a_client_built_into_the_kernel_is_found(
+    compiler: FakeCompiler, request_: dict[str, Any], tmp_path: Path
+) -> None:
+    """Without a module's BTF its types and functions are taken from vmlinux."""
+    (tmp_path / "built_in").mkdir()
+    request_["btf"] = str(write_kernel(tmp_path / "built_in", "6.12", built_in=True))
+    answer = child.answer(request_)
+    assert answer["object"] == "vmlinux"
+    assert compiler.definitions["MID_resp_buf"] == 120
+
+
+def test_a_kernel_without_btf_is_told(compiler: FakeCompiler, request_: dict[str, Any]) -> None:
+    """The error names the file and the option."""
+    Path(request_["btf"], "vmlinux").unlink()
+    with pytest.raises(BtfError, match=r"vmlinux.*CONFIG_DEBUG_INFO_BTF"):
+        child.answer(request_)
+    assert compiler.runs == 0
+
+
+def test_an_unusable_cache_is_a_note(compiler: FakeCompiler, request_: dict[str, Any]) -> None:
+    """Everything works without one."""
+    Path(request_["cache"]).write_text("in the way")
+    answer = child.answer(request_)
+    assert compiler.runs == 1
+    assert any(note.startswith("no cache: ") for note in answer["notes"])
+
+
+def test_no_cache_directory_means_no_cache(
+    compiler: FakeCompiler, request_: dict[str, Any]
+) -> None:
+    """Then every start compiles, and says nothing about it."""
+    request_["cache"] = None
+    child.answer(request_)
+    assert not any("cache" in note for note in child.answer(request_)["notes"])
+    assert compiler.runs == 2
+
+
+def test_entries_survive_and_are_private(tmp_path: Path) -> None:
+    """What is stored is loaded, 0600 in 0700, and leaves no partial file."""
+    cache = Cache(tmp_path / "deep" / "cache")
+    cache.store("k", {"a": b"\0\1", "b": b""})
+    assert cache.load("k") == {"a": b"\0\1", "b": b""}
+    assert [p.name for p in (tmp_path / "deep" / "cache").iterdir()] == ["k.json"]
+    assert (tmp_path / "deep" / "cache").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "deep" / "cache" / "k.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_missing_entry_is_none(tmp_path: Path) -> None:
+    """A miss is no error."""
+    assert Cache(tmp_path / "cache").load("k") is None
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[:-10],
+        lambda text: text.replace("AAE=", "AAI="),
+        lambda _: "[]",
+        lambda _: "{}",
+        lambda _: "\0",
+        lambda text: json.dumps(json.loads(text) | {"programs": {"a": 1}}),
+    ],
+)
+def test_a_damaged_entry_is_as_good_as_none(tmp_path: Path, damage: Any) -> None:
+    """Truncated, altered or foreign content is never loaded into the kernel."""
+    cache = Cache(tmp_path / "cache")
+    cache.store("k", {"a": b"\0\1"})
+    path = tmp_path / "cache" / "k.json"
+    path.write_text(damage(path.read_text()))
+    assert cache.load("k") is None
+    cache.store("k", {"a": b"\0\1"})
+    assert cache.load("k") == {"a": b"\0\1"}
+
+
+def test_an_entry_under_another_key_is_refused(tmp_path: Path) -> None:
+    """A renamed file does not answer for other sources."""
+    cache = Cache(tmp_path / "cache")
+    cache.store("k", {"a": b"\0\1"})
+    (tmp_path / "cache" / "k.json").rename(tmp_path / "cache" / "other.json")
+    assert cache.load("other") is None
+
+
+def test_an_entry_others_can_write_is_refused(tmp_path: Path) -> None:
+    """Neither is one that is a link."""
+    cache = Cache(tmp_path / "cache")
+    cache.store("k", {"a": b"\0\1"})
+    path = tmp_path / "cache" / "k.json"
+    (tmp_path / "cache" / "link.json").symlink_to(path)
+    assert cache.load("link") is None
+    path.chmod(0o666)
+    assert cache.load("k") is None
+
+
+def test_a_directory_others_can_write_is_refused(tmp_path: Path) -> None:
+    """So is a link to a good one."""
+    tmp_path.joinpath("open").mkdir()
+    tmp_path.joinpath("open").chmod(0o777)
+    with pytest.raises(CacheUnusableError, match="others"):
+        Cache(tmp_path / "open")
+    tmp_path.joinpath("good").mkdir(mode=0o700)
+    tmp_path.joinpath("link").symlink_to(tmp_path / "good")
+    with pytest.raises(CacheUnusableError):
+        Cache(tmp_path / "link")
+
+
+def test_the_key_depends_on_all_it_should() -> None:
+    """Sources, their names, numbers, compiler."""
+    keys = {
+        cache_key({"a.c": "x"}, {"N": 1}, "bcc 1"),
+        cache_key({"a.c": "y"}, {"N": 1}, "bcc 1"),
+        cache_key({"b.c": "x"}, {"N": 1}, "bcc 1"),
+        cache_key({"a.c": "x"}, {"N": 2}, "bcc 1"),
+        cache_key({"a.c": "x"}, {"M": 1}, "bcc 1"),
+        cache_key({"a.c": "x"}, {"N": 1}, "bcc 2"),
+    }
+    assert len(keys) == 6
+
+
+def test_the_child_imports_nothing_of_the_package_around_it() -> None:
+    """It runs under any Python 3.9 with bcc, which may lack all of our dependencies."""
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import child.main; "
+        "print(sorted({m.split('.')[0] for m in sys.modules} & {'numpy', 'aodasync', 'bcc'}))"
+    )
+    directory = str(Path(child.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code, directory], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: MIT
+"""The layout, on the types of four kernels."""
+
+from __future__ import annotations
+
+import pytest
+
+from aodasync.probes.child.btf import Btf
+from aodasync.probes.child.layout import Layout, LayoutProblemError, Target, decide
+from tests.unit.probes.btf_writer import KERNELS, kernel_blobs
+
+
+def layout(version: str, *leave_out: str, exclude: tuple[str, ...] = ()) -> Layout:
+    """The layout of a kernel's types, less some."""
+    kernel, cifs = kernel_blobs(version, leave_out=frozenset(leave_out))
+    return decide(Btf(cifs, Btf(kernel)), exclude)
+
+
+def roles(found: Layout) -> list[tuple[str, str, str]]:
+    """What is attached for requests, in order."""
+    return [(t.role, t.attach, t.function) for t in found.targets if t.role != "trouble"]
+
+
+@pytest.mark.parametrize("version", ["6.1", "6.12"])
+def test_layout_of_6_1_and_6_12(version: str) -> None:
+    """The MID comes first in dequeue_mid, as a kref in __release_mid; flags are a word."""
+    found = layout(version)
+    expected = {
+        "MID_mid": 32,
+        "MID_pid": 44,
+        "MID_when_alloc": 56,
+        "MID_when_sent": 64,
+        "MID_resp_buf": 120,
+        "MID_mid_state": 132,
+        "MID_command": 140,
+        "MID_server": 24,
+        "MID_cancelled": 136,
+        "MID_cancelled_mask": 1,
+        "MID_deleted": 136,
+        "MID_deleted_mask": 2,
+        "MID_FIRST": 24,
+        "MID_SPAN": 120,
+        "HDR_Status": 8,
+        "HDR_Command": 12,
+        "HDR_Flags": 16,
+        "HDR_NextCommand": 20,
+        "HDR_MessageId": 24,
+        "HDR_TreeId": 36,
+        "HDR_SessionId": 40,
+        "HDR_REQUEST_BYTES": 48,
+        "HDR_RESPONSE_BYTES": 24,
+        "SERVER_conn_id": 56,
+        "SERVER_hostname": 112,
+        "SERVER_dstaddr": 128,
+        "RELEASE_MID_ARG": 0,
+        "RELEASE_MID_BIAS": 16,
+        "RECEIVED_MID_ARG": 0,
+        "ALLOC_REQUEST_ARG": 0,
+        "ALLOC_SERVER_ARG": 1,
+        "ALLOC_RESULT": 2,
+    }
+    assert {name: found.definitions.get(name) for name in expected} == expected
+    assert "RELEASE_SERVER_ARG" not in found.definitions
+
+
+def test_layout_of_7_2() -> None:
+    """The server comes first and is no member; flags are bitfields of one byte."""
+    found = layout("7.2")
+    expected = {
+        "MID_mid": 24,
+        "MID_resp_buf": 112,
+        "MID_mid_state": 128,
+        "MID_command": 136,
+        "MID_cancelled": 148,
+        "MID_cancelled_mask": 1,
+        "MID_deleted": 148,
+        "MID_deleted_mask": 2,
+        "MID_FIRST": 24,
+        "MID_SPAN": 128,
+        "RELEASE_MID_ARG": 1,
+        "RELEASE_MID_BIAS": 0,
+        "RELEASE_SERVER_ARG": 0,
+        "RECEIVED_MID_ARG": 1,
+        "RECEIVED_SERVER_ARG": 0,
+    }
+    assert {name: found.definitions.get(name) for name in expected} == expected
+    assert "MID_server" not in found.definitions
+
+
+@pytest.mark.parametrize("version", ["6.1", "6.12", "7.2"])
+def test_ends_are_attached_before_beginnings(version: str) -> None:
+    """Release, received, alloc: no request is seen to begin and not to end."""
+    assert roles(layout(version)) == [
+        ("release", "fentry", "__release_mid"),
+        ("received", "fentry", "dequeue_mid"),
+        ("alloc", "fexit", "smb2_mid_entry_alloc"),
+    ]
+
+
+def test_an_inlined_release_falls_back_to_the_dropped_reference() -> None:
+    """Entry and exit of the function that drops a reference stand in for the free."""
+    found = layout("5.15")
+    assert roles(found)[:2] == [
+        ("freed", "fexit", "cifs_mid_q_entry_release"),
+        ("release", "fentry", "cifs_mid_q_entry_release"),
+    ]
+    assert found.definitions["PUT_MID_ARG"] == 0
+    assert found.definitions["MID_refcount"] == 16
+    assert "RELEASE_MID_ARG" not in found.definitions
+
+
+def test_targets_carry_the_split_btf_id_of_their_function() -> None:
+    """Ids continue those of vmlinux; every function has its own."""
+    kernel, cifs = kernel_blobs("6.12")
+    base = Btf(kernel)
+    targets = [t for t in decide(Btf(cifs, base)).targets if t.role != "trouble"]
+    assert all(target.btf_id >= base.end_id for target in targets)
+    assert len({target.btf_id for target in targets}) == len(targets)
+
+
+def test_without_dequeue_mid_all_else_goes_on() -> None:
+    """It is optional: the note says what is missing then."""
+    found = layout("6.12", "dequeue_mid")
+    assert [role for role, _, _ in roles(found)] == ["release", "alloc"]
+    assert "RECEIVED_MID_ARG" not in found.definitions
+    assert any("received_ns is 0" in note for note in found.notes)
+
+
+def test_without_when_sent_all_else_goes_on() -> None:
+    """It depends on CONFIG_CIFS_STATS2."""
+    found = layout("6.12", "when_sent")
+    assert "MID_when_sent" not in found.definitions
+    assert any("sent_ns is 0" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("missing", "named"),
+    [
+        ("mid_state", "mid_state"),
+        ("conn_id", "conn_id"),
+        ("mid_flags", "mid_flags"),
+        ("smb2_mid_entry_alloc", "smb2_mid_entry_alloc"),
+        ("__release_mid", "__release_mid"),
+        ("mid", "mid_q_entry"),
+    ],
+)
+def test_what_is_missing_is_named(missing: str, named: str) -> None:
+    """An unknown kernel is refused with the name of what it lacks."""
+    with pytest.raises(LayoutProblemError, match=named):
+        layout("6.12", missing)
+
+
+def test_an_excluded_function_is_not_chosen() -> None:
+    """A function that turned out not to be attachable leaves an error or a note."""
+    with pytest.raises(LayoutProblemError, match="__release_mid"):
+        layout("6.12", exclude=("__release_mid",))
+    assert [role for role, _, _ in roles(layout("6.12", exclude=("dequeue_mid",)))] == [
+        "release",
+        "alloc",
+    ]
+
+
+@pytest.mark.parametrize("version", sorted(KERNELS))
+def test_tracepoints_are_chosen_by_their_arguments(version: str) -> None:
+    """Each tracepoint gets the program written for its arguments; unknown ones a note."""
+    found = layout(version)
+    trouble = {t.program: t for t in found.targets if t.role == "trouble"}
+    lease = "smb3_lease_not_found" + ("_epoch" if version == "7.2" else "")
+    assert set(trouble) == {
+        lease,
+        "smb3_reconnect",
+        "smb3_reconnect_detected",
+        "smb3_ses_expired",
+        "smb3_tcon",
+        "smb3_connect_err",
+    }
+    assert trouble[lease] == Target("trouble", lease, "smb3_lease_not_found", "raw_tracepoint", 0)
+    assert found.notes == ["smb3_credit_timeout has unknown arguments (8, 8, 8): left out"]

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: MIT
+"""Small pieces of the loader that need no kernel."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from aodasync.errors import BpfError, ProbeError
+from aodasync.events import EVENT
+from aodasync.probes import inflight
+from aodasync.probes.connections import peer
+from aodasync.probes.inflight import MapScanner, in_flight
+from aodasync.probes.loader import patched
+from aodasync.probes.request_probe import possible_cpus
+from aodasync.probes.shared import MapNumber, definitions
+
+
+def instruction(code: int, registers: int = 0, imm: int = 0) -> bytes:
+    """One struct bpf_insn."""
+    return struct.pack("<BBhi", code, registers, 0, imm)
+
+
+def test_only_map_loads_are_patched() -> None:
+    """LD_IMM64 with src_reg 1 gets a descriptor; constants that look alike stay."""
+    load_map = instruction(0x18, 0x11, MapNumber.RING) + instruction(0)
+    load_constant = instruction(0x18, 0x01, MapNumber.RING) + instruction(0)
+    move = instruction(0xB7, 0x00, MapNumber.RING)
+    assert patched(load_map + load_constant + move, {MapNumber.RING: 9}) == (
+        instruction(0x18, 0x11, 9) + instruction(0) + load_constant + move
+    )
+
+
+def test_an_unknown_map_is_an_error() -> None:
+    """Byte code of another version is not loaded half patched."""
+    code = instruction(0x18, 0x11, 0x7FFF0099) + instruction(0)
+    with pytest.raises(ProbeError, match="0x7fff0099"):
+        patched(code, {MapNumber.RING: 9})
+
+
+def test_every_field_of_the_event_is_told_to_the_c_side() -> None:
+    """The static asserts of smb_event.h compare each field's offset."""
+    table = definitions()
+    assert EVENT.names is not None
+    assert all(f"AT_{name}" in table for name in EVENT.names)
+    header = Path(__file__).parents[3].joinpath("bpf/smb_event.h").read_text()
+    assert all(f"SAME_OFFSET({name});" in header for name in EVENT.names)
+    assert table["EVENT_BYTES"] == EVENT.itemsize == 96
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("0\n", 1), ("0-3\n", 4), ("0-3,8\n", 5), ("0,2-5,7-8\n", 7)]
+)
+def test_possible_cpus_are_counted(tmp_path: Path, text: str, count: int) -> None:
+    """The kernel lists them in ranges."""
+    (tmp_path / "possible").write_text(text)
+    assert possible_cpus(tmp_path / "possible") == count
+
+
+def test_peers_of_both_families() -> None:
+    """IPv4 and IPv6 with port; an empty address is no error."""
+    v4 = struct.pack("=H", socket.AF_INET) + struct.pack("!H4s", 445, bytes([10, 9, 9, 1]))
+    v6 = struct.pack("=H", socket.AF_INET6) + struct.pack("!HI", 445, 0)
+    v6 += socket.inet_pton(socket.AF_INET6, "fd00::1")
+    assert peer(v4.ljust(28, b"\0")) == ("10.9.9.1", 445)
+    assert peer(v6.ljust(28, b"\0")) == ("fd00::1", 445)
+    assert peer(bytes(28)) == ("", 0)
+
+
+class FakeMap:
+    """A hash map of events in buckets, read as the kernel reads them in batches."""
+
+    def __init__(self, buckets: list[list[int]]) -> None:
+        self.buckets = buckets
+        self.calls = 0
+
+    def __call__(
+        self, _fd: int, token: bytes | None, keys: npt.NDArray[Any], values: npt.NDArray[Any]
+    ) -> tuple[int, bytes | None]:
+        self.calls += 1
+        at = int.from_bytes(token, "little") if token else 0
+        rows = 0
+        while at < len(self.buckets):
+            bucket = self.buckets[at]
+            if rows + len(bucket) > len(keys):
+                if not rows:
+                    raise BpfError("no room", 28)
+                return rows, at.to_bytes(8, "little")
+            keys[rows : rows + len(bucket)] = bucket
+            values["issued_ns"][rows : rows + len(bucket)] = bucket
+            rows += len(bucket)
+            at += 1
+        return rows, None
+
+
+@pytest.mark.parametrize("count", [0, 1, 1023, 1024, 1025, 5003])
+def test_a_scan_sees_every_row_oldest_first(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """Whatever the number of rows and batches."""
+    order = np.random.default_rng(count).permutation(count).tolist()
+    fake = FakeMap([order[i : i + 3] for i in range(0, count, 3)])
+    monkeypatch.setattr(inflight, "lookup_batch", fake)
+    rows = in_flight(MapScanner(0, EVENT, 16384))
+    assert rows["issued_ns"].tolist() == list(range(count))
+
+
+def test_a_bucket_larger_than_the_buffer_makes_it_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bucket is handed over whole or not at all."""
+    monkeypatch.setattr(inflight, "lookup_batch", FakeMap([list(range(3000))]))
+    assert len(in_flight(MapScanner(0, EVENT, 16384))) == 3000

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: MIT
+"""Starting the child: which interpreter, what its failures become."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aodasync.errors import CompileError, LayoutError, ProbeError, RequirementError
+from aodasync.probes import preparation
+from aodasync.probes.loader import Program
+from aodasync.probes.preparation import bpf_sources, interpreters, prepare
+
+pytestmark = pytest.mark.anyio
+
+
+def interpreter(tmp_path: Path, body: str) -> str:
+    """A stand-in for a Python interpreter: a shell script that gets the child's arguments."""
+    path = tmp_path / "python3"
+    path.write_text(f"#!/bin/sh\ncat > {tmp_path}/request\n{body}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def answering(tmp_path: Path, answer: dict[str, Any]) -> str:
+    """An interpreter whose child answers with this."""
+    (tmp_path / "answer").write_text(json.dumps(answer))
+    return interpreter(tmp_path, f"cat {tmp_path}/answer")
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+async def test_an_answer_becomes_programs(tmp_path: Path) -> None:
+    """Targets and byte code are joined; the request names sources, numbers and cache."""
+    target = {
+        "role": "alloc",
+        "program": "request_alloc",
+        "function": "f",
+        "attach": "fexit",
+        "btf_id": 7,
+    }
+    python = answering(
+        tmp_path,
+        {
+            "object": "cifs",
+            "targets": [target],
+            "programs": {"request_alloc": "AAE="},
+            "notes": ["a note"],
+            "steps_ms": {"layout": 1.5},
+        },
+    )
+    prepared = await prepare(cache_dir=tmp_path / "c", python=python, exclude=["g"])
+    assert prepared.btf_object == "cifs"
+    assert prepared.programs == (Program("alloc", "request_alloc", b"\0\1", "fexit", "f", 7),)
+    assert prepared.notes == ("a note",)
+    assert prepared.steps_ms == {"layout": 1.5}
+    request = json.loads((tmp_path / "request").read_text())
+    assert request["cache"] == str(tmp_path / "c")
+    assert request["exclude"] == ["g"]
+    assert request["definitions"]["EVENT_BYTES"] == 96
+    assert (request["sources"], request["source"]) == (str(bpf_sources()), "smb_requests.bpf.c")
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "hint"),
+    [
+        ("layout", LayoutError, "doctor"),
+        ("btf", ProbeError, "5.11"),
+        ("compile", CompileError, "doctor"),
+        ("bcc", RequirementError, "apt install python3-bpfcc"),
+    ],
+)
+async def test_failures_have_their_type_and_a_hint(
+    tmp_path: Path, kind: str, error: type[Exception], hint: str
+) -> None:
+    """Each kind of problem becomes one error that names the problem and the mend."""
+    python = answering(tmp_path, {"error": {"kind": kind, "what": "the reason"}})
+    with pytest.raises(error, match="the reason") as caught:
+        await prepare(cache_dir=None, python=python)
+    assert type(caught.value) is error
+    assert hint in str(caught.value)
+
+
+async def test_the_compilers_messages_are_in_the_error(tmp_path: Path) -> None:
+    """What clang printed is part of what is told."""
+    answer = {"error": {"kind": "compile", "what": "failed"}}
+    (tmp_path / "answer").write_text(json.dumps(answer))
+    python = interpreter(tmp_path, f"echo 'x.c:1: no such thing' >&2; cat {tmp_path}/answer")
+    with pytest.raises(CompileError, match="no such thing"):
+        await prepare(cache_dir=None, python=python)
+
+
+async def test_a_crashed_child_is_told_with_its_status(tmp_path: Path) -> None:
+    """A compiler that dies leaves its status and its last words."""
+    python = interpreter(tmp_path, "echo LLVM ERROR >&2; kill -SEGV $$")
+    with pytest.raises(CompileError, match=r"ended with -11.*LLVM ERROR"):
+        await prepare(cache_dir=None, python=python)
+
+
+async def test_a_child_past_its_deadline_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its whole group goes, and nothing waits for it."""
+    monkeypatch.setattr(preparation, "_DEADLINE_SEC", 0.2)
+    python = interpreter(tmp_path, f"sleep 60 & echo $! > {tmp_path}/sleeper; wait")
+    with pytest.raises(CompileError, match="took more than"):
+        await prepare(cache_dir=None, python=python)
+    assert not is_running(int((tmp_path / "sleeper").read_text()))
+
+
+async def test_the_next_interpreter_is_tried_without_bcc(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that lack bcc are named in the end."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    lacking = {"error": {"kind": "bcc", "what": "no bcc"}}
+    both = (answering(tmp_path / "a", lacking), answering(tmp_path / "b", lacking))
+    monkeypatch.setattr(preparation, "interpreters", lambda _: both)
+    with pytest.raises(RequirementError) as caught:
+        await prepare(cache_dir=None)
+    assert all(python in caught.value.what for python in both)
+
+
+def test_the_distributions_python_is_tried_first() -> None:
+    """It has bcc; the agent's own comes next; each is tried once and exists."""
+    found = interpreters()
+    assert len(set(found)) == len(found)
+    assert all(os.access(path, os.X_OK) for path in found)
+    assert sys.executable in found
+    if os.access("/usr/bin/python3", os.X_OK):
+        assert found[0] == "/usr/bin/python3"
+    assert interpreters("/opt/python") == ("/opt/python",)
