@@ -30,4 +30,6 @@ async def in_thread(work: Callable[[], T], *, hurry: Callable[[], None] | None =
             hurry()
         with anyio.CancelScope(shield=True):
             await asyncio.wait({running})
+        if not running.cancelled():
+            running.exception()  # seen, and of no interest any more
         raise

@@ -98,8 +98,9 @@ async def collect_bundle(
         OSError: it could not be written. Nothing of it is left, nor when cancelled.
     """
     source, batches_fd = means.source, means.output.batches_fd
+    in_flight = source.in_flight()
     started = _clocks()
-    in_flight, before = source.in_flight(), source.events()
+    before = source.events()
     connections = dict(source.connections())
     now_ns = started.monotonic_ns if source.live else trigger.decided_monotonic_ns
     wanted = BundleName.of(trigger.decided_realtime_ns, trigger.anomaly)

@@ -85,6 +85,9 @@ def _walk(tar: tarfile.TarFile, stream: IO[bytes]) -> Iterator[Member]:
         content = tar.extractfile(entry) if entry.isreg() else None
         if content is None:
             raise BundleError(f"{entry.name} is neither a file nor a directory")
+        if entry.size > _MAX_TOTAL_BYTES:
+            # tarfile would step over it block by block, to the end and a terabyte beyond.
+            raise BundleError(f"{entry.name} claims to be larger than {_MAX_TOTAL_BYTES >> 20} MiB")
         yield Member(directory, name, entry.size, content)
     while stream.read(_CHUNK_BYTES):
         pass  # on to the end of the frame: its checksum is there

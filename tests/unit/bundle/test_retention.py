@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: MIT
+"""Retention keeps within its budget, spares the newest, and touches nothing that is not ours."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aodasync.bundle.names import BundleName
+from aodasync.bundle.retention import Budget, Plan, StoredFile, plan_cleanup
+from aodasync.config.model import Cleanup
+
+_NOW_NS = 1000
+
+_bundles = st.builds(
+    lambda time_ns, anomaly, size, touched_ns: StoredFile(
+        BundleName(time_ns, anomaly).archive, size, time_ns + touched_ns
+    ),
+    st.integers(0, _NOW_NS),
+    st.sampled_from(["latency", "error", "hang"]),
+    st.integers(0, 50),
+    st.integers(-20, 20),
+)
+_foreign = st.builds(
+    StoredFile,
+    st.sampled_from(
+        [
+            "aod_quick_5_latency.tar.zst.partial",
+            "aod_quick_5_latency.partial",
+            "aod_quick_5_latency",
+            "notes.txt",
+            "backup.tar.zst",
+        ]
+    ),
+    st.integers(0, 10**9),
+    st.integers(0, _NOW_NS),
+)
+_files = st.lists(_bundles | _foreign, max_size=30, unique_by=lambda file: file.name)
+_budgets = st.builds(Budget, st.integers(0, 1500), st.integers(0, 400), st.integers(0, 400))
+_free = st.integers(0, 400)
+
+
+def _plan(files: list[StoredFile], budget: Budget, free_bytes: int) -> Plan:
+    return plan_cleanup(files, now_ns=_NOW_NS, free_bytes=free_bytes, budget=budget)
+
+
+def _time_ns(file: StoredFile) -> int:
+    name = BundleName.parse(file.name)
+    assert name is not None
+    return min(name.realtime_ns, file.modified_ns)
+
+
+def _newest(files: list[StoredFile]) -> dict[str, str]:
+    """The name of the newest bundle by anomaly."""
+    named = [(BundleName.parse(f.name), f) for f in files if f.name.endswith(".tar.zst")]
+    ours = sorted((_time_ns(f), f.name, name.anomaly) for name, f in named if name is not None)
+    return {anomaly: name for _, name, anomaly in ours}
+
+
+@given(files=_files, budget=_budgets, free=_free)
+def test_only_ours_is_planned_for(files: list[StoredFile], budget: Budget, free: int) -> None:
+    """What is deleted or counted bears a whole bundle's name; all of those are accounted for."""
+    plan = _plan(files, budget, free)
+    ours = {f.name for f in files if f.name.endswith(".tar.zst") and BundleName.parse(f.name)}
+    assert {f.name for f in (*plan.delete, *plan.keep)} == ours
+    assert len(plan.delete) + len(plan.keep) == len(ours)
+
+
+@given(files=_files, budget=_budgets, free=_free)
+def test_never_over_budget_while_something_may_go(
+    files: list[StoredFile], budget: Budget, free: int
+) -> None:
+    """Afterwards size and space are within the budget, or only the newest ones are left."""
+    plan = _plan(files, budget, free)
+    total = sum(f.size_bytes for f in plan.keep)
+    free += sum(f.size_bytes for f in plan.delete)
+    if total > budget.max_total_bytes or free < budget.min_free_bytes:
+        assert {f.name for f in plan.keep} <= set(_newest(files).values())
+
+
+@given(files=_files, budget=_budgets, free=_free)
+def test_age_is_kept(files: list[StoredFile], budget: Budget, free: int) -> None:
+    """Nothing past its age stays, and nothing within it goes that is the newest of its anomaly."""
+    plan = _plan(files, budget, free)
+    assert all(_NOW_NS - _time_ns(f) <= budget.max_age_ns for f in plan.keep)
+    newest = set(_newest(files).values())
+    assert all(_NOW_NS - _time_ns(f) > budget.max_age_ns for f in plan.delete if f.name in newest)
+
+
+@given(files=_files, budget=_budgets, free=_free)
+def test_oldest_go_first(files: list[StoredFile], budget: Budget, free: int) -> None:
+    """What goes is older than what stays, the spared newest of another anomaly aside."""
+    plan = _plan(files, budget, free)
+    times = [_time_ns(f) for f in plan.delete]
+    assert times == sorted(times)
+    newest = set(_newest(files).values())
+    others = [_time_ns(f) for f in plan.keep if f.name not in newest]
+    assert not times or not others or max(times) <= min(others)
+
+
+@given(files=_files, budget=_budgets, free=_free)
+def test_a_second_run_deletes_nothing(files: list[StoredFile], budget: Budget, free: int) -> None:
+    """A plan carried out leaves nothing to plan."""
+    plan = _plan(files, budget, free)
+    freed = sum(f.size_bytes for f in plan.delete)
+    assert _plan(list(plan.keep), budget, free + freed) == Plan((), plan.keep)
+
+
+def test_a_tiny_budget_spares_the_bundle_just_written() -> None:
+    """AODv2 ships 0.5 MB: one bundle is larger, and stays all the same."""
+    budget = Budget.of(Cleanup(max_total_log_size_mb=0.5))
+    file = StoredFile(BundleName(900, "latency").archive, 3 << 20, 900)
+    assert plan_cleanup([file], now_ns=1000, free_bytes=1 << 40, budget=budget).keep == (file,)
+
+
+def test_configured_units() -> None:
+    """Days and megabytes of the configuration are 86,400 s and 1,048,576 bytes."""
+    cleanup = Cleanup(max_log_age_days=0.5, max_total_log_size_mb=1.5, min_free_mb=2)
+    assert Budget.of(cleanup) == Budget(43_200 * 10**9, 3 << 19, 2 << 20)
