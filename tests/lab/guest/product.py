@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,11 @@ def check(what: str, ok: object, detail: object = "") -> bool:
     if not ok:
         Path(os.environ["LAB_RUN"], "failed").touch()
     return bool(ok)
+
+
+def failed() -> bool:
+    """Whether any check failed so far."""
+    return Path(os.environ["LAB_RUN"], "failed").exists()
 
 
 def lab(command: str) -> str:
@@ -71,6 +77,7 @@ class Workload:
             self._children.append(subprocess.Popen(argv, stdout=subprocess.DEVNULL))
 
     def stop(self) -> None:
+        """End them all."""
         for child in self._children:
             child.terminate()
         for child in self._children:
@@ -89,11 +96,13 @@ class Agent:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, prefix: Sequence[str] = ()) -> None:
+        """Start it, behind a command that executes it."""
         with self._log.open("ab") as log:
             argv = [*prefix, "aodasync", "--config", str(self._config)]
             self.process = subprocess.Popen(argv, stdout=log, stderr=log)
 
     def stop(self) -> int:
+        """Send SIGTERM; returns the exit status."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(60)
@@ -120,6 +129,7 @@ class Agent:
         return result
 
     def tail(self) -> str:
+        """The end of its log."""
         return self._log.read_text()[-2000:]
 
     def snapshot(self) -> Path:
@@ -160,17 +170,21 @@ def bundle_list(bundle: Path) -> list[str]:
 
 
 def bundle_manifest(bundle: Path) -> dict[str, Any]:
+    """The parsed manifest of a bundle."""
     manifest: dict[str, Any] = json.loads(bundle_file(bundle, "manifest.json"))
     return manifest
 
 
 def bundle_events(bundle: Path) -> Rows:
+    """The recorded rows of a bundle."""
     rows: Rows = np.load(io.BytesIO(bundle_file(bundle, "events.npy")), allow_pickle=False)
     return rows
 
 
 def latency_ms(rows: Rows) -> npt.NDArray[np.float64]:
-    return (rows["released_ns"] - rows["issued_ns"]) / 1e6
+    """Latency of each row."""
+    latency: npt.NDArray[np.float64] = (rows["released_ns"] - rows["issued_ns"]) / 1e6
+    return latency
 
 
 def calibrate(rows: Rows, factor: float = 5.0, floor_ms: float = 20.0) -> dict[str, float]:
@@ -227,6 +241,4 @@ def quiet_config(**sections: Any) -> dict[str, Any]:
 
 def unix_time(event: Event) -> float:
     """The moment of a log line, seconds since the epoch."""
-    from datetime import datetime
-
     return datetime.fromisoformat(event["timestamp"]).timestamp()

@@ -13,8 +13,11 @@ sys.path.insert(0, "/lab")
 import product
 from product import MOUNT, Agent, check, lab
 
+from aodasync.smb.commands import COMMANDS
+
 
 def main() -> None:
+    """Start, wait, mount, look."""
     check("cifs is not loaded", not Path("/sys/module/cifs").exists())
     agent = Agent("agent", product.config({"SMB2_READ": 10_000.0}))
     agent.start()
@@ -28,7 +31,7 @@ def main() -> None:
     for number in range(17):
         (MOUNT / f"late-{number}").write_bytes(b"x" * 4096)
     rows = product.bundle_events(agent.snapshot())
-    commands = {product.COMMANDS[code] for code in rows["command"]}
+    commands = {COMMANDS[code] for code in rows["command"]}
     creates = int((rows["command"] == 5).sum())
     check("it sees that mount's requests", creates >= 17, f"{creates} creates, {sorted(commands)}")
     check("every row has its connection", (rows["connection_id"] != 0).all())

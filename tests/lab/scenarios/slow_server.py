@@ -1,6 +1,6 @@
 #!/opt/aodasync/bin/python
 # SPDX-License-Identifier: MIT
-# lab: description=The agent catches a slow network, a stalled server and denied files; clean stays clean
+# lab: description=A slow network, a stalled server and denied files are caught; clean is clean
 # lab: timeout=1200
 """A slow server, as a user would see it caught: calibrated in the same boot."""
 
@@ -16,6 +16,8 @@ import numpy as np
 sys.path.insert(0, "/lab")
 import product
 from product import MOUNT, OUT, SERVER, SHARE_DIR, Agent, Event, Workload, check, lab
+
+from aodasync.smb.commands import COMMANDS
 
 CLEAN_SEC = 60
 CALIBRATION_SEC = 30
@@ -42,7 +44,7 @@ def calibration() -> dict[str, float]:
 
 def justified(anomaly: Event, rows: product.Rows, thresholds: dict[str, float]) -> bool:
     """Whether some window of the recorded requests holds what a latency anomaly claims."""
-    limits = np.array([thresholds.get(name, 1e9) for name in product.COMMANDS])
+    limits = np.array([thresholds.get(name, 1e9) for name in COMMANDS])
     slow = rows[(rows["kind"] == 0) & (product.latency_ms(rows) >= limits[rows["command"]])]
     if (product.latency_ms(slow) >= 1000).any():
         return True
@@ -51,6 +53,7 @@ def justified(anomaly: Event, rows: product.Rows, thresholds: dict[str, float]) 
 
 
 def clean_run(agent: Agent, thresholds: dict[str, float]) -> None:
+    """Clean traffic fires nothing that the recorded requests do not justify."""
     time.sleep(CLEAN_SEC)
     fired = agent.events("anomaly_detected")
     rows = product.bundle_events(agent.snapshot())
@@ -73,6 +76,7 @@ def agent_quiet(agent: Agent) -> None:
 
 
 def check_bundle(written: Event) -> None:
+    """The bundle holds what it should, and its manifest says so."""
     bundle = Path(written["path"])
     names = {name.rsplit("/", 1)[-1] for name in product.bundle_list(bundle)}
     wanted = {"manifest.json", "events.npy", "inflight.json", "dmesg.log", "journalctl.log"}
@@ -100,6 +104,7 @@ def check_bundle(written: Event) -> None:
 
 
 def slow_network(agent: Agent, thresholds: dict[str, float]) -> None:
+    """A delay on the wire fires the latency anomaly by count, and leaves one good bundle."""
     delay_ms = DELAY_FACTOR * max(thresholds.values())
     seen = len(agent.events("anomaly_detected", anomaly="latency"))
     bundles = len(agent.events("bundle_written", anomaly="latency"))
@@ -122,9 +127,9 @@ def slow_network(agent: Agent, thresholds: dict[str, float]) -> None:
     lab("lab_clear_net")
     rows = product.bundle_events(Path(written["path"]))
     finding_commands = set(anomaly["command"])
-    limits = np.array([thresholds.get(name, max(thresholds.values())) for name in product.COMMANDS])
+    limits = np.array([thresholds.get(name, max(thresholds.values())) for name in COMMANDS])
     slow = rows[(rows["kind"] == 0) & (product.latency_ms(rows) >= limits[rows["command"]])]
-    slow_commands = {product.COMMANDS[code] for code in np.unique(slow["command"])}
+    slow_commands = {COMMANDS[code] for code in np.unique(slow["command"])}
     check(
         "it names commands that were slow",
         finding_commands <= slow_commands,
@@ -161,6 +166,7 @@ def stalled_server(agent: Agent) -> None:
 
 
 def denied_files(agent: Agent) -> None:
+    """Files of another owner fire the error anomaly."""
     for number in range(40):
         secret = SHARE_DIR / f"secret-{number}"
         secret.write_text("not yours")
@@ -183,7 +189,8 @@ def denied_files(agent: Agent) -> None:
     check("and the command", anomaly["command"] == ["SMB2_CREATE"], anomaly["command"])
 
 
-def journal(agent: Agent) -> None:
+def journal() -> None:
+    """journald holds the agent's lines and AODv2's sentences."""
     lines = subprocess.run(
         ["journalctl", "--no-pager", "-o", "cat"], capture_output=True, text=True, check=True
     ).stdout
@@ -193,6 +200,7 @@ def journal(agent: Agent) -> None:
 
 
 def main() -> None:
+    """Calibrate, then one fault after another."""
     workload = Workload()
     time.sleep(3)
     thresholds = calibration()
@@ -204,7 +212,7 @@ def main() -> None:
     clean_run(agent, thresholds)
     slow_network(agent, thresholds)
     denied_files(agent)
-    journal(agent)
+    journal()
     ended(agent)
     agent = started("emergency", product.config(thresholds, acceptable_count=1000))
     stalled_server(agent)
