@@ -190,7 +190,7 @@ def denied_files(agent: Agent) -> None:
 
 
 def journal() -> None:
-    """journald holds the agent's lines and AODv2's sentences."""
+    """The journal holds the agent's lines and AODv2's sentences."""
     lines = subprocess.run(
         ["journalctl", "--no-pager", "-o", "cat"], capture_output=True, text=True, check=True
     ).stdout
