@@ -16,14 +16,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from aodasync import actions
 from aodasync.actions import ActionResult
 from aodasync.actions.running import not_run, run_actions
 from aodasync.bundle import rows as recorded
 from aodasync.bundle.inflight import describe_in_flight
-from aodasync.bundle.manifest import UNDECIDED, ClockPair, build_manifest, dump
+from aodasync.bundle.judging import Case, Judge, reach_verdict
+from aodasync.bundle.manifest import ClockPair, build_manifest, dump
 from aodasync.bundle.names import BundleName
 from aodasync.bundle.output_dir import OutputDirectory
 from aodasync.bundle.packing import pack
@@ -34,35 +35,9 @@ from aodasync.events import EventArray
 from aodasync.evidence import Connection, EvidenceSource, Trigger
 from aodasync.worker import in_thread
 
-__all__ = ["Bundle", "Case", "Judge", "Means", "collect_bundle", "undecided"]
+__all__ = ["Bundle", "Means", "collect_bundle"]
 
 _MB = 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """What a verdict is reached upon.
-
-    ``rows`` and ``in_flight`` have shape (N,), dtype EVENT. ``directory_fd`` is
-    the open directory with the files of ``results``.
-    """
-
-    trigger: Trigger
-    rows: EventArray
-    in_flight: EventArray
-    connections: Mapping[int, Connection]
-    losses: Mapping[str, int]
-    results: tuple[ActionResult, ...]
-    directory_fd: int
-
-
-Judge: TypeAlias = Callable[[Case], Mapping[str, Any]]
-"""Reaches a verdict: ``cause``, ``sentence``, ``evidence``. Called in a worker thread."""
-
-
-def undecided(_case: Case) -> Mapping[str, Any]:
-    """The judge that never decides."""
-    return UNDECIDED
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +64,29 @@ class Bundle:
     collect_ms: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What the pipeline knows at one moment; taken on the loop, written by a thread."""
+
+    in_flight: EventArray
+    clocks: ClockPair  # after the requests in flight: no age is negative
+    rows: EventArray
+    connections: Mapping[int, Connection]
+    losses: Mapping[str, int]
+    facts: Mapping[str, Any]
+
+    @classmethod
+    def at(cls, source: EvidenceSource) -> _Look:
+        return cls(
+            in_flight=source.in_flight(),
+            clocks=ClockPair(time.monotonic_ns(), time.time_ns()),
+            rows=source.events(),
+            connections=dict(source.connections()),
+            losses=dict(source.losses()),
+            facts=dict(source.facts()),
+        )
+
+
 async def collect_bundle(
     trigger: Trigger, means: Means, *, done: Callable[[BundleName, ActionResult], None]
 ) -> Bundle:
@@ -97,53 +95,18 @@ async def collect_bundle(
     Raises:
         OSError: it could not be written. Nothing of it is left, nor when cancelled.
     """
-    source, batches_fd = means.source, means.output.batches_fd
-    in_flight = source.in_flight()
-    started = _clocks()
-    before = source.events()
-    connections = dict(source.connections())
-    now_ns = started.monotonic_ns if source.live else trigger.decided_monotonic_ns
+    before = _Look.at(means.source)
+    batches_fd = means.output.batches_fd
     wanted = BundleName.of(trigger.decided_realtime_ns, trigger.anomaly)
     bundle = PartialBundle(wanted, batches_fd)
-
-    def begin() -> None:
-        bundle.create()
-        bundle.write("inflight.json", dump(describe_in_flight(in_flight, connections, now_ns)))
-
-    def conclude() -> Mapping[str, Any]:
-        rows, left_out = recorded.select(before, after, _events_budget(means.config))
-        bundle.write_events(rows)
-        verdict = _judge(
-            means.judge,
-            Case(trigger, rows, in_flight, connections, losses, results, bundle.directory_fd),
-        )
-        manifest = build_manifest(
-            bundle=str(bundle.name),
-            trigger=trigger,
-            anomaly=next((a for a in means.config.anomalies if a.name == trigger.anomaly), None),
-            facts=facts,
-            live=source.live,
-            verdict=verdict,
-            actions=results,
-            rows=rows,
-            in_flight=len(in_flight),
-            losses=losses,
-            connections=connections,
-            started=started,
-            ended=ended,
-            truncations=[*left_out, *_cut_files(results)],
-        )
-        bundle.write("manifest.json", dump(manifest))
-        return verdict
-
     try:
-        await in_thread(begin)
+        await in_thread(partial(_begin, bundle, trigger, before, live=means.source.live))
         results = await _act(trigger, means, bundle.directory_fd, partial(done, bundle.name))
-        ended = _clocks()
-        after, losses, facts = source.events(), dict(source.losses()), source.facts()
-        connections = dict(source.connections())
-        verdict = await in_thread(conclude)
-        size_bytes = await _pack(bundle.name, batches_fd, started)
+        after = _Look.at(means.source)
+        verdict = await in_thread(
+            partial(_conclude, bundle, trigger, means, before=before, after=after, results=results)
+        )
+        size_bytes = await _pack(bundle.name, batches_fd, before.clocks)
     finally:
         await in_thread(bundle.remove)
     return Bundle(
@@ -152,12 +115,57 @@ async def collect_bundle(
         size_bytes=size_bytes,
         results=results,
         verdict=verdict,
-        collect_ms=(time.monotonic_ns() - started.monotonic_ns) / 1e6,
+        collect_ms=(time.monotonic_ns() - before.clocks.monotonic_ns) / 1e6,
     )
 
 
-def _clocks() -> ClockPair:
-    return ClockPair(time.monotonic_ns(), time.time_ns())
+def _begin(bundle: PartialBundle, trigger: Trigger, look: _Look, *, live: bool) -> None:
+    now_ns = look.clocks.monotonic_ns if live else trigger.decided_monotonic_ns
+    bundle.create()
+    described = describe_in_flight(look.in_flight, look.connections, now_ns)
+    bundle.write("inflight.json", dump(described))
+
+
+def _conclude(
+    bundle: PartialBundle,
+    trigger: Trigger,
+    means: Means,
+    *,
+    before: _Look,
+    after: _Look,
+    results: tuple[ActionResult, ...],
+) -> Mapping[str, Any]:
+    """Write ``events.npy`` and, on the judge's verdict, ``manifest.json``."""
+    rows, left_out = recorded.select(before.rows, after.rows, _events_budget(means.config))
+    bundle.write_events(rows)
+    case = Case(
+        trigger=trigger,
+        rows=rows,
+        in_flight=before.in_flight,
+        connections=after.connections,
+        losses=after.losses,
+        results=results,
+        directory_fd=bundle.directory_fd,
+    )
+    verdict = reach_verdict(means.judge, case)
+    manifest = build_manifest(
+        bundle=str(bundle.name),
+        trigger=trigger,
+        anomaly=next((a for a in means.config.anomalies if a.name == trigger.anomaly), None),
+        facts=after.facts,
+        live=means.source.live,
+        verdict=verdict,
+        actions=results,
+        rows=rows,
+        in_flight=len(before.in_flight),
+        losses=after.losses,
+        connections=after.connections,
+        started=before.clocks,
+        ended=after.clocks,
+        truncations=[*left_out, *_cut_files(results)],
+    )
+    bundle.write("manifest.json", dump(manifest))
+    return verdict
 
 
 async def _act(
@@ -202,13 +210,6 @@ def _cut_files(results: tuple[ActionResult, ...]) -> list[dict[str, Any]]:
         for result in results
         if result.truncated
     ]
-
-
-def _judge(judge: Judge, case: Case) -> Mapping[str, Any]:
-    try:
-        return judge(case)
-    except Exception as error:  # noqa: BLE001  # evidence without a verdict is still evidence
-        return {**UNDECIDED, "sentence": f"The verdict failed: {type(error).__name__}: {error}"}
 
 
 async def _pack(name: BundleName, batches_fd: int, started: ClockPair) -> int:

@@ -15,16 +15,9 @@ from aodasync.config.model import Anomaly
 from aodasync.events import EVENT, EventArray, Flag, Kind, Outcome
 from aodasync.evidence import Connection, Trigger
 
-__all__ = ["SCHEMA_VERSION", "UNDECIDED", "ClockPair", "build_manifest", "dump"]
+__all__ = ["SCHEMA_VERSION", "ClockPair", "build_manifest", "dump"]
 
 SCHEMA_VERSION: Final = 1
-
-UNDECIDED: Final[Mapping[str, Any]] = {
-    "cause": "unknown",
-    "sentence": "The cause was not determined.",
-    "evidence": {},
-}
-"""The verdict of a bundle that nobody judged."""
 
 
 @dataclass(frozen=True, slots=True)

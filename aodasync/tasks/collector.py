@@ -12,7 +12,8 @@ import anyio
 from structlog.typing import FilteringBoundLogger
 
 from aodasync.actions import ActionResult
-from aodasync.bundle.collection import Bundle, Judge, Means, collect_bundle, undecided
+from aodasync.bundle.collection import Bundle, Means, collect_bundle
+from aodasync.bundle.judging import Judge, undecided
 from aodasync.bundle.names import BundleName
 from aodasync.bundle.output_dir import OutputDirectory
 from aodasync.children import Children

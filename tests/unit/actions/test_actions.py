@@ -293,12 +293,13 @@ async def test_each_mount_is_asked_within_one_deadline(context: ActionContext) -
     script = 'case $0 in /mnt/3) sleep 300;; /mnt/5) exit 4;; esac; echo "answer of $0"'
     begun = time.monotonic()
     collected = await ask_mounts(
-        replace(context, timeout_sec=1.0), _mounts(6), ("sh", "-c", script)
+        replace(context, timeout_sec=4.0), _mounts(6), ("sh", "-c", script)
     )
-    assert time.monotonic() - begun < 1.0 + 2.0
+    assert time.monotonic() - begun < 4.0 + 3.0
     assert collected.timed_out
-    assert collected.exit_code == -2
-    assert collected.error == "/mnt/3: timed out after 0.5 s; /mnt/5: exit status 4"
+    assert collected.exit_code is not None
+    assert collected.exit_code < 0
+    assert collected.error == "/mnt/3: timed out after 2 s; /mnt/5: exit status 4"
     text = _written(context).decode()
     assert text.count("answer of") == 4
     assert text.index("==> //nas/0 on /mnt/0 <==") < text.index("==> //nas/5 on /mnt/5 <==")

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from aodasync.actions import ActionResult
 from aodasync.bundle.inflight import describe_in_flight
 from aodasync.bundle.jsonvalues import plain
-from aodasync.bundle.manifest import UNDECIDED, ClockPair, build_manifest, dump
+from aodasync.bundle.judging import UNDECIDED
+from aodasync.bundle.manifest import ClockPair, build_manifest, dump
 from aodasync.events import EVENT, Flag, Kind
 from aodasync.evidence import Connection, Finding, Trigger
 from tests.unit.builders import MS, latency_anomaly, request, requests

@@ -19,7 +19,7 @@ import zstandard
 from structlog.testing import capture_logs
 
 from aodasync.bundle.archive import load_recording, read_manifest, verify
-from aodasync.bundle.collection import Case
+from aodasync.bundle.judging import Case
 from aodasync.bundle.names import BundleName
 from aodasync.bundle.output_dir import OutputDirectory
 from aodasync.config.model import Cleanup, Config, UserAction
