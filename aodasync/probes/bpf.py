@@ -58,6 +58,7 @@ class Command(IntEnum):
     BTF_GET_FD_BY_ID = 19
     BTF_GET_NEXT_ID = 23
     MAP_LOOKUP_BATCH = 24
+    ENABLE_STATS = 32
 
 
 class ProgramType(IntEnum):

@@ -61,4 +61,6 @@ def in_flight(scanner: MapScanner) -> EventArray:
     _, rows = scanner.scan()
     order = np.argsort(rows["issued_ns"], kind="stable")
     ordered: EventArray = rows[order]
+    # A reference may have been dropped already (see on_put in bpf/); it is not the end.
+    ordered["released_ns"] = 0
     return ordered

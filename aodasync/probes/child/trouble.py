@@ -2,7 +2,7 @@
 """Which of the client's tracepoints can be attached to, by their prototypes in BTF.
 
 A raw tracepoint program reads its arguments by position, and positions changed
-over time. So each program of ``bpf/smb_trouble.h`` is used only where the
+over time. So each program is used only where the
 running kernel's prototype has exactly the arguments it was written for.
 """
 

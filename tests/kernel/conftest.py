@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: MIT
+"""Real BPF on the running kernel: root and the distribution's bcc are needed, and never skipped."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from aodasync.probes.preparation import Prepared, prepare
+from tests.kernel.rig import Rig
+from tests.unit.probes.btf_writer import write_kernel
+
+RING_BYTES = 1 << 20
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """The agent runs on asyncio alone."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _root() -> None:
+    if os.geteuid() != 0:
+        pytest.fail("the kernel tests load BPF programs: run them as root")
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Prepared]:
+    """Our programs, compiled by the real child for the SMB client of a kernel."""
+    made: dict[str, Prepared] = {}
+
+    def make(version: str) -> Prepared:
+        if version not in made:
+            btf: Path = write_kernel(tmp_path_factory.mktemp("btf"), version)
+            made[version] = asyncio.run(prepare(cache_dir=None, btf=btf))
+        return made[version]
+
+    return make
+
+
+@pytest.fixture
+def make_rig(prepared: Callable[[str], Prepared]) -> Iterator[Callable[..., Rig]]:
+    """Makes rigs for the types of a kernel, and closes them."""
+    rigs: list[Rig] = []
+
+    def make(version: str = "6.12", ring_bytes: int = RING_BYTES) -> Rig:
+        rigs.append(Rig(prepared(version), version, ring_bytes))
+        return rigs[-1]
+
+    yield make
+    for rig in rigs:
+        rig.close()
+
+
+@pytest.fixture
+def rig(make_rig: Callable[..., Rig]) -> Rig:
+    """A rig with the types of 6.12."""
+    return make_rig()

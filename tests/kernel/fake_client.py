@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: MIT
+"""The SMB client as our programs see it: structs in kernel memory, functions that are called."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from dataclasses import dataclass
+from itertools import count
+
+from aodasync.events import MidState
+from tests.kernel.rig import ARENA_BYTES, Rig
+
+MID_BYTES = 256
+HEADER_BYTES = 64
+SERVER_BYTES = 1024
+_HEADERS_AT = ARENA_BYTES // 2
+_SERVERS_AT = 3 * ARENA_BYTES // 4
+PROTOCOL_ID = 0x424D53FE
+ASYNC_COMMAND = 0x2
+RESPONSE = 0x1
+
+
+@dataclass(frozen=True)
+class Mid:
+    """A MID in the arena: offset, and what its allocation was told."""
+
+    slot: int
+    server: int
+    message_id: int
+
+    @property
+    def at(self) -> int:
+        """Offset in the arena."""
+        return 64 + self.slot * MID_BYTES
+
+
+class FakeClient:
+    """Allocates, answers and releases MIDs as fs/smb/client does."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.rig = rig
+        self.layout = rig.definitions
+        self._message_ids = count(1)
+
+    def server(self, index: int, connection_id: int, hostname: str, address: str) -> int:
+        """A TCP_Server_Info; returns its offset."""
+        at = _SERVERS_AT + index * SERVER_BYTES
+        name_at = at + SERVER_BYTES - 128
+        arena = self.rig.arena
+        arena.write(at + self.layout["SERVER_conn_id"], "=Q", connection_id)
+        arena.write(name_at, "=128s", hostname.encode())
+        arena.write(at + self.layout["SERVER_hostname"], "=Q", arena.base + name_at)
+        peer = struct.pack("=H", socket.AF_INET) + struct.pack("!H", 445)
+        arena.write(at + self.layout["SERVER_dstaddr"], "=28s", peer + socket.inet_aton(address))
+        return at
+
+    def make_mid(self, slot: int, server: int, command: int, when_alloc: int | None = None) -> Mid:
+        """The struct alone, as if it had been allocated before anyone looked."""
+        mid = Mid(slot, server, next(self._message_ids))
+        arena = self.rig.arena
+        arena.write(mid.at, f"={MID_BYTES}s", b"")
+        jiffies = arena.refresh_jiffies() if when_alloc is None else when_alloc
+        self.set(mid, "mid", "=Q", mid.message_id)
+        self.set(mid, "pid", "=I", 4242)
+        self.set(mid, "when_alloc", "=Q", jiffies)
+        self.set(mid, "command", "=H", command)
+        self.set(mid, "mid_state", "=I", MidState.ALLOCATED)
+        if "MID_server" in self.layout:
+            self.set(mid, "server", "=Q", arena.base + server)
+        arena.write(mid.at + 16, "=I", 1)
+        return mid
+
+    def alloc(
+        self,
+        slot: int,
+        server: int,
+        command: int,
+        *,
+        session_id: int = 77,
+        tree_id: int = 5,
+        flags: int = 0,
+        next_command: int = 0,
+    ) -> Mid:
+        """smb2_mid_entry_alloc returns."""
+        mid = self.make_mid(slot, server, command)
+        header = _HEADERS_AT + slot * HEADER_BYTES
+        self._header(header, command, flags)
+        arena = self.rig.arena
+        arena.write(header + self.layout["HDR_NextCommand"], "=I", next_command)
+        arena.write(header + self.layout["HDR_MessageId"], "=Q", mid.message_id)
+        arena.write(header + self.layout["HDR_TreeId"], "=I", tree_id)
+        arena.write(header + self.layout["HDR_SessionId"], "=Q", session_id)
+        context = [0, 0, arena.base + mid.at]
+        context[self.layout["ALLOC_REQUEST_ARG"]] = arena.base + header
+        context[self.layout["ALLOC_SERVER_ARG"]] = arena.base + server
+        self.rig.run("request_alloc", *context)
+        self.set(mid, "mid_state", "=I", MidState.SUBMITTED)
+        return mid
+
+    def send(self, mid: Mid, ticks: int = 0) -> None:
+        """The request leaves, so many ticks after its allocation."""
+        (when_alloc,) = self.rig.arena.read(mid.at + self.layout["MID_when_alloc"], "=Q")
+        self.set(mid, "when_sent", "=Q", when_alloc + ticks)
+
+    def receive(
+        self, mid: Mid, status: int = 0, *, flags: int = RESPONSE, payload_first: bool = False
+    ) -> None:
+        """Cifsd matches the response; a READ's header comes to resp_buf only afterwards."""
+        if not payload_first:
+            self._response(mid, status, flags)
+        arguments = self._arguments(mid, "RECEIVED", arena_offset=0)
+        self.rig.run("request_received", *arguments)
+        self.set(mid, "mid_state", "=I", MidState.RECEIVED)
+        if payload_first:
+            self._response(mid, status, flags)
+
+    def take_response(self, mid: Mid) -> None:
+        """A synchronous waiter takes the buffer."""
+        self.set(mid, "resp_buf", "=Q", 0)
+
+    def cancel(self, mid: Mid) -> None:
+        """The waiter gives up."""
+        self._flag(mid, "cancelled")
+
+    def delete(self, mid: Mid) -> None:
+        """The MID leaves the queue."""
+        self._flag(mid, "deleted")
+
+    def release(self, mid: Mid, state: MidState | int | None = None) -> None:
+        """The last reference goes."""
+        if state is not None:
+            self.set(mid, "mid_state", "=I", state)
+        if "PUT_MID_ARG" in self.layout:
+            self.put(mid, last=True)
+        else:
+            bias = self.layout["RELEASE_MID_BIAS"]
+            self.rig.run("request_release", *self._arguments(mid, "RELEASE", arena_offset=bias))
+
+    def put(self, mid: Mid, *, last: bool) -> None:
+        """A reference goes, where the freeing function is inlined."""
+        arguments = [self.rig.arena.base + mid.at]
+        self.rig.run("request_put", *arguments)
+        if last:
+            self.rig.arena.write(mid.at + 16, "=I", 0)
+        self.rig.run("request_put_done", *arguments)
+
+    def set(self, mid: Mid, member: str, form: str, value: int) -> None:
+        """Write a member of the MID."""
+        self.rig.arena.write(mid.at + self.layout[f"MID_{member}"], form, value)
+
+    def _arguments(self, mid: Mid, role: str, *, arena_offset: int) -> list[int]:
+        base = self.rig.arena.base
+        arguments = [0, 0, 0]
+        if f"{role}_SERVER_ARG" in self.layout:
+            arguments[self.layout[f"{role}_SERVER_ARG"]] = base + mid.server
+        arguments[self.layout[f"{role}_MID_ARG"]] = base + mid.at + arena_offset
+        return arguments
+
+    def _flag(self, mid: Mid, name: str) -> None:
+        at = mid.at + self.layout[f"MID_{name}"]
+        (byte,) = self.rig.arena.read(at, "=B")
+        self.rig.arena.write(at, "=B", byte | self.layout[f"MID_{name}_mask"])
+
+    def _response(self, mid: Mid, status: int, flags: int) -> None:
+        header = _HEADERS_AT + mid.slot * HEADER_BYTES
+        self._header(header, 0, flags)
+        self.rig.arena.write(header + self.layout["HDR_Status"], "=I", status)
+        self.set(mid, "resp_buf", "=Q", self.rig.arena.base + header)
+
+    def _header(self, at: int, command: int, flags: int) -> None:
+        arena = self.rig.arena
+        arena.write(at, f"={HEADER_BYTES}s", b"")
+        arena.write(at + self.layout["HDR_ProtocolId"], "=I", PROTOCOL_ID)
+        arena.write(at + self.layout["HDR_Command"], "=H", command)
+        arena.write(at + self.layout["HDR_Flags"], "=I", flags)
