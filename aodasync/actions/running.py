@@ -24,6 +24,7 @@ async def run_actions(
     actions: tuple[Action, ...],
     *,
     slots: asyncio.Semaphore,
+    guard: asyncio.Lock,
     children: Children,
     directory_fd: int,
     since_realtime_ns: int,
@@ -33,6 +34,7 @@ async def run_actions(
 ) -> list[ActionResult]:
     """Run actions in their order, as ``slots`` come free; guarded ones alone, at the end.
 
+    ``guard``, like ``slots`` shared by all bundles, lets one guarded action run at a time.
     ``done`` is called with each result as it comes; all are returned in the order given.
     """
 
@@ -55,7 +57,8 @@ async def run_actions(
     results = {task.result().name: task.result() for task in tasks}
     for action in actions:
         if action.cost == Cost.GUARDED:
-            results[action.name] = await run(action)
+            async with guard:
+                results[action.name] = await run(action)
     return [results[action.name] for action in actions]
 
 

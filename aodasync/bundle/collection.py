@@ -42,12 +42,13 @@ _MB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What collection works with; ``slots`` and ``children`` are shared by all bundles."""
+    """What collection works with; slots, guard and children are shared by all bundles."""
 
     config: Config
     output: OutputDirectory
     source: EvidenceSource
     slots: asyncio.Semaphore
+    guard: asyncio.Lock
     children: Children
     judge: Judge
 
@@ -181,6 +182,7 @@ async def _act(
     results = await run_actions(
         chosen,
         slots=means.slots,
+        guard=means.guard,
         children=means.children,
         directory_fd=directory_fd,
         since_realtime_ns=_began_realtime_ns(trigger) - round(limits.look_back_sec * 1e9),

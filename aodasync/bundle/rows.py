@@ -28,16 +28,17 @@ def join(before: EventArray, after: EventArray) -> tuple[EventArray, bool]:
     if not len(before) or not len(after):
         return (before if len(before) else after), False
     # Rows are compared as bytes: comm is padded with NULs, which S16 would ignore.
-    first = after[:1].tobytes()
     for start in np.flatnonzero(before["released_ns"] == after["released_ns"][0]):
-        overlap = before[start:]
-        if overlap[:1].tobytes() == first and _starts_with(after, overlap):
+        if _starts_with(after, before[start:]):
             return np.concatenate([before[:start], after]), False
     return np.concatenate([before, after]), True
 
 
 def _starts_with(rows: EventArray, head: EventArray) -> bool:
-    return len(head) <= len(rows) and rows[: len(head)].tobytes() == head.tobytes()
+    rows = rows[: len(head)]
+    return np.array_equal(rows[:1].view(np.uint8), head[:1].view(np.uint8)) and np.array_equal(
+        rows.view(np.uint8), head.view(np.uint8)
+    )
 
 
 def select(

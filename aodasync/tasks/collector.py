@@ -66,6 +66,7 @@ class Collector:
             output=output,
             source=source,
             slots=asyncio.Semaphore(config.collector.max_concurrent),
+            guard=asyncio.Lock(),
             children=Children(),
             judge=judge,
         )

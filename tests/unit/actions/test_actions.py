@@ -61,11 +61,13 @@ async def _run(
     *actions: Action,
     slots: int = 4,
     timeout_sec: float = 5,
+    guard: asyncio.Lock | None = None,
     done: Callable[[ActionResult], None] = lambda _result: None,
 ) -> list[ActionResult]:
     return await run_actions(
         actions,
         slots=asyncio.Semaphore(slots),
+        guard=guard or asyncio.Lock(),
         children=context.children,
         directory_fd=context.directory_fd,
         since_realtime_ns=context.since_realtime_ns,
@@ -222,6 +224,24 @@ async def test_slots_bound_what_runs_at_once(context: ActionContext) -> None:
     assert seen[-1] == {"last"}
     assert done[-1] == "last"
     assert [result.name for result in results] == [action.name for action in actions]
+
+
+async def test_one_guarded_action_at_a_time_in_all_bundles(context: ActionContext) -> None:
+    """Two bundles at once never read DebugData side by side."""
+    running = most = 0
+
+    async def collect(_: ActionContext) -> Collected:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.02)
+        running -= 1
+        return Collected()
+
+    guard = asyncio.Lock()
+    guarded = _action(collect, "debugdata", Cost.GUARDED)
+    await asyncio.gather(*(_run(context, guarded, guard=guard) for _ in range(3)))
+    assert most == 1
 
 
 async def test_what_is_not_run_says_why() -> None:
