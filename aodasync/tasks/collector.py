@@ -128,7 +128,7 @@ class Collector:
             self._failed(trigger, f"the bundle could not be written: {_sentence(error)}")
         else:
             path = bundle.path
-            self._written(bundle)
+            self._written(trigger, bundle)
         finally:
             if self._on_done is not None:
                 self._on_done(trigger, path)
@@ -147,7 +147,7 @@ class Collector:
                 "action_failed", name=result.name, error=result.error, bundle=str(name)
             )
 
-    def _written(self, bundle: Bundle) -> None:
+    def _written(self, trigger: Trigger, bundle: Bundle) -> None:
         metrics = self.metrics
         metrics.bundles_written += 1
         metrics.bytes_written += bundle.size_bytes
@@ -155,6 +155,7 @@ class Collector:
         ok = sum(result.ok for result in bundle.results)
         self._log.info(
             "bundle_written",
+            anomaly=trigger.anomaly,
             path=str(bundle.path),
             bytes=bundle.size_bytes,
             actions_ok=ok,
