@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: MIT
+"""Opening a probe: what is asked for first, what is tried again, what is left behind."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aodasync.errors import BpfError, LayoutError, NotPermittedError, RequirementError
+from aodasync.probes import bpf, loader, opening
+from aodasync.probes.interface import ProbePlan
+from aodasync.probes.loader import Loaded, Program, load
+from aodasync.probes.opening import open_probe
+from aodasync.probes.preparation import Prepared
+from aodasync.probes.request_probe import RequestProbe
+from aodasync.probes.shared import MapNumber
+
+pytestmark = pytest.mark.anyio
+
+ALLOC = Program("alloc", "request_alloc", b"", "fexit", "smb2_mid_entry_alloc", 1)
+RECEIVED = Program("received", "request_received", b"", "fentry", "dequeue_mid", 2)
+RELEASE = Program("release", "request_release", b"", "fentry", "__release_mid", 3)
+PUT = Program("release", "request_put", b"", "fentry", "release_mid", 4)
+TROUBLE = Program("trouble", "smb3_reconnect", b"", "raw_tracepoint", "smb3_reconnect")
+
+
+class FakeKernel:
+    """Loads everything but what it is told to refuse; descriptors are real, to /dev/null."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.refuses: set[str] = set()
+        self.attached: list[str] = []
+        self.open: set[int] = set()
+        monkeypatch.setattr(bpf, "btf_object", lambda _: self._fd())
+        monkeypatch.setattr(bpf, "load_program", self._load)
+        monkeypatch.setattr(bpf, "attach", self._attach)
+
+    def maps(self) -> dict[MapNumber, int]:
+        return {number: self._fd() for number in MapNumber}
+
+    def leaked(self) -> list[int]:
+        """Descriptors that nobody closed."""
+        return [fd for fd in self.open if Path(f"/proc/self/fd/{fd}").exists()]
+
+    def _fd(self) -> int:
+        fd = os.open("/dev/null", os.O_RDONLY)
+        self.open.add(fd)
+        return fd
+
+    def _load(self, _kind: Any, _code: bytes, name: str, **_: Any) -> int:
+        if name in self.refuses:
+            raise BpfError(f"the kernel refused {name}", 13)
+        return self._fd()
+
+    def _attach(self, _program: int, what: str, _tracepoint: str = "") -> int:
+        if what in self.refuses:
+            raise BpfError(f"cannot attach to {what}", 524)
+        self.attached.append(what)
+        return self._fd()
+
+
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch) -> FakeKernel:
+    """A kernel that can be told to refuse."""
+    return FakeKernel(monkeypatch)
+
+
+def test_programs_are_attached_in_order(kernel: FakeKernel) -> None:
+    """And everything is closed in the end, once."""
+    loaded = load([RELEASE, RECEIVED, ALLOC, TROUBLE], kernel.maps(), "cifs")
+    assert kernel.attached == [
+        "__release_mid",
+        "dequeue_mid",
+        "smb2_mid_entry_alloc",
+        "smb3_reconnect",
+    ]
+    assert [(a.role, a.method, a.error) for a in loaded.attachments] == [
+        ("release", "fentry", ""),
+        ("received", "fentry", ""),
+        ("alloc", "fexit", ""),
+        ("trouble", "raw_tracepoint", ""),
+    ]
+    assert loaded.failed is None
+    loaded.close()
+    loaded.close()
+    assert kernel.leaked() == []
+
+
+@pytest.mark.parametrize("refused", ["request_received", "dequeue_mid", "smb3_reconnect"])
+def test_an_optional_program_fails_alone(kernel: FakeKernel, refused: str) -> None:
+    """Refused at load or at attach: the others go on, and the plan says why."""
+    kernel.refuses.add(refused)
+    loaded = load([RELEASE, RECEIVED, ALLOC, TROUBLE], kernel.maps(), "cifs")
+    assert loaded.failed is None
+    assert len(kernel.attached) == 3
+    assert next(a for a in loaded.attachments if a.error).error.endswith(refused)
+    loaded.close()
+    assert kernel.leaked() == []
+
+
+@pytest.mark.parametrize("refused", ["request_alloc", "__release_mid"])
+def test_an_essential_program_that_fails_is_told(kernel: FakeKernel, refused: str) -> None:
+    """Nothing is attached after it."""
+    kernel.refuses.add(refused)
+    loaded = load([RELEASE, RECEIVED, ALLOC, TROUBLE], kernel.maps(), "cifs")
+    assert loaded.failed is not None
+    assert refused in str(loaded.failed[1])
+    assert "smb3_reconnect" not in kernel.attached
+    loaded.close()
+    assert kernel.leaked() == []
+
+
+def test_without_the_objects_btf_nothing_is_left_open(
+    kernel: FakeKernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its maps are closed too."""
+
+    def missing(_: str) -> int:
+        raise BpfError("the kernel has no BTF of cifs", 2)
+
+    monkeypatch.setattr(bpf, "btf_object", missing)
+    with pytest.raises(BpfError, match="no BTF"):
+        load([RELEASE], kernel.maps(), "cifs")
+    assert kernel.leaked() == []
+
+
+class FakeProbe(RequestProbe):
+    """Keeps what it is made of, maps no ring."""
+
+    def __init__(self, loaded: Loaded, plan: ProbePlan, ring_bytes: int) -> None:
+        self._loaded, self._plan, self.ring_bytes = loaded, plan, ring_bytes
+
+    def close(self) -> None:
+        self._loaded.close()
+
+
+class FakeHost:
+    """Everything around the loader: privilege, module, child, maps."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, kernel: FakeKernel) -> None:
+        self.asked: list[list[str]] = []
+        self.loaded: list[Loaded] = []
+        monkeypatch.setattr("os.geteuid", lambda: 0)
+        monkeypatch.setattr(opening, "cifs_loaded", lambda: True)
+        monkeypatch.setattr(opening, "prepare", self._prepare)
+        monkeypatch.setattr(opening, "create_maps", lambda _: kernel.maps())
+        monkeypatch.setattr(opening, "update", lambda *_: None)
+        monkeypatch.setattr(opening, "RequestProbe", FakeProbe)
+
+    async def _prepare(self, *, exclude: Collection[str] = (), **_: Any) -> Prepared:
+        self.asked.append(list(exclude))
+        left = [p for p in (RELEASE, PUT) if p.function not in exclude]
+        if not left or ALLOC.function in exclude:
+            raise LayoutError("nothing left to try")
+        return Prepared("cifs", (left[0], RECEIVED, ALLOC), ("a note",), {"layout": 1.0})
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch, kernel: FakeKernel) -> FakeHost:
+    """A host on which a probe can be opened."""
+    return FakeHost(monkeypatch, kernel)
+
+
+@pytest.mark.usefixtures("host")
+async def test_root_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Said before anything else is tried."""
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    with pytest.raises(NotPermittedError, match="root"):
+        await open_probe()
+
+
+@pytest.mark.usefixtures("host")
+async def test_the_client_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the mend."""
+    monkeypatch.setattr(opening, "cifs_loaded", lambda: False)
+    with pytest.raises(RequirementError, match="modprobe cifs"):
+        await open_probe()
+
+
+async def test_the_plan_tells_methods_notes_and_times(host: FakeHost) -> None:
+    """What was chosen and how long each step took."""
+    probe = await open_probe()
+    assert probe.plan.name == "fentry+fexit"
+    assert probe.plan.kernel == os.uname().release
+    assert probe.plan.notes == ("a note",)
+    assert set(probe.plan.steps_ms) == {"layout", "load"}
+    assert host.asked == [[]]
+    probe.close()
+
+
+async def test_a_function_that_cannot_be_attached_gives_way(
+    host: FakeHost, kernel: FakeKernel
+) -> None:
+    """The next candidate is taken; what the first try attached is gone."""
+    kernel.refuses.add("__release_mid")
+    probe = await open_probe()
+    assert host.asked == [[], ["__release_mid"]]
+    assert probe.plan.attachments[0].target == "release_mid"
+    probe.close()
+    assert kernel.leaked() == []
+
+
+async def test_without_another_candidate_the_first_error_is_told(
+    host: FakeHost, kernel: FakeKernel
+) -> None:
+    """Not that of the try that had nothing left, and nothing stays open."""
+    kernel.refuses.add("smb2_mid_entry_alloc")
+    with pytest.raises(BpfError, match="smb2_mid_entry_alloc") as caught:
+        await open_probe()
+    assert caught.value.errno == 524
+    assert host.asked == [[], ["smb2_mid_entry_alloc"]]
+    assert kernel.leaked() == []
+    assert {"alloc", "release", "freed"} == loader.ESSENTIAL
