@@ -2,10 +2,11 @@
 """KVM where it really works, else QEMU's own emulation (TCG)."""
 
 import os
+import subprocess
 import tempfile
 from pathlib import Path
 
-from .cache import digest
+from .cache import digest, locked
 from .command import say
 from .kernel import Kernel
 from .qemu import KVM, TCG, Machine, make_out_disk, run_machine
@@ -22,10 +23,11 @@ def choose_accelerator(cache_root: Path, kernel: Kernel) -> tuple[str, ...]:
         return TCG
     boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     finding = cache_root / "locks" / f"kvm-{digest(boot)}"
-    if not finding.exists():
-        usable = _boots(kernel)
-        say("KVM works here" if usable else "KVM does not boot a kernel here: emulating")
-        finding.write_text("kvm" if usable else "tcg", encoding="ascii")
+    with locked(cache_root / "locks" / "accelerator"):
+        if not finding.exists():
+            usable = _boots(kernel)
+            say("KVM works here" if usable else "KVM does not boot a kernel here: emulating")
+            finding.write_text("kvm" if usable else "tcg", encoding="ascii")
     return KVM if finding.read_text(encoding="ascii") == "kvm" else TCG
 
 
@@ -34,5 +36,5 @@ def _boots(kernel: Kernel) -> bool:
         console, disk = Path(scratch, "console.log"), Path(scratch, "out")
         make_out_disk(disk)
         machine = Machine(kernel, KVM, {}, disk, console, ("lab.probe",))
-        run_machine(machine, _PROBE_TIMEOUT_S, lambda _: None)
+        run_machine(machine, _PROBE_TIMEOUT_S, lambda _: None, subprocess.DEVNULL)
         return console.exists() and b"lab: booted" in console.read_bytes()

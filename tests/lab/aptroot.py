@@ -8,8 +8,9 @@ from pathlib import Path
 
 from .cache import locked
 from .command import run, say
+from .errors import LabError
 from .hostpackages import BUILD_TOOLS, ensure_tools
-from .mirror import find_mirror
+from .mirror import VARIABLE, find_mirror
 from .releases import KERNEL_METAPACKAGE, KERNEL_PACKAGE_PATTERN
 
 _CONF = """\
@@ -25,6 +26,7 @@ Dir::Etc::preferences "/dev/null";
 Dir::Etc::preferencesparts "/dev/null";
 Acquire::Languages "none";
 Acquire::Retries "3";
+APT::Update::Error-Mode "any";
 """
 
 
@@ -49,7 +51,13 @@ class AptRoot:
         (self._root / "sources.list").write_text("\n".join(sources) + "\n", encoding="utf-8")
         (self._root / "apt.conf").write_text(_CONF.format(root=self._root), encoding="utf-8")
         say(f"reading the package lists of {self.suite}")
-        self._apt("apt-get", "update", "-q")
+        try:
+            self._apt("apt-get", "update", "-q")
+        except LabError as error:
+            raise LabError(
+                f"the package lists of {self.suite} cannot be fetched: {error.what}",
+                hint=f"{VARIABLE} names another mirror",
+            ) from error
         self.sources = sources
 
     def versions(self, packages: Iterable[str]) -> list[str]:

@@ -100,7 +100,7 @@ class Cache:
         started = time.monotonic()
         # The lock says that nobody is building this: whatever is half-built was left behind.
         for stale in self.root.glob(f"{directory.name}.partial-*"):
-            shutil.rmtree(stale)
+            shutil.rmtree(stale, ignore_errors=True)
         partial = Path(tempfile.mkdtemp(prefix=f"{directory.name}.partial-", dir=self.root))
         try:
             partial.chmod(0o755)

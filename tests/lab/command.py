@@ -12,6 +12,12 @@ from .errors import LabError
 
 # depmod and modprobe live in sbin, which is not on an ordinary user's PATH.
 SEARCH_PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
+# Children in namespaces of their own: when they end, or the lab does, however it ends, no process
+# and no mount is left.
+ISOLATED = (
+    *("setpriv", "--pdeathsig", "KILL"),
+    *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
+)
 
 
 def say(line: str) -> None:

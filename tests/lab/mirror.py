@@ -2,12 +2,12 @@
 """Where Debian's packages come from: this machine's own apt sources, or the user's word."""
 
 import os
+import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from .command import find_tool, run
+from .command import run, say
 from .errors import LabError
 from .hostpackages import KEYRING
 
@@ -39,11 +39,7 @@ def find_mirror(environ: Mapping[str, str] = os.environ) -> Mirror:
     named = environ.get(VARIABLE, "").split()
     if named:
         return Mirror(main=named[0], security=named[1] if len(named) > 1 else None)
-    found = None
-    if find_tool("apt-get") is not None:
-        # apt itself reads both kinds of source file; Origin is known once lists were fetched.
-        listing = run(("apt-get", "indextargets", "--format", _FIELDS, "Created-By: Packages"))
-        found = choose_mirror(listing.splitlines())
+    found = choose_mirror(_index_targets()) or choose_mirror(_fetched_index_targets())
     if found is None:
         raise LabError(
             "this machine's apt sources name no Debian archive",
@@ -52,26 +48,35 @@ def find_mirror(environ: Mapping[str, str] = os.environ) -> Mirror:
     return found
 
 
+def _index_targets(*options: str) -> list[str]:
+    # apt itself reads both kinds of source file, and knows whose archive it is from its lists.
+    argv = ("apt-get", *options, "indextargets", "--format", _FIELDS, "Created-By: Packages")
+    return run(argv).splitlines()
+
+
+def _fetched_index_targets() -> list[str]:
+    """Ask again with fresh lists in a folder of our own: container images come without any."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "lists/partial").mkdir(parents=True)
+        options = (f"-oDir::State::Lists={folder}/lists", "-oAPT::Sandbox::User=root")
+        say("reading the package lists of this machine's apt sources")
+        run(("apt-get", *options, "-q", "update"))
+        return _index_targets(*options)
+
+
 def choose_mirror(targets: Iterable[str]) -> Mirror | None:
     """Choose from apt's index targets (``uri|release|component|origin|label`` lines)."""
     main: str | None = None
     security: str | None = None
     for target in targets:
         uri, release, component, origin, label = target.split("|")
-        if component != "main" or not _is_debian(uri, origin):
+        if component != "main" or origin != "Debian":
             continue
-        if label == "Debian-Security" or release.endswith("-security"):
+        if label == "Debian-Security":
             security = security or _plain(uri)
         elif "-" not in release or release.endswith("-updates"):
             main = main or _plain(uri)
     return None if main is None else Mirror(main, security)
-
-
-def _is_debian(uri: str, origin: str) -> bool:
-    if origin.startswith("$"):
-        folder = Path(urlsplit(_plain(uri)).path).name
-        return folder in {"debian", "debian-security"}
-    return origin == "Debian"
 
 
 def _plain(uri: str) -> str:

@@ -4,7 +4,6 @@
 import os
 import selectors
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -63,13 +62,21 @@ def make_out_disk(path: Path) -> None:
         file.truncate(OUT_DISK_BYTES)
 
 
-def run_machine(machine: Machine, timeout_s: float, receive: Callable[[bytes], None]) -> bool:
-    """Run a machine until it ends, handing over its stream; False: ended by the time limit."""
+def run_machine(
+    machine: Machine,
+    timeout_s: float,
+    receive: Callable[[bytes], None],
+    errors: int | None = None,
+) -> bool:
+    """Run a machine until it ends, handing over its stream; False: ended by the time limit.
+
+    QEMU's own complaints go to this process's stderr, or where ``errors`` says, as for Popen.
+    """
     # The machine must not outlive the lab, whatever ends the lab.
     argv = ["setpriv", "--pdeathsig", "KILL", *machine.argv()]
     end = time.monotonic() + timeout_s
     process = subprocess.Popen(
-        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=sys.stderr
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors
     )
     assert process.stdout is not None
     stream = process.stdout.fileno()
