@@ -29,13 +29,14 @@ __all__ = [
     "recursion_misses",
 ]
 
-_SYSCALL_NUMBERS: Final = {
+_MACHINE: Final = platform.machine()
+_SYSCALL_NUMBER: Final = {
     "x86_64": 321,
     "aarch64": 280,
     "riscv64": 280,
     "loongarch64": 280,
     "ppc64le": 361,
-}
+}.get(_MACHINE)
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 _LICENSE: Final = ctypes.create_string_buffer(b"Dual MIT/GPL")
 _LOG_BYTES: Final = 256 * 1024
@@ -79,14 +80,13 @@ class AttachType(IntEnum):
 
 def call(command: Command, attributes: bytes | bytearray, what: str) -> int:
     """One bpf(2) call; outputs are written into ``attributes`` when it is a bytearray."""
-    number = _SYSCALL_NUMBERS.get(platform.machine())
-    if number is None:
-        raise BpfError(f"bpf(2) is not known on {platform.machine()}", errno.ENOSYS)
+    if _SYSCALL_NUMBER is None:
+        raise BpfError(f"bpf(2) is not known on {_MACHINE}", errno.ENOSYS)
     size = len(attributes)
     writable = attributes if isinstance(attributes, bytearray) else bytearray(attributes)
     buffer = (ctypes.c_char * size).from_buffer(writable)
     result: int = _LIBC.syscall(
-        ctypes.c_long(number), ctypes.c_int(command), buffer, ctypes.c_uint(size)
+        ctypes.c_long(_SYSCALL_NUMBER), ctypes.c_int(command), buffer, ctypes.c_uint(size)
     )
     if result < 0:
         code = ctypes.get_errno()

@@ -32,7 +32,7 @@ _BPF_F_TEST_RUN_ON_CPU: Final = 1
 ARENA_BYTES: Final = 1 << 16
 
 
-def test_run(program_fd: int, context: Sequence[int]) -> int:
+def run_once(program_fd: int, context: Sequence[int]) -> int:
     """Run a raw tracepoint program once on these arguments; returns what it returns."""
     words = struct.pack(f"={len(context)}Q", *context)
     buffer = ctypes.create_string_buffer(words, len(words))
@@ -116,7 +116,7 @@ class Arena:
             )
         )
         program = load_program(ProgramType.RAW_TRACEPOINT, code, "test_look")
-        test_run(program, [0])
+        run_once(program, [0])
         os.close(program)
         found = self.read(0, "=QQ")
         self.write(0, "=QQ", 0, 0)
@@ -153,7 +153,7 @@ class Rig:
 
     def run(self, program: str, *context: int) -> None:
         """Run one of our programs on these arguments (12 words, as the kernel gives it)."""
-        test_run(self.programs[program], [*context, *([0] * (12 - len(context)))])
+        run_once(self.programs[program], [*context, *([0] * (12 - len(context)))])
 
     def close(self) -> None:
         """Free everything."""

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: MIT
+"""The byte code itself: what bcc made of our C, and that it does not depend on chance."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aodasync.errors import CompileError
+from aodasync.probes.preparation import Prepared, bpf_sources, prepare
+from aodasync.probes.shared import definitions
+from tests.unit.probes.btf_writer import KERNELS, write_kernel
+
+HELPERS = {
+    1: "map_lookup_elem",
+    2: "map_update_elem",
+    3: "map_delete_elem",
+    5: "ktime_get_ns",
+    14: "get_current_pid_tgid",
+    16: "get_current_comm",
+    113: "probe_read_kernel",
+    115: "probe_read_kernel_str",
+    118: "jiffies64",
+    131: "ringbuf_reserve",
+    132: "ringbuf_submit",
+    134: "ringbuf_query",
+}
+MAX_INSTRUCTIONS = 600
+_INSTRUCTION = np.dtype([("code", "u1"), ("registers", "u1"), ("offset", "<i2"), ("imm", "<i4")])
+
+
+@pytest.mark.parametrize("version", sorted(KERNELS))
+def test_only_expected_helpers_are_called(
+    prepared: Callable[[str], Prepared], version: str
+) -> None:
+    """Bcc rewrites what it takes for foreign pointers; nothing of ours is rewritten."""
+    for program in prepared(version).programs:
+        instructions = np.frombuffer(program.code, _INSTRUCTION)
+        calls = instructions[instructions["code"] == 0x85]
+        assert set(calls["imm"].tolist()) <= set(HELPERS), program.name
+        assert (calls["registers"] == 0).all(), f"{program.name} calls a function of its own"
+        assert len(instructions) < MAX_INSTRUCTIONS
+
+
+def test_the_second_preparation_is_cached(tmp_path: Path) -> None:
+    """The same byte code comes back without a compilation."""
+    (tmp_path / "btf").mkdir()
+    btf = write_kernel(tmp_path / "btf", "6.12")
+    cold = asyncio.run(prepare(cache_dir=tmp_path / "cache", btf=btf))
+    warm = asyncio.run(prepare(cache_dir=tmp_path / "cache", btf=btf))
+    assert cold.programs == warm.programs
+    assert "compile" in cold.steps_ms
+    assert "compile" not in warm.steps_ms
+    print("cold", dict(cold.steps_ms), "warm", dict(warm.steps_ms))
+
+
+def test_a_record_that_differs_does_not_compile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The static asserts compare every offset with the agent's dtype."""
+    btf = write_kernel(tmp_path, "6.12")
+    table = definitions() | {"AT_tree_id": 60}
+    monkeypatch.setattr("aodasync.probes.preparation.definitions", lambda: table)
+    with pytest.raises(CompileError, match=r"tree_id differs from aodasync\.events\.EVENT"):
+        asyncio.run(prepare(cache_dir=None, btf=btf))
+
+
+def test_no_kernel_header_is_read() -> None:
+    """The sources include our own files and the stub tree, nothing else."""
+    allowed = {path.name for path in bpf_sources().glob("*.h")} | {"linux/types.h"}
+    for source in bpf_sources().glob("*.[ch]"):
+        for line in source.read_text().splitlines():
+            if line.startswith("#include"):
+                assert line.split()[1].strip('<>"') in allowed, f"{source.name}: {line}"
