@@ -52,6 +52,10 @@ class ConnectionTable:
                 self._known[connection_id] = (raw, _connection(connection_id, raw))
         while len(self._known) > _KEPT:
             del self._known[next(iter(self._known))]
+        return self.known()
+
+    def known(self) -> Mapping[int, Connection]:
+        """What was read so far."""
         return MappingProxyType({key: known[1] for key, known in self._known.items()})
 
 

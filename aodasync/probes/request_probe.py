@@ -7,6 +7,8 @@ import struct
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from aodasync.errors import BpfError
 from aodasync.events import EVENT, EventArray
 from aodasync.evidence import Connection
@@ -46,6 +48,7 @@ class RequestProbe:
         self._connections = ConnectionTable(maps[MapNumber.CONNECTIONS])
         self._cpus = possible_cpus()
         self._closed = False
+        self._last_losses: Mapping[str, int] = {}
 
     @property
     def plan(self) -> ProbePlan:
@@ -62,14 +65,16 @@ class RequestProbe:
 
     def in_flight(self) -> EventArray:
         """Rows of the requests in flight, oldest first. Raises BpfError."""
-        return in_flight(self._in_flight)
+        return np.empty(0, EVENT) if self._closed else in_flight(self._in_flight)
 
     def connections(self) -> Mapping[int, Connection]:
         """Connections seen so far, by connection id. Raises BpfError."""
-        return self._connections.read()
+        return self._connections.known() if self._closed else self._connections.read()
 
     def losses(self) -> Mapping[str, int]:
         """What was missed, by name: counters of the kernel side, and skipped programs."""
+        if self._closed:
+            return self._last_losses
         losses = {counter.name.lower(): self._counter(counter) for counter in LOSS_COUNTERS}
         losses["foreign"] = self._ring.foreign
         return losses | self._loaded.skipped()
@@ -95,8 +100,12 @@ class RequestProbe:
             update(emergency, struct.pack("I", command), row)
 
     def close(self) -> None:
-        """Detach and unmap. Safe to call twice."""
-        if not self._closed:
+        """Detach and unmap. Safe to call twice; what was lost and who was seen stays known."""
+        if self._closed:
+            return
+        try:
+            self._last_losses = self.losses()
+        finally:
             self._closed = True
             self._ring.close()
             self._loaded.close()

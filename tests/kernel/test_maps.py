@@ -92,3 +92,18 @@ def test_what_a_request_costs(rig: Rig) -> None:
     print("ns per request:", {name: round(ns) for name, ns in costs.items()}, f"sum {total:.0f}")
     assert set(costs) == {"request_alloc", "request_received", "request_release"}
     assert total < 20_000
+
+
+def test_a_closed_probe_still_tells_what_it_lost(rig: Rig) -> None:
+    """Nothing is read any more; losses and connections stay known for the last words."""
+    client = FakeClient(rig)
+    server = client.server(0, 1, "files.example", "10.0.0.1")
+    client.alloc(0, server, 5)
+    client.alloc(0, server, 5)
+    assert rig.probe.connections()[1].server == "files.example"
+    rig.probe.close()
+    rig.probe.close()
+    assert rig.probe.losses()["overwritten"] == 1
+    assert rig.probe.connections()[1].server == "files.example"
+    assert len(rig.probe.in_flight()) == 0
+    assert len(rig.probe.read(10)) == 0
