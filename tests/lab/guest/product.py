@@ -67,7 +67,7 @@ def wait_for(what: str, found: Callable[[], Any], timeout_sec: float) -> Any:
 class Workload:
     """Several steady mixes of file operations on the mount, until stopped."""
 
-    def __init__(self, processes: int = 10, rate: float = 1.5, directory: Path = MOUNT) -> None:
+    def __init__(self, processes: int = 10, rate: float = 1.0, directory: Path = MOUNT) -> None:
         self._children = []
         for seed in range(processes):
             where = directory / f"work-{seed}"
@@ -95,10 +95,10 @@ class Agent:
         self._log = OUT / f"{name}.log"
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, prefix: Sequence[str] = ()) -> None:
+    def start(self, prefix: Sequence[str] = (), program: Sequence[str] = ("aodasync",)) -> None:
         """Start it, behind a command that executes it."""
         with self._log.open("ab") as log:
-            argv = [*prefix, "aodasync", "--config", str(self._config)]
+            argv = [*prefix, *program, "--config", str(self._config)]
             self.process = subprocess.Popen(argv, stdout=log, stderr=log)
 
     def stop(self) -> int:

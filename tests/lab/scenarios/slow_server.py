@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -189,11 +190,15 @@ def denied_files(agent: Agent) -> None:
     check("and the command", anomaly["command"] == ["SMB2_CREATE"], anomaly["command"])
 
 
+def journal_text() -> str:
+    """All of the journal, messages alone."""
+    argv = ["journalctl", "--no-pager", "-o", "cat"]
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+
+
 def journal() -> None:
     """The journal holds the agent's lines and AODv2's sentences."""
-    lines = subprocess.run(
-        ["journalctl", "--no-pager", "-o", "cat"], capture_output=True, text=True, check=True
-    ).stdout
+    lines = journal_text()
     check("journald holds the agent's lines", '"event": "agent_ready"' in lines)
     for sentence in ("AOD detected anomaly: latency with", "AOD detected anomaly: error with"):
         check(f"journald holds '{sentence} N events'", sentence in lines)
@@ -214,25 +219,40 @@ def main() -> None:
     denied_files(agent)
     journal()
     ended(agent)
-    agent = started("emergency", product.config(thresholds, acceptable_count=1000))
+    # This one's detector dies once, which must cost nothing but a restart.
+    python = "/opt/aodasync/bin/python"
+    config = product.config(thresholds, acceptable_count=1000)
+    agent = started("emergency", config, [python, "/lab/dying_detector.py"])
+    restarted(agent)
     stalled_server(agent)
     workload.stop()
-    ended(agent)
+    ended(agent, restarts=1)
 
 
-def started(name: str, config: dict[str, object]) -> Agent:
+def restarted(agent: Agent) -> None:
+    """A task that dies is restarted, and told in the log and in AODv2's words."""
+    event = agent.wait("task_restarted", 30)
+    check("a task that died is restarted", event["task"] == "detector", event["error"])
+    sentence = "AOD component AnomalyWatcher restarted due to unexpected exit"
+    product.wait_for(sentence, lambda: sentence in journal_text(), 30)
+    check(f"journald holds '{sentence}'", ok=True)
+
+
+def started(name: str, config: dict[str, object], program: Sequence[str] = ("aodasync",)) -> Agent:
     """An agent whose lines go to journald, and to the log that this script reads."""
     agent = Agent(name, config)
-    agent.start(["bash", "-c", 'exec "$@" > >(tee /dev/stderr | systemd-cat -t aodasync)', "_"])
+    to_journal = 'exec "$@" > >(tee /dev/stderr | systemd-cat -t aodasync)'
+    agent.start(["bash", "-c", to_journal, "_"], program)
     print("ready:", agent.wait("agent_ready", 120), flush=True)
     return agent
 
 
-def ended(agent: Agent) -> None:
+def ended(agent: Agent, restarts: int = 0) -> None:
     """Stop an agent; nothing may have gone wrong in its life."""
     check(f"SIGTERM ends {agent.name} with status 0", agent.stop() == 0)
     check("and it says so", len(agent.events("agent_stopped")) == 1)
-    for trouble in ("events_lost", "task_restarted", "bundle_failed", "agent_blind"):
+    check(f"tasks were restarted: {restarts}", len(agent.events("task_restarted")) == restarts)
+    for trouble in ("events_lost", "bundle_failed", "agent_blind"):
         check(f"no {trouble}", not agent.events(trouble), agent.events(trouble) or "")
     check("no partial bundle is left", not list(agent.output_dir.glob("batches/*.partial*")))
     for bundle in agent.output_dir.glob("batches/*.tar.zst"):
