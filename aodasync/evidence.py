@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from aodasync.events import EventArray
@@ -30,6 +30,7 @@ class Finding:
     most first. ``count`` is what counted in the window up to the decision,
     ``threshold_ms`` the smallest threshold crossed (0 where there is none).
     Times are CLOCK_MONOTONIC; ``crossed_ns`` is that of the event that made it an anomaly.
+    ``figures`` are those of one type of anomaly alone, by name.
     """
 
     anomaly: str
@@ -45,6 +46,7 @@ class Finding:
     last_ns: int
     emergency: bool
     crossed_ns: int = 0
+    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

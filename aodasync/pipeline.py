@@ -70,6 +70,7 @@ class Pipeline:
             log=log,
             audit=audit,
             ticks=source.live,
+            in_flight=source.in_flight if source.live else None,
         )
         self.collector = Collector(config, output, source, log, on_done=on_done)
 

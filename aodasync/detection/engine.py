@@ -7,14 +7,15 @@ drive the same code.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from aodasync.config.model import Config, ErrorAnomaly, LatencyAnomaly
+from aodasync.config.model import Config, ErrorAnomaly, HangAnomaly, LatencyAnomaly
 from aodasync.detection.episodes import Ended, Episodes, Started
 from aodasync.detection.errors import ErrorCodes
+from aodasync.detection.hang import HangWatch, named_commands
 from aodasync.detection.latency import LatencyLimits, slow_requests
-from aodasync.detection.windows import Hits, WindowCounter
+from aodasync.detection.windows import Firing, Hits, WindowCounter
 from aodasync.events import EventArray
 
 __all__ = ["Engine"]
@@ -37,6 +38,8 @@ class Engine:
     def __init__(self, config: Config, server_of: Callable[[int], str]) -> None:
         interval_ns = round(config.watch_interval_sec * _SECOND_NS)
         self._detectors: list[_Detector] = []
+        self._hangs: list[HangWatch] = []
+        named = named_commands(config.anomalies)
         for anomaly in config.anomalies:
             if isinstance(anomaly, LatencyAnomaly | ErrorAnomaly):
                 counter = WindowCounter(
@@ -47,6 +50,11 @@ class Engine:
                     server_of=server_of,
                 )
                 self._detectors.append(_Detector(_selector(anomaly), counter))
+            elif isinstance(anomaly, HangAnomaly):
+                watch = HangWatch(
+                    anomaly, named=named, interval_ns=interval_ns, server_of=server_of
+                )
+                self._hangs.append(watch)
         self.episodes = Episodes(
             interval_ns=interval_ns,
             cooldown_ns={a.name: round(a.cooldown_sec * _SECOND_NS) for a in config.anomalies},
@@ -57,15 +65,28 @@ class Engine:
         """Take rows in, of shape (N,) and oldest first; returns the episodes they started."""
         started = []
         for detector in self._detectors:
-            for firing in detector.counter.add(detector.select(rows)):
-                episode = self.episodes.observe(firing, now_ns)
-                if episode is not None:
-                    started.append(episode)
+            started += self._observe(detector.counter.add(detector.select(rows)), now_ns)
+        return started
+
+    @property
+    def watches_in_flight(self) -> bool:
+        """Whether :meth:`look` has any use."""
+        return bool(self._hangs)
+
+    def look(self, in_flight: EventArray, now_ns: int) -> list[Started]:
+        """Look at the requests in flight, once an interval; returns the episodes they started."""
+        started = []
+        for watch in self._hangs:
+            started += self._observe(watch.look(in_flight, now_ns), now_ns)
         return started
 
     def tick(self, now_ns: int) -> list[Ended]:
         """Let time pass; returns the episodes that ended."""
         return self.episodes.tick(now_ns)
+
+    def _observe(self, firings: Iterable[Firing], now_ns: int) -> list[Started]:
+        observed = (self.episodes.observe(firing, now_ns) for firing in firings)
+        return [started for started in observed if started is not None]
 
 
 def _selector(anomaly: LatencyAnomaly | ErrorAnomaly) -> Callable[[EventArray], Hits]:

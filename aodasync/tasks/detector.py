@@ -14,7 +14,7 @@ from aodasync.clock import Clock
 from aodasync.config.model import Config
 from aodasync.detection.engine import Engine
 from aodasync.detection.episodes import Ended, Started
-from aodasync.events import EventBatch
+from aodasync.events import EventArray, EventBatch
 from aodasync.evidence import Trigger
 from aodasync.recorder import FlightRecorder
 
@@ -38,7 +38,10 @@ class DetectorMetrics:
 
 
 class Detector:
-    """Consumes ``batches``, feeds ``triggers``. ``ticks`` False leaves time to the batches."""
+    """Consumes ``batches``, feeds ``triggers``. ``ticks`` False leaves time to the batches.
+
+    ``in_flight`` returns the requests in flight, shape (N,); None where nothing is live.
+    """
 
     def __init__(
         self,
@@ -52,8 +55,12 @@ class Detector:
         log: FilteringBoundLogger,
         audit: Audit,
         ticks: bool = True,
+        in_flight: Callable[[], EventArray] | None = None,
     ) -> None:
         self._interval_sec = config.watch_interval_sec if ticks else None
+        self._interval_ns = round(config.watch_interval_sec * 1e9)
+        self._in_flight = in_flight
+        self._next_look_ns = 0
         self._actions: Mapping[str, tuple[str, ...]] = {a.name: a.actions for a in config.anomalies}
         self._batches = batches
         self._triggers = triggers
@@ -92,9 +99,18 @@ class Detector:
         metrics.max_process_ms = max(metrics.max_process_ms, metrics.last_process_ms)
 
     def tick(self, now_ns: int) -> None:
-        """Let time pass: close episodes that went quiet."""
+        """Let time pass: look at what is in flight, close episodes that went quiet."""
+        if now_ns >= self._next_look_ns:
+            self._next_look_ns = now_ns + self._interval_ns
+            self._look(now_ns)
         for ended in self.engine.tick(now_ns):
             self._end(ended)
+
+    def _look(self, now_ns: int) -> None:
+        if self._in_flight is None or not self.engine.watches_in_flight:
+            return
+        for started in self.engine.look(self._in_flight(), now_ns):
+            self._start(started)
 
     def _start(self, started: Started) -> None:
         finding = started.finding
@@ -115,6 +131,7 @@ class Detector:
             threshold=finding.threshold_ms,
             max_latency_ms=round(finding.max_latency_ms, 3),
             emergency=finding.emergency,
+            **finding.figures,
             detect_ms=round(detect_ms, 3),
         )
         self._audit.anomaly(finding.type, finding.count)

@@ -16,10 +16,11 @@ from aodasync.config.model import (
     Collector,
     Config,
     ErrorAnomaly,
+    HangAnomaly,
     LatencyAnomaly,
     Recorder,
 )
-from aodasync.events import EVENT, EventArray
+from aodasync.events import EVENT, EventArray, Outcome
 from aodasync.smb.commands import COMMAND_CODES, COMMANDS
 
 MS = 1_000_000
@@ -73,6 +74,18 @@ def error_anomaly(**changes: Any) -> ErrorAnomaly:
         cooldown_sec=60.0,
     )
     return replace(anomaly, **changes)
+
+
+def hang_anomaly(**changes: Any) -> HangAnomaly:
+    """Five seconds, as configured by default."""
+    anomaly = HangAnomaly(name="hang", age_ms=5000.0, actions=("dmesg",), cooldown_sec=60.0)
+    return replace(anomaly, **changes)
+
+
+def in_flight(command: str = "SMB2_READ", *, issued_ns: int, **fields: Any) -> EventArray:
+    """One request in flight, as an array of one row."""
+    fields = {"issued_ns": issued_ns, "outcome": Outcome.IN_FLIGHT, **fields}
+    return request(command, released_ns=0, latency_ns=0, **fields)
 
 
 def config(*anomalies: Anomaly, output_dir: Path = Path("/nonexistent"), **changes: Any) -> Config:

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: MIT
+"""Requests that hang: the age of what is in flight, while it is in flight.
+
+Commands that the server may hold back at will (CHANGE_NOTIFY, LOCK) and requests
+that got an interim response (MS-SMB2 3.3.4.4) count only when a latency anomaly
+names their command.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from aodasync.config.model import Anomaly, HangAnomaly, LatencyAnomaly
+from aodasync.detection.windows import Firing
+from aodasync.events import EventArray, Flag, Kind
+from aodasync.evidence import Finding
+from aodasync.smb.commands import COMMAND_CODES, MAY_WAIT_FOREVER, command_name
+
+__all__ = ["HangWatch", "hanging", "named_commands"]
+
+_MS = 1_000_000
+_MAY_WAIT = np.array([COMMAND_CODES[name] for name in sorted(MAY_WAIT_FOREVER)], np.uint16)
+
+_Request: TypeAlias = tuple[int, int, int]
+
+
+def named_commands(anomalies: Iterable[Anomaly]) -> frozenset[str]:
+    """Commands that any latency anomaly names in ``track_commands``."""
+    names: set[str] = set()
+    for anomaly in anomalies:
+        if isinstance(anomaly, LatencyAnomaly):
+            names |= anomaly.named_commands
+    return frozenset(names)
+
+
+def hanging(
+    in_flight: EventArray, now_ns: int, age_ns: int, named: npt.NDArray[np.uint16]
+) -> EventArray:
+    """The requests in flight for ``age_ns`` or longer that may not wait for ever.
+
+    ``in_flight`` has shape (N,); ``named`` are codes of commands that count
+    whatever the server may do with them.
+    """
+    command = in_flight["command"]
+    waits = np.isin(command, _MAY_WAIT) | ((in_flight["flags"] & Flag.ASYNC_RESPONSE) != 0)
+    issued = in_flight["issued_ns"]
+    counts = (in_flight["kind"] == Kind.REQUEST) & (issued != 0)
+    counts &= issued <= np.uint64(max(0, now_ns - age_ns))
+    found: EventArray = in_flight[counts & (~waits | np.isin(command, named))]
+    return found
+
+
+class HangWatch:
+    """A configured hang anomaly; remembers which requests it has counted already."""
+
+    def __init__(
+        self,
+        anomaly: HangAnomaly,
+        *,
+        named: frozenset[str],
+        interval_ns: int,
+        server_of: Callable[[int], str],
+    ) -> None:
+        self._anomaly = anomaly
+        self._age_ns = round(anomaly.age_ms * _MS)
+        self._named = np.array(sorted(COMMAND_CODES[name] for name in named), np.uint16)
+        self._interval_ns = interval_ns
+        self._server_of = server_of
+        self._counted: dict[str, frozenset[_Request]] = {}
+        self._windows: dict[str, int] = {}
+
+    def look(self, in_flight: EventArray, now_ns: int) -> list[Firing]:
+        """One :class:`Firing` for each server on which requests hang now."""
+        rows = hanging(in_flight, now_ns, self._age_ns, self._named)
+        window = now_ns // self._interval_ns
+        names = [self._server_of(connection) for connection in rows["connection_id"].tolist()]
+        all_names = [self._server_of(c) for c in in_flight["connection_id"].tolist()]
+        servers = sorted(set(names))
+        firings = []
+        counted = {}
+        for server in servers:
+            of_server = rows[[name == server for name in names]]
+            requests = frozenset(map(_identity, of_server))
+            added = len(requests - self._counted.get(server, frozenset()))
+            first = self._windows.get(server) != window
+            counted[server] = requests
+            finding = self._finding(server, of_server, all_names.count(server), now_ns)
+            firings.append(Firing(window, first, added, finding))
+        self._counted = counted
+        self._windows = dict.fromkeys(servers, window)
+        return firings
+
+    def _finding(self, server: str, rows: EventArray, in_flight: int, now_ns: int) -> Finding:
+        commands = Counter(rows["command"].tolist()).most_common()
+        oldest_ns = int(rows["issued_ns"].min())
+        return Finding(
+            anomaly=self._anomaly.name,
+            type=self._anomaly.type,
+            server=server,
+            commands=tuple(command_name(code) for code, _ in commands),
+            codes=(),
+            count=len(rows),
+            acceptable_count=1,
+            threshold_ms=self._age_ns / _MS,
+            max_latency_ms=(now_ns - oldest_ns) / _MS,
+            first_ns=oldest_ns,
+            last_ns=now_ns,
+            emergency=False,
+            crossed_ns=oldest_ns + self._age_ns,
+            figures={
+                "in_flight": in_flight,
+                "answered": int(np.count_nonzero(rows["received_ns"])),
+            },
+        )
+
+
+def _identity(row: np.void) -> _Request:
+    return int(row["connection_id"]), int(row["message_id"]), int(row["issued_ns"])

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: MIT
+"""Requests in flight for too long are an anomaly while they hang."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aodasync.detection.engine import Engine
+from aodasync.events import EVENT, EventArray, Flag
+from aodasync.smb.commands import COMMANDS, MAY_WAIT_FOREVER
+from tests.unit.builders import (
+    MS,
+    SECOND,
+    config,
+    hang_anomaly,
+    in_flight,
+    latency_anomaly,
+    requests,
+)
+
+_NONE = np.zeros(0, EVENT)
+
+
+def _server(connection_id: int) -> str:
+    return f"server{connection_id}"
+
+
+def _engine(*anomalies: object, **changes: object) -> Engine:
+    return Engine(config(*anomalies, **changes), _server)  # type: ignore[arg-type]
+
+
+def test_a_request_hangs_from_the_age_on() -> None:
+    """Nothing a nanosecond before; then the age of the oldest, and when it crossed."""
+    engine = _engine(hang_anomaly())
+    rows = requests(in_flight(issued_ns=SECOND), in_flight("SMB2_ECHO", issued_ns=3 * SECOND))
+    assert engine.look(rows, 6 * SECOND - 1) == []
+    (started,) = engine.look(rows, 6 * SECOND + 200 * MS)
+    finding = started.finding
+    assert (finding.type, finding.server, finding.commands) == ("hang", "server1", ("SMB2_READ",))
+    assert (finding.count, finding.threshold_ms, finding.max_latency_ms) == (1, 5000.0, 5200.0)
+    assert (finding.first_ns, finding.crossed_ns) == (SECOND, 6 * SECOND)
+    assert finding.figures == {"in_flight": 2, "answered": 0}
+
+
+@pytest.mark.parametrize("command", sorted(MAY_WAIT_FOREVER))
+def test_what_may_wait_for_ever_does_not_hang(command: str) -> None:
+    """CHANGE_NOTIFY and LOCK pend for hours, unless a latency anomaly names them."""
+    rows = in_flight(command, issued_ns=SECOND)
+    assert _engine(hang_anomaly(), latency_anomaly()).look(rows, 4000 * SECOND) == []
+    named = latency_anomaly(named_commands=frozenset({command}))
+    assert len(_engine(hang_anomaly(), named).look(rows, 4000 * SECOND)) == 1
+
+
+def test_an_interim_response_grants_patience() -> None:
+    """The server said that it may take long; a command that is named counts all the same."""
+    rows = in_flight("SMB2_CREATE", issued_ns=SECOND, flags=int(Flag.ASYNC_RESPONSE))
+    assert _engine(hang_anomaly()).look(rows, 4000 * SECOND) == []
+    named = latency_anomaly(named_commands=frozenset({"SMB2_CREATE"}))
+    assert len(_engine(hang_anomaly(), named).look(rows, 4000 * SECOND)) == 1
+
+
+def test_each_server_hangs_for_itself() -> None:
+    """A hang on one server does not hide one that begins on another."""
+    engine = _engine(hang_anomaly())
+    first = in_flight(issued_ns=SECOND)
+    assert [s.finding.server for s in engine.look(first, 7 * SECOND)] == ["server1"]
+    both = requests(first, in_flight(issued_ns=4 * SECOND, connection_id=2))
+    assert engine.look(both, 8 * SECOND) == []
+    assert [s.finding.server for s in engine.look(both, 9 * SECOND)] == ["server2"]
+
+
+def test_the_episode_lasts_while_requests_hang() -> None:
+    """It goes on however long they hang, counts each once, and ends when they no longer do."""
+    engine = _engine(hang_anomaly())
+    rows = requests(in_flight(issued_ns=SECOND), in_flight(issued_ns=2 * SECOND, message_id=1))
+    started = []
+    for second in range(6, 100):
+        started += engine.look(rows, second * SECOND)
+        assert engine.tick(second * SECOND) == []
+    assert len(started) == 1
+    engine.look(_NONE, 100 * SECOND)
+    (ended,) = engine.tick(104 * SECOND)
+    assert (ended.count, ended.windows, ended.max_latency_ms) == (2, 94, 98_000.0)
+
+
+def test_a_response_that_nobody_took_is_told() -> None:
+    """A request that was answered but not released hangs in the client; the figures say so."""
+    engine = _engine(hang_anomaly())
+    rows = in_flight(issued_ns=SECOND, received_ns=2 * SECOND)
+    (started,) = engine.look(rows, 7 * SECOND)
+    assert started.finding.figures["answered"] == 1
+
+
+def _one_by_one(rows: EventArray, now_ns: int) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for row in rows:
+        command = COMMANDS[int(row["command"])]
+        waits = command in {"SMB2_LOCK", "SMB2_CHANGE_NOTIFY"} or int(row["flags"]) & 1
+        if now_ns - int(row["issued_ns"]) >= 5 * SECOND and not waits:
+            server = _server(int(row["connection_id"]))
+            counts[server] = counts.get(server, 0) + 1
+    return counts
+
+
+@given(
+    drawn=st.lists(
+        st.tuples(
+            st.sampled_from(["SMB2_READ", "SMB2_LOCK", "SMB2_CHANGE_NOTIFY", "SMB2_CREATE"]),
+            st.integers(1, 20_000),
+            st.integers(1, 3),
+            st.sampled_from([0, 1, 2, 3]),
+        ),
+        max_size=30,
+    ),
+    now_ms=st.integers(1, 30_000),
+)
+def test_agrees_with_counting_one_by_one(
+    drawn: list[tuple[str, int, int, int]], now_ms: int
+) -> None:
+    """Whatever is in flight, each server's count is that of a loop over the requests."""
+    rows = requests(
+        *(
+            in_flight(c, issued_ns=at * MS, connection_id=n, flags=f, message_id=i)
+            for i, (c, at, n, f) in enumerate(drawn)
+        )
+    )
+    started = _engine(hang_anomaly()).look(rows, now_ms * MS)
+    assert {s.finding.server: s.finding.count for s in started} == _one_by_one(rows, now_ms * MS)

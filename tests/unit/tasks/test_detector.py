@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: MIT
+"""The detector looks at what is in flight once an interval, and logs what hangs while it hangs."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import structlog
+from structlog.testing import capture_logs
+
+from aodasync.audit import Audit
+from aodasync.events import EventArray, EventBatch
+from aodasync.evidence import Trigger
+from aodasync.recorder import FlightRecorder
+from aodasync.tasks.detector import Detector
+from tests.unit.builders import SECOND, config, hang_anomaly, in_flight, latency_anomaly, request
+
+
+class FakeClock:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now_ns = SECOND
+
+    def monotonic_ns(self) -> int:
+        return self.now_ns
+
+    def realtime_ns(self) -> int:
+        return 10**18 + self.now_ns
+
+
+class Bench:
+    """A detector with all that it is given."""
+
+    def __init__(self, *anomalies: Any, **changes: Any) -> None:
+        self.clock = FakeClock()
+        self.triggers: asyncio.Queue[Trigger] = asyncio.Queue(8)
+        self.rows: EventArray = in_flight(issued_ns=SECOND)
+        self.looks = 0
+        self.detector = Detector(
+            config(*anomalies, **changes),
+            batches=asyncio.Queue(8),
+            triggers=self.triggers,
+            recorder=FlightRecorder(100),
+            server_of=lambda number: f"server{number}",
+            clock=self.clock,
+            log=structlog.get_logger(),
+            audit=Audit(enabled=False),
+            in_flight=self._look,
+        )
+
+    def _look(self) -> EventArray:
+        self.looks += 1
+        return self.rows
+
+    def tick(self, now_ns: int) -> None:
+        """Let the clock and the detector come to this time."""
+        self.clock.now_ns = now_ns
+        self.detector.tick(now_ns)
+
+
+def test_requests_in_flight_are_scanned_once_an_interval() -> None:
+    """However many batches come, the scan keeps to the watch interval."""
+    bench = Bench(hang_anomaly())
+    for tenth in range(10, 61):
+        bench.clock.now_ns = tenth * SECOND // 10
+        bench.detector.process(EventBatch(request(released_ns=SECOND), bench.clock.now_ns))
+        bench.detector.tick(bench.clock.now_ns)
+    assert bench.looks == 6
+
+
+def test_nothing_is_scanned_when_nothing_asks_for_it() -> None:
+    """Without a hang anomaly the table in the kernel is left alone."""
+    bench = Bench(latency_anomaly())
+    bench.tick(SECOND)
+    assert bench.looks == 0
+
+
+def test_a_hang_is_told_while_it_hangs() -> None:
+    """anomaly_detected comes with the age of the oldest, anomaly_ended after it went."""
+    bench = Bench(hang_anomaly())
+    with capture_logs() as logs:
+        for second in range(2, 9):
+            bench.tick(second * SECOND)
+        bench.rows = bench.rows[:0]
+        for second in range(9, 15):
+            bench.tick(second * SECOND)
+    detected, ended = logs
+    assert detected["event"] == "anomaly_detected"
+    assert (detected["anomaly"], detected["max_latency_ms"]) == ("hang", 5000.0)
+    assert (detected["in_flight"], detected["answered"]) == (1, 0)
+    assert ended["event"] == "anomaly_ended"
+    assert bench.triggers.get_nowait().anomaly == "hang"
