@@ -133,6 +133,14 @@ def _parser() -> argparse.ArgumentParser:
         "snapshot", parents=[common], help="ask the running agent for a bundle now"
     )
     snapshot.set_defaults(command=_snapshot)
+
+    bundles = commands.add_parser(
+        "bundles", parents=[common], help="list bundles, show what one says, verify them"
+    )
+    bundles.add_argument("action", nargs="?", choices=("ls", "show", "verify"), default="ls")
+    bundles.add_argument("bundle", nargs="?", metavar="BUNDLE", help="a path, or a bundle's name")
+    bundles.add_argument("--json", action="store_true", help="print JSON")
+    bundles.set_defaults(command=_bundles)
     return parser
 
 
@@ -228,6 +236,19 @@ def _snapshot(_arguments: argparse.Namespace) -> int:
 
     print(ask("snapshot", timeout_sec=_SNAPSHOT_SEC)["path"])
     return ExitCode.OK
+
+
+def _bundles(arguments: argparse.Namespace) -> int:
+    from aodasync.commands import bundles
+
+    directory = _load(arguments).output_dir
+    if arguments.action == "ls":
+        return bundles.ls(directory, as_json=arguments.json, out=sys.stdout)
+    if arguments.action == "show":
+        path = bundles.find_bundle(directory, arguments.bundle)
+        return bundles.show(path, as_json=arguments.json, out=sys.stdout)
+    paths = bundles.stored_paths(directory, arguments.bundle)
+    return bundles.verify_bundles(paths, as_json=arguments.json, out=sys.stdout)
 
 
 def _check_config(arguments: argparse.Namespace) -> int:

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""What the command line's larger commands do, apart from its arguments."""
