@@ -83,8 +83,8 @@ class Watch:
             kernel=plan.kernel,
             start_ms=round((self._clock.monotonic_ns() - begun_ns) / 1e6, 1),
             steps_ms={name: round(ms, 1) for name, ms in plan.steps_ms.items()},
-            attached={a.role: f"{a.method}:{a.target}" for a in plan.attachments if not a.error},
-            not_attached={a.role: a.error for a in plan.attachments if a.error},
+            attached=[f"{a.role}:{a.method}:{a.target}" for a in plan.attachments if not a.error],
+            not_attached={a.target: a.error for a in plan.attachments if a.error},
             notes=list(plan.notes),
         )
         notify(f"READY=1\nSTATUS=watching every SMB request ({plan.name})")
