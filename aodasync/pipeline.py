@@ -33,7 +33,9 @@ class Servers:
         self._known: dict[int, str] = {}
 
     def __call__(self, connection_id: int) -> str:
-        """The server's name; ``connection N`` while it is not known."""
+        """The server's name; ``connection N`` while it is not known, ``unknown`` for 0."""
+        if connection_id == 0:
+            return "unknown"
         if connection_id not in self._known:
             connection = self._source.connections().get(connection_id)
             if connection is None:

@@ -10,7 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from aodasync.config.model import Config, ErrorAnomaly, HangAnomaly, LatencyAnomaly
+from aodasync.config.model import (
+    Config,
+    ConnectionAnomaly,
+    ErrorAnomaly,
+    HangAnomaly,
+    LatencyAnomaly,
+)
+from aodasync.detection.connection import ConnectionTrouble
 from aodasync.detection.episodes import Ended, Episodes, Started
 from aodasync.detection.errors import ErrorCodes
 from aodasync.detection.hang import HangWatch, named_commands
@@ -41,7 +48,7 @@ class Engine:
         self._hangs: list[HangWatch] = []
         named = named_commands(config.anomalies)
         for anomaly in config.anomalies:
-            if isinstance(anomaly, LatencyAnomaly | ErrorAnomaly):
+            if isinstance(anomaly, LatencyAnomaly | ErrorAnomaly | ConnectionAnomaly):
                 counter = WindowCounter(
                     anomaly=anomaly.name,
                     type_=anomaly.type,
@@ -89,7 +96,11 @@ class Engine:
         return [started for started in observed if started is not None]
 
 
-def _selector(anomaly: LatencyAnomaly | ErrorAnomaly) -> Callable[[EventArray], Hits]:
+def _selector(
+    anomaly: LatencyAnomaly | ErrorAnomaly | ConnectionAnomaly,
+) -> Callable[[EventArray], Hits]:
+    if isinstance(anomaly, ConnectionAnomaly):
+        return ConnectionTrouble().select
     if isinstance(anomaly, ErrorAnomaly):
         return ErrorCodes(anomaly).failed_requests
     limits = LatencyLimits.of(anomaly)

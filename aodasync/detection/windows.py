@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from aodasync.events import EventArray
+from aodasync.events import EventArray, Kind
 from aodasync.evidence import Finding
 from aodasync.smb.commands import command_name
 
@@ -124,7 +124,7 @@ class WindowCounter:
         window.last_ns = max(window.last_ns, int(released.max()))
         window.max_latency_ns = max(window.max_latency_ns, int(hits.latency_ns[index].max()))
         window.min_threshold_ns = min(window.min_threshold_ns, int(hits.threshold_ns[index].min()))
-        window.commands.update(rows["command"].tolist())
+        window.commands.update(rows["command"][rows["kind"] == Kind.REQUEST].tolist())
         window.codes.update(hits.codes[i] for i in index if hits.codes)
         crossings = [int(t) for t in emergencies[:1]]
         if 0 < missing <= len(rows):

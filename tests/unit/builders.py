@@ -15,12 +15,13 @@ from aodasync.config.model import (
     Cleanup,
     Collector,
     Config,
+    ConnectionAnomaly,
     ErrorAnomaly,
     HangAnomaly,
     LatencyAnomaly,
     Recorder,
 )
-from aodasync.events import EVENT, EventArray, Outcome
+from aodasync.events import EVENT, EventArray, Kind, Outcome
 from aodasync.smb.commands import COMMAND_CODES, COMMANDS
 
 MS = 1_000_000
@@ -80,6 +81,19 @@ def hang_anomaly(**changes: Any) -> HangAnomaly:
     """Five seconds, as configured by default."""
     anomaly = HangAnomaly(name="hang", age_ms=5000.0, actions=("dmesg",), cooldown_sec=60.0)
     return replace(anomaly, **changes)
+
+
+def connection_anomaly(**changes: Any) -> ConnectionAnomaly:
+    """One trouble is enough, as configured by default."""
+    anomaly = ConnectionAnomaly(
+        name="connection", acceptable_count=1, actions=("dmesg",), cooldown_sec=60.0
+    )
+    return replace(anomaly, **changes)
+
+
+def trouble(kind: Kind, *, at_ns: int, **fields: Any) -> EventArray:
+    """One trouble event, as an array of one row."""
+    return request(0, released_ns=at_ns, latency_ns=0, **{"kind": int(kind), **fields})
 
 
 def in_flight(command: str = "SMB2_READ", *, issued_ns: int, **fields: Any) -> EventArray:

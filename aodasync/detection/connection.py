@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: MIT
+"""Trouble of a connection: reconnects, credits, sessions, shares, lost writeback.
+
+One reconnect leaves many traces (a tracepoint, requests cut off by it, the new
+NEGOTIATE), and on some kernels only some of them, so the first one counts and
+the others belong to it, until the connection has negotiated again.
+
+Not trouble: the first NEGOTIATE of a connection, and what an umount cuts off:
+clean_demultiplex_info ends with MID_SHUTDOWN what nobody waits for any more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from aodasync.detection.windows import Hits
+from aodasync.events import EventArray, Kind, Outcome
+from aodasync.smb.commands import COMMAND_CODES
+from aodasync.smb.ntstatus import STATUS_CODES, status_name
+
+__all__ = ["ConnectionTrouble"]
+
+_RECONNECTS: Final = frozenset(
+    {Kind.RECONNECT, Kind.PARTIAL_SEND_RECONNECT, Kind.RECONNECT_DETECTED}
+)
+_TROUBLES: Final = frozenset(
+    {
+        Kind.CREDIT_TIMEOUT,
+        Kind.INSUFFICIENT_CREDITS,
+        Kind.RECONNECT_WITH_INVALID_CREDITS,
+        Kind.SESSION_EXPIRED,
+        Kind.SESSION_NOT_FOUND,
+        Kind.KEY_EXPIRED,
+        Kind.CONNECT_ERROR,
+        Kind.FSYNC_ERROR,
+        Kind.FLUSH_ERROR,
+    }
+)
+"""The others are left out: LEASE_NOT_FOUND is a break that crossed a close, EIO has its
+errno, and TREE_CONNECT_FAILED its response, which names the NTSTATUS."""
+
+_NEGOTIATE: Final = COMMAND_CODES["SMB2_NEGOTIATE"]
+_TREE_CONNECT: Final = COMMAND_CODES["SMB2_TREE_CONNECT"]
+_LOST_SHARE: Final = STATUS_CODES["STATUS_NETWORK_NAME_DELETED"]
+_ENDED_BY_UMOUNT: Final = frozenset(
+    COMMAND_CODES[name]
+    for name in (
+        "SMB2_CHANGE_NOTIFY",
+        "SMB2_CANCEL",
+        "SMB2_CLOSE",
+        "SMB2_ECHO",
+        "SMB2_LOCK",
+        "SMB2_LOGOFF",
+        "SMB2_OPLOCK_BREAK",
+        "SMB2_TREE_DISCONNECT",
+    )
+)
+_REMEMBERED: Final = 4096
+
+
+@dataclass(slots=True)
+class _Connection:
+    session_id: int = 0
+    reconnecting: bool = False
+    reconnected_ns: int = 0  # what was issued before belongs to that reconnect
+
+
+class ConnectionTrouble:
+    """Picks the rows that tell of trouble, and remembers connections (at most 4,096)."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, _Connection] = {}
+
+    def select(self, rows: EventArray) -> Hits:
+        """The rows that count, ``codes`` aligned; their ``connection_id`` filled in if unknown."""
+        index = np.flatnonzero(_suspects(rows))
+        counted: list[int] = []
+        codes: list[str] = []
+        connections: list[int] = []
+        for i in index.tolist():
+            row = rows[i]
+            connection = self._whose(row, rows[:i])
+            code = self._judge(row, connection, rows[:i])
+            if code:
+                counted.append(i)
+                codes.append(code)
+                connections.append(connection)
+        self._learn(rows)
+        hits = rows[counted]
+        hits["connection_id"] = connections
+        return Hits(
+            rows=hits,
+            latency_ns=np.zeros(len(hits), np.uint64),
+            threshold_ns=np.zeros(len(hits), np.uint64),
+            emergency=np.zeros(len(hits), np.bool_),
+            codes=tuple(codes),
+        )
+
+    def _judge(self, row: np.void, connection: int, before: EventArray) -> str:
+        """The name under which a row counts; empty when it does not."""
+        kind = int(row["kind"])
+        if kind in _RECONNECTS:
+            return self._reconnect(connection, int(row["released_ns"]))
+        if kind != Kind.REQUEST:
+            return Kind(kind).name if kind in _TROUBLES else ""
+        if row["outcome"] == Outcome.RETRY:
+            return self._cut_off(connection, row)
+        if row["outcome"] == Outcome.SHUTDOWN:
+            return "" if int(row["command"]) in _ENDED_BY_UMOUNT else Outcome.SHUTDOWN.name
+        if row["command"] == _NEGOTIATE:
+            return self._negotiated(connection, row, before)
+        status = int(row["status"])
+        return status_name(status) if _is_lost_share(row, status) else ""
+
+    def _reconnect(self, connection: int, at_ns: int) -> str:
+        known = self._known.setdefault(connection, _Connection())
+        told = known.reconnecting
+        known.reconnecting, known.reconnected_ns = True, at_ns
+        return "" if told else Kind.RECONNECT.name
+
+    def _cut_off(self, connection: int, row: np.void) -> str:
+        known = self._known.setdefault(connection, _Connection())
+        if int(row["issued_ns"]) <= known.reconnected_ns:
+            return ""
+        return self._reconnect(connection, int(row["released_ns"]))
+
+    def _negotiated(self, connection: int, row: np.void, before: EventArray) -> str:
+        """A NEGOTIATE was answered: a new connection, or a reconnect's end or first trace."""
+        issued_ns = int(row["issued_ns"])
+        known = self._known.get(connection)
+        same = before[(before["connection_id"] == connection) & (before["kind"] == Kind.REQUEST)]
+        used = known is not None or bool((same["issued_ns"] < issued_ns).any())
+        told = known is not None and known.reconnecting
+        self._known[connection] = _Connection(reconnected_ns=issued_ns)
+        return Kind.RECONNECT.name if used and not told else ""
+
+    def _whose(self, row: np.void, before: EventArray) -> int:
+        """The connection of a row; by its session, its thread, or as the only one known."""
+        if row["connection_id"]:
+            return int(row["connection_id"])
+        session, pid = int(row["session_id"]), int(row["pid"])
+        if session:
+            for connection, known in self._known.items():
+                if known.session_id == session:
+                    return connection
+            same = before[(before["session_id"] == session) & (before["connection_id"] != 0)]
+        else:
+            same = before[(before["pid"] == pid) & (before["connection_id"] != 0)]
+        if len(same):
+            return int(same["connection_id"][-1])
+        return next(iter(self._known)) if len(self._known) == 1 else 0
+
+    def _learn(self, rows: EventArray) -> None:
+        ids = rows["connection_id"]
+        if len(ids) == 0:
+            return
+        distinct = ids[:1] if (ids == ids[0]).all() else np.unique(ids)
+        for connection in distinct.tolist():
+            known = self._known.get(connection)
+            if connection and (known is None or not known.session_id):
+                known = self._known.setdefault(connection, _Connection())
+                known.session_id = int(rows["session_id"][ids == connection].max())
+        while len(self._known) > _REMEMBERED:
+            del self._known[next(iter(self._known))]
+
+
+def _suspects(rows: EventArray) -> npt.NDArray[np.bool_]:
+    outcome, command, status = rows["outcome"], rows["command"], rows["status"]
+    found = (rows["kind"] != Kind.REQUEST) | (command == _NEGOTIATE)
+    found |= (outcome == Outcome.RETRY) | (outcome == Outcome.SHUTDOWN)
+    found |= (status == _LOST_SHARE) | ((command == _TREE_CONNECT) & (status != 0))
+    suspects: npt.NDArray[np.bool_] = found
+    return suspects
+
+
+def _is_lost_share(row: np.void, status: int) -> bool:
+    if row["outcome"] != Outcome.ANSWERED:
+        return False
+    return status == _LOST_SHARE or (bool(status) and row["command"] == _TREE_CONNECT)

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: MIT
+"""Reconnects and other trouble of a connection count; mounting and unmounting does not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aodasync.detection.connection import ConnectionTrouble
+from aodasync.detection.engine import Engine
+from aodasync.events import EventArray, Kind, Outcome
+from aodasync.smb.ntstatus import STATUS_CODES
+from tests.unit.builders import (
+    SECOND,
+    config,
+    connection_anomaly,
+    request,
+    requests,
+    trouble,
+)
+
+
+def _codes(*rows: EventArray) -> tuple[str, ...]:
+    return ConnectionTrouble().select(requests(*rows)).codes
+
+
+def _mount(begin_ns: int, connection_id: int) -> EventArray:
+    """What mount and umount do on a connection of their own."""
+    login = STATUS_CODES["STATUS_MORE_PROCESSING_REQUIRED"]
+    life = [
+        ("SMB2_NEGOTIATE", 0, Outcome.ANSWERED),
+        ("SMB2_SESSION_SETUP", login, Outcome.ANSWERED),
+        ("SMB2_SESSION_SETUP", 0, Outcome.ANSWERED),
+        ("SMB2_TREE_CONNECT", 0, Outcome.ANSWERED),
+        ("SMB2_CREATE", 0, Outcome.ANSWERED),
+        ("SMB2_ECHO", 0, Outcome.ANSWERED),
+        ("SMB2_TREE_DISCONNECT", 0, Outcome.ANSWERED),
+        ("SMB2_LOGOFF", 0, Outcome.ANSWERED),
+        ("SMB2_ECHO", 0, Outcome.SHUTDOWN),
+        ("SMB2_CLOSE", 0, Outcome.SHUTDOWN),
+    ]
+    return requests(
+        *(
+            request(
+                command,
+                released_ns=begin_ns + (n + 1) * 1000,
+                latency_ns=500,
+                message_id=n,
+                connection_id=connection_id,
+                status=status,
+                outcome=outcome,
+            )
+            for n, (command, status, outcome) in enumerate(life)
+        )
+    )
+
+
+def _reconnect(at_ns: int) -> list[EventArray]:
+    """All the traces of one: the tracepoint, three requests cut off, the new NEGOTIATE."""
+    cut = [
+        request(released_ns=at_ns + n, latency_ns=1000, outcome=Outcome.RETRY) for n in range(1, 4)
+    ]
+    return [
+        trouble(Kind.RECONNECT, at_ns=at_ns, connection_id=1),
+        *cut,
+        request("SMB2_NEGOTIATE", released_ns=at_ns + 900, latency_ns=100),
+        request("SMB2_SESSION_SETUP", released_ns=at_ns + 999, latency_ns=50),
+    ]
+
+
+@given(cuts=st.lists(st.integers(0, 500), max_size=10), loops=st.integers(1, 50))
+def test_mounting_and_unmounting_in_a_loop_is_no_trouble(cuts: list[int], loops: int) -> None:
+    """Connections come and go, whatever the batching; what their end cuts off is nobody's."""
+    rows = requests(*(_mount(SECOND * (n + 1), n + 1) for n in range(loops)))
+    engine = Engine(config(connection_anomaly()), str)
+    for batch in np.split(rows, sorted(min(cut, len(rows)) for cut in cuts)):
+        assert engine.process(batch, SECOND) == []
+
+
+def test_one_reconnect_counts_once() -> None:
+    """Its many traces are one reconnect, and so are those of the second one."""
+    rows = [request(released_ns=SECOND), *_reconnect(2 * SECOND), *_reconnect(3 * SECOND)]
+    assert _codes(*rows) == ("RECONNECT", "RECONNECT")
+
+
+@given(cuts=st.lists(st.integers(0, 7), max_size=4), left_out=st.sets(st.integers(1, 4)))
+def test_any_trace_of_a_reconnect_is_enough(cuts: list[int], left_out: set[int]) -> None:
+    """Whichever traces a kernel leaves, in whatever batches: one reconnect, on one server."""
+    traces = [request(released_ns=SECOND), *_reconnect(2 * SECOND)]
+    rows = requests(*(row for n, row in enumerate(traces) if n not in left_out))
+    selector = ConnectionTrouble()
+    codes: list[str] = []
+    for batch in np.split(rows, sorted(min(cut, len(rows)) for cut in cuts)):
+        codes += selector.select(batch).codes
+    assert codes == ["RECONNECT"]
+
+
+def test_a_straggler_of_a_reconnect_belongs_to_it() -> None:
+    """A request cut off, released only after the new NEGOTIATE, is no second reconnect."""
+    straggler = request(
+        released_ns=2 * SECOND + 5000, latency_ns=6000, outcome=Outcome.RETRY, message_id=9
+    )
+    rows = [request(released_ns=SECOND), *_reconnect(2 * SECOND), straggler]
+    assert _codes(*rows) == ("RECONNECT",)
+
+
+def test_a_request_torn_down_under_its_caller_counts() -> None:
+    """A READ that ends with the connection is trouble; an ECHO that does is an umount."""
+    rows = [
+        request("SMB2_READ", released_ns=SECOND, outcome=Outcome.SHUTDOWN),
+        request("SMB2_ECHO", released_ns=SECOND, outcome=Outcome.SHUTDOWN),
+    ]
+    assert _codes(*rows) == ("SHUTDOWN",)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        Kind.CREDIT_TIMEOUT,
+        Kind.INSUFFICIENT_CREDITS,
+        Kind.SESSION_EXPIRED,
+        Kind.KEY_EXPIRED,
+        Kind.CONNECT_ERROR,
+        Kind.FSYNC_ERROR,
+        Kind.FLUSH_ERROR,
+    ],
+)
+def test_troubles_count_under_their_names(kind: Kind) -> None:
+    """Credit starvation, expired sessions, a host that is down, lost writeback."""
+    assert _codes(trouble(kind, at_ns=SECOND, connection_id=1)) == (kind.name,)
+
+
+@pytest.mark.parametrize("kind", [Kind.LEASE_NOT_FOUND, Kind.EIO, Kind.TREE_CONNECT_FAILED])
+def test_what_is_told_elsewhere_does_not_count_twice(kind: Kind) -> None:
+    """A lease break that crossed a close is nothing; a failed tree connect has its response."""
+    assert _codes(trouble(kind, at_ns=SECOND, connection_id=1)) == ()
+
+
+def test_a_share_that_is_gone_is_named_by_its_status() -> None:
+    """Removed under a mount, and refused when the client connects to it again."""
+    rows = [
+        request(released_ns=SECOND, status=STATUS_CODES["STATUS_NETWORK_NAME_DELETED"]),
+        request(
+            "SMB2_TREE_CONNECT", released_ns=SECOND, status=STATUS_CODES["STATUS_BAD_NETWORK_NAME"]
+        ),
+    ]
+    assert _codes(*rows) == ("STATUS_NETWORK_NAME_DELETED", "STATUS_BAD_NETWORK_NAME")
+
+
+def test_trouble_is_traced_to_its_server() -> None:
+    """By the session; by the thread, where only an inode is told; else it is unknown."""
+    selector = ConnectionTrouble()
+    selector.select(
+        requests(
+            request(released_ns=SECOND, connection_id=4, session_id=40),
+            request(released_ns=SECOND, connection_id=5, session_id=50),
+        )
+    )
+    rows = requests(
+        request(released_ns=SECOND, connection_id=4, pid=77, session_id=40),
+        trouble(Kind.FSYNC_ERROR, at_ns=SECOND, connection_id=0, pid=77),
+        trouble(Kind.SESSION_EXPIRED, at_ns=SECOND, connection_id=0, session_id=50),
+        trouble(Kind.FLUSH_ERROR, at_ns=SECOND, connection_id=0, pid=99),
+    )
+    assert selector.select(rows).rows["connection_id"].tolist() == [4, 5, 0]
+
+
+def test_the_finding_names_what_happened() -> None:
+    """Codes are the troubles, commands those of requests; the crossing is the first of them."""
+    engine = Engine(config(connection_anomaly()), lambda _: "nas")
+    rows = [request(released_ns=SECOND), *_reconnect(2 * SECOND)]
+    (started,) = engine.process(requests(*rows), 3 * SECOND)
+    finding = started.finding
+    assert (finding.type, finding.server, finding.codes) == ("connection", "nas", ("RECONNECT",))
+    assert (finding.count, finding.commands, finding.crossed_ns) == (1, (), 2 * SECOND)
+
+
+def test_more_than_one_can_be_accepted() -> None:
+    """With an acceptable count of two, one reconnect with all its traces fires nothing."""
+    engine = Engine(config(connection_anomaly(acceptable_count=2)), str)
+    first = requests(request(released_ns=SECOND), *_reconnect(2 * SECOND))
+    assert engine.process(first, 3 * SECOND) == []
+    assert len(engine.process(requests(*_reconnect(2 * SECOND + 5000)), 3 * SECOND)) == 1
