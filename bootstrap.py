@@ -202,8 +202,8 @@ def replay() -> None:
     packages = VENV / "lib/python{}.{}/site-packages".format(*sys.version_info)
     recording = packages / "aodasync/recordings/slow_server"
     before = set(REPLAY_OUTPUT.glob("batches/*.tar.zst"))
-    to_screen = ["--output-dir", str(REPLAY_OUTPUT), "--log-format", "console"]
-    run_here([agent, "replay", str(recording), *to_screen])
+    options = ["--config", str(recording / "config.yaml"), "--output-dir", str(REPLAY_OUTPUT)]
+    run_here([agent, "replay", str(recording), *options, "--log-format", "console"])
     bundles = sorted(set(REPLAY_OUTPUT.glob("batches/*.tar.zst")) - before)
     if not bundles:
         raise Failure("the replay ended without a bundle", "this is a defect; please report it")
