@@ -51,14 +51,10 @@ class _RecordedEvidence:
     def __init__(self, file: Path, manifest: Mapping[str, Any], recorder: FlightRecorder) -> None:
         self._recorder = recorder
         self._losses = dict(manifest.get("losses", {}))
+        observed = ("agent", "kernel", "host", "cifs", "probe")
         self._facts = {
-            **host_facts(),
-            "probe": manifest.get("probe"),
-            "recording": {
-                "name": file.name,
-                "kernel": manifest.get("kernel"),
-                "agent": manifest.get("agent"),
-            },
+            **{name: manifest.get(name) for name in observed},
+            "replayed": {"recording": file.name, "on": host_facts()},
         }
         self._connections = {
             int(c["connection_id"]): Connection(

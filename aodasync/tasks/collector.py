@@ -153,13 +153,16 @@ class Collector:
         metrics.bytes_written += bundle.size_bytes
         metrics.last_collect_ms = bundle.collect_ms
         ok = sum(result.ok for result in bundle.results)
+        live = self._means.source.live
         self._log.info(
             "bundle_written",
             anomaly=trigger.anomaly,
             path=str(bundle.path),
             bytes=bundle.size_bytes,
             actions_ok=ok,
-            actions_failed=len(bundle.results) - ok,
+            actions_failed=len(bundle.results) - ok if live else 0,
+            **({} if live else {"actions_skipped": len(bundle.results)}),
+            volatile_ms=None if bundle.volatile_ms is None else round(bundle.volatile_ms, 1),
             collect_ms=round(bundle.collect_ms, 1),
             verdict=bundle.verdict.get("cause"),
         )
