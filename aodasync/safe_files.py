@@ -16,6 +16,7 @@ from typing import Final
 __all__ = [
     "DIRECTORY_MODE",
     "FILE_MODE",
+    "append",
     "create",
     "make_directory",
     "open_directory",
@@ -28,6 +29,7 @@ DIRECTORY_MODE: Final = 0o700
 FILE_MODE: Final = 0o600
 
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_APPEND: Final = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 # O_NONBLOCK: opening a FIFO that somebody put there must not wait for its writer.
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -45,6 +47,12 @@ def create(name: str, *, dir_fd: int) -> int:
 def write(name: str, data: bytes, *, dir_fd: int) -> None:
     """Create a file and fill it. Not synced: the archive made of it is."""
     with open(create(name, dir_fd=dir_fd), "wb") as file:
+        file.write(data)
+
+
+def append(name: str, data: bytes, *, dir_fd: int) -> None:
+    """Add to a regular file that is there."""
+    with os.fdopen(os.open(name, _APPEND, dir_fd=dir_fd), "ab") as file:
         file.write(data)
 
 

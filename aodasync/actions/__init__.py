@@ -13,12 +13,20 @@ from typing import Final
 from aodasync.actions.action import Action, ActionContext, ActionResult, Collected, Cost
 from aodasync.actions.command import user_action
 from aodasync.actions.debugdata import DEBUGDATA
+from aodasync.actions.dfscache import DFSCACHE
 from aodasync.actions.dmesg import DMESG
 from aodasync.actions.journalctl import JOURNALCTL
+from aodasync.actions.module import MODULE
 from aodasync.actions.mounts import MOUNTS
+from aodasync.actions.netstat import NETSTAT
+from aodasync.actions.open_files import OPEN_FILES
+from aodasync.actions.pressure import PRESSURE
 from aodasync.actions.smbinfo import SMBINFO
+from aodasync.actions.sockets import SOCKETS
+from aodasync.actions.stacks import STACKS
 from aodasync.actions.stats import STATS
 from aodasync.actions.syslogs import SYSLOGS
+from aodasync.actions.versions import VERSIONS
 from aodasync.config.model import UserAction
 
 __all__ = [
@@ -33,20 +41,38 @@ __all__ = [
 
 BUILTIN: Final[Mapping[str, Action]] = {
     action.name: action
-    for action in (MOUNTS, STATS, DMESG, JOURNALCTL, SYSLOGS, SMBINFO, DEBUGDATA)
+    for action in (
+        SOCKETS,
+        STACKS,
+        PRESSURE,
+        STATS,
+        NETSTAT,
+        MOUNTS,
+        OPEN_FILES,
+        DFSCACHE,
+        MODULE,
+        DMESG,
+        JOURNALCTL,
+        SYSLOGS,
+        VERSIONS,
+        SMBINFO,
+        DEBUGDATA,
+    )
 }
-"""Actions by name, cheap ones first."""
+"""Actions by name, in the order in which they are begun: what decays soonest comes first."""
+
+_ORDER: Final = {name: place for place, name in enumerate(BUILTIN)}
 
 
 def select(names: Iterable[str], declared: Iterable[UserAction]) -> tuple[Action, ...]:
-    """The actions of these names in the order of their cost, each once.
+    """The actions of these names, each once: by cost, then in :data:`BUILTIN`'s order.
 
     A name that the configuration declares as an action of its own is that one;
     any other is built in or, if nobody knows it, an action that says so.
     """
     own = {action.name: user_action(action) for action in declared}
     chosen = [own.get(name) or BUILTIN.get(name) or _unknown(name) for name in dict.fromkeys(names)]
-    return tuple(sorted(chosen, key=lambda action: action.cost))
+    return tuple(sorted(chosen, key=lambda a: (a.cost, _ORDER.get(a.name, len(_ORDER)))))
 
 
 def _unknown(name: str) -> Action:

@@ -19,11 +19,12 @@ __all__ = ["Action", "ActionContext", "ActionResult", "Collected", "Cost"]
 class Cost(IntEnum):
     """The order of collection: what decays soonest and costs least comes first."""
 
-    TABLE = 0  # a small table of the kernel's own
-    LOG = 1  # logs: they stay
-    COMMAND = 2  # a user's command: who knows
-    MOUNT = 3  # asks the server through the mount: may hang with it
-    GUARDED = 4  # alone, when all else is safe: reading it can deadlock cifsd on old kernels
+    VOLATILE = 0  # gone in a moment: before all others, and without waiting for a slot
+    TABLE = 1  # a small table of the kernel's own
+    LOG = 2  # logs: they stay
+    COMMAND = 3  # a user's command: who knows
+    MOUNT = 4  # asks the server through the mount: may hang with it
+    GUARDED = 5  # alone, when all else is safe: reading it can deadlock cifsd on old kernels
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class ActionContext:
 
     ``since_realtime_ns`` is where logs begin: the episode's start less the look-back.
     ``file`` is created in the open directory ``directory_fd``, by the action.
+    ``ports`` are the servers' of the connections seen so far; ``waiting`` the threads
+    (tids) that had a request in flight at the decision.
     """
 
     since_realtime_ns: int
@@ -40,10 +43,19 @@ class ActionContext:
     directory_fd: int
     file: str
     children: Children
+    ports: tuple[int, ...] = ()
+    waiting: tuple[int, ...] = ()
 
     async def create(self) -> int:
         """Create the action's file; returns its descriptor."""
         return await in_thread(partial(safe_files.create, self.file, dir_fd=self.directory_fd))
+
+    async def write(self, text: str) -> bool:
+        """Create the action's file of this text; True if it had to be cut to the cap."""
+        data = text.encode("utf-8", "surrogateescape")
+        kept = data[: self.max_bytes]
+        await in_thread(partial(safe_files.write, self.file, kept, dir_fd=self.directory_fd))
+        return len(kept) < len(data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +74,9 @@ class Collected:
 class Action:
     """One kind of evidence: a row of the table in :mod:`aodasync.actions`.
 
-    It runs ``argv`` (as far as it is known beforehand) or reads ``path``.
+    It runs ``argv`` (as far as it is known beforehand) or reads ``path``. ``finish``, if
+    there is one, is called once all others have run, but for guarded ones: what compares
+    two moments takes the second one there.
     """
 
     name: str
@@ -72,6 +86,7 @@ class Action:
     argv: tuple[str, ...] = ()
     path: str = ""
     timeout_sec: float | None = None
+    finish: Callable[[ActionContext], Awaitable[Collected]] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from aodasync.actions.action import Action, ActionContext, Collected, Cost
 from aodasync.config.model import UserAction
 from aodasync.worker import in_thread
 
-__all__ = ["command_action", "run_command", "user_action"]
+__all__ = ["command_action", "kernel_table", "run_command", "user_action"]
 
 
 async def run_command(context: ActionContext, argv: tuple[str, ...]) -> Collected:
@@ -35,6 +35,15 @@ async def run_command(context: ActionContext, argv: tuple[str, ...]) -> Collecte
         abandoned=end.abandoned,
         error=end.error,
     )
+
+
+def kernel_table(name: str, file: str, path: str, cost: Cost = Cost.TABLE) -> Action:
+    """An action that copies a file below /proc/fs/cifs.
+
+    A child reads it: most of them walk the client's lists under its spinlocks, over
+    which a reader once could deadlock, and a child can be left behind.
+    """
+    return command_action(name, file, cost, ("cat", path))
 
 
 def command_action(

@@ -9,10 +9,8 @@ cifsd over ``cifs_tcp_ses_lock``, and then never comes back.
 from __future__ import annotations
 
 from aodasync.actions.action import Cost
-from aodasync.actions.command import command_action
+from aodasync.actions.command import kernel_table
 
 __all__ = ["DEBUGDATA"]
 
-DEBUGDATA = command_action(
-    "debugdata", "debug_data.log", Cost.GUARDED, ("cat", "/proc/fs/cifs/DebugData")
-)
+DEBUGDATA = kernel_table("debugdata", "debug_data.log", "/proc/fs/cifs/DebugData", Cost.GUARDED)

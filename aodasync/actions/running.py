@@ -6,60 +6,94 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import anyio
 
 from aodasync.actions.action import Action, ActionContext, ActionResult, Collected, Cost
-from aodasync.children import Children
 from aodasync.errors import AodasyncError
 
-__all__ = ["not_run", "run_actions"]
+__all__ = ["Run", "not_run", "run_actions"]
+
+Collect: TypeAlias = Callable[[ActionContext], Awaitable[Collected]]
 
 # A child is put down within a second of its deadline; this is for what hangs in our own reads.
 _NET_SEC = 5.0
 
+# What is volatile is alone on the machine for so long; then the rest begins, done or not.
+_HEAD_START_SEC = 0.25
 
-async def run_actions(
-    actions: tuple[Action, ...],
-    *,
-    slots: asyncio.Semaphore,
-    guard: asyncio.Lock,
-    children: Children,
-    directory_fd: int,
-    since_realtime_ns: int,
-    timeout_sec: float,
-    max_bytes: int,
-    done: Callable[[ActionResult], None],
-) -> list[ActionResult]:
-    """Run actions in their order, as ``slots`` come free; guarded ones alone, at the end.
 
-    ``guard``, like ``slots`` shared by all bundles, lets one guarded action run at a time.
-    ``done`` is called with each result as it comes; all are returned in the order given.
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What the actions of one bundle are run with.
+
+    ``slots`` and ``guard`` are shared by all bundles; ``guard`` lets one guarded action
+    run at a time. ``done`` is called with each result as it comes, ``volatile_done``
+    once, when the volatile ones have ended.
     """
 
-    async def run(action: Action) -> ActionResult:
-        context = ActionContext(
-            since_realtime_ns=since_realtime_ns,
-            timeout_sec=timeout_sec if action.timeout_sec is None else action.timeout_sec,
-            max_bytes=max_bytes,
-            directory_fd=directory_fd,
-            file=action.file,
-            children=children,
-        )
-        async with slots:
-            result = await _run_one(action, context)
-        done(result)
-        return result
+    slots: asyncio.Semaphore
+    guard: asyncio.Lock
+    context: ActionContext
+    done: Callable[[ActionResult], None]
+    volatile_done: Callable[[], None] = lambda: None
 
+
+async def run_actions(actions: tuple[Action, ...], run: Run) -> list[ActionResult]:
+    """Run actions in their order; the results are in the order given.
+
+    Volatile ones begin at once, all of them; others as slots come free; those that
+    compare two moments finish when these have ended; guarded ones come last, alone.
+    """
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(run(a)) for a in actions if a.cost != Cost.GUARDED]
+        volatile = [group.create_task(_first(a, run)) for a in _of(actions, Cost.VOLATILE)]
+        if volatile:
+            _, late = await asyncio.wait(volatile, timeout=_HEAD_START_SEC)
+            if not late:
+                run.volatile_done()
+        others = [a for a in actions if Cost.VOLATILE < a.cost < Cost.GUARDED]
+        tasks = [*volatile, *(group.create_task(_in_slot(a, run)) for a in others)]
     results = {task.result().name: task.result() for task in tasks}
+    if volatile and late:
+        run.volatile_done()
     for action in actions:
-        if action.cost == Cost.GUARDED:
-            async with guard:
-                results[action.name] = await run(action)
+        if action.finish is not None:
+            results[action.name] = await _finish(action, action.finish, results[action.name], run)
+    for action in _of(actions, Cost.GUARDED):
+        async with run.guard:
+            results[action.name] = await _in_slot(action, run)
     return [results[action.name] for action in actions]
+
+
+def _of(actions: tuple[Action, ...], cost: Cost) -> list[Action]:
+    return [action for action in actions if action.cost == cost]
+
+
+async def _in_slot(action: Action, run: Run) -> ActionResult:
+    async with run.slots:
+        return await _first(action, run)
+
+
+async def _first(action: Action, run: Run) -> ActionResult:
+    result = await _run_one(action, action.collect, run)
+    if action.finish is None:
+        run.done(result)
+    return result
+
+
+async def _finish(action: Action, finish: Collect, before: ActionResult, run: Run) -> ActionResult:
+    """The result of both readings; a first one that failed stays the only one."""
+    result = before
+    if before.ok:
+        second = await _run_one(action, finish, run)
+        duration_ms = before.duration_ms + second.duration_ms
+        truncated = before.truncated or second.truncated
+        result = replace(second, duration_ms=duration_ms, truncated=truncated)
+    run.done(result)
+    return result
 
 
 def not_run(action: Action, error: str) -> ActionResult:
@@ -67,11 +101,14 @@ def not_run(action: Action, error: str) -> ActionResult:
     return _result(action, Collected(error=error), 0.0, None)
 
 
-async def _run_one(action: Action, context: ActionContext) -> ActionResult:
+async def _run_one(action: Action, collect: Collect, run: Run) -> ActionResult:
+    context = replace(run.context, file=action.file)
+    if action.timeout_sec is not None:
+        context = replace(context, timeout_sec=action.timeout_sec)
     begun_sec = time.monotonic()
     try:
         with anyio.fail_after(context.timeout_sec + _NET_SEC):
-            collected = await action.collect(context)
+            collected = await collect(context)
     except TimeoutError:
         collected = Collected(timed_out=True, error=f"timed out after {context.timeout_sec:g} s")
     except (AodasyncError, OSError) as error:

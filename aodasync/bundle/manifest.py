@@ -44,11 +44,13 @@ def build_manifest(
     started: ClockPair,
     ended: ClockPair,
     truncations: Iterable[Mapping[str, Any]],
+    volatile_ms: float | None = None,
 ) -> dict[str, Any]:
     """The manifest as plain JSON values.
 
     ``anomaly`` is its configuration, ``rows`` what went into ``events.npy``,
-    ``facts`` (agent, kernel, cifs, probe, ...) become keys of their own.
+    ``facts`` (agent, kernel, cifs, probe, ...) become keys of their own. ``volatile_ms``
+    is the time from the decision until what decays first was in its files.
     Numbers that end in ``_ns`` are CLOCK_MONOTONIC, unless called realtime.
     """
     manifest = {
@@ -63,6 +65,7 @@ def build_manifest(
             "started_realtime_ns": started.realtime_ns,
             "ended_monotonic_ns": ended.monotonic_ns,
             "ended_realtime_ns": ended.realtime_ns,
+            "volatile_ms": None if volatile_ms is None else round(volatile_ms, 3),
         },
         "actions": [result.as_manifest() for result in actions],
         "events": _events(rows),

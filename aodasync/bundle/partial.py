@@ -8,7 +8,7 @@ import os
 
 from aodasync import safe_files
 from aodasync.bundle import rows as recorded
-from aodasync.bundle.names import BundleName
+from aodasync.bundle.names import PARTIAL_SUFFIX, BundleName
 from aodasync.events import EventArray
 
 __all__ = ["PartialBundle"]
@@ -41,10 +41,20 @@ class PartialBundle:
         safe_files.write(file, data, dir_fd=self.directory_fd)
 
     def write_events(self, rows: EventArray) -> None:
-        """Create ``events.npy`` in it."""
-        descriptor = safe_files.create("events.npy", dir_fd=self.directory_fd)
+        """Create ``events.npy`` in it, in the place of an earlier one if there is one."""
+        temporary = f"events.npy{PARTIAL_SUFFIX}"
+        descriptor = safe_files.create(temporary, dir_fd=self.directory_fd)
         with os.fdopen(descriptor, "wb") as file:
             recorded.encode(file, rows)
+        self._rename(temporary, "events.npy")
+
+    def replace(self, file: str, data: bytes) -> None:
+        """Create a file in it in the place of an earlier one."""
+        self.write(f"{file}{PARTIAL_SUFFIX}", data)
+        self._rename(f"{file}{PARTIAL_SUFFIX}", file)
+
+    def _rename(self, old: str, new: str) -> None:
+        os.rename(old, new, src_dir_fd=self.directory_fd, dst_dir_fd=self.directory_fd)
 
     def remove(self) -> None:
         """Remove the directory with all in it, if it was created."""

@@ -22,10 +22,6 @@ RESERVED_ACTIONS: Final = BUILTIN_ACTIONS | {
     "events",
     "inflight",
     "manifest",
-    "open_files",
-    "pressure",
-    "sockets",
-    "stacks",
 }
 """Names that no action of the user's may have: its file would be another one's in the bundle."""
 

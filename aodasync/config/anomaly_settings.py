@@ -33,7 +33,13 @@ DEFAULT_ACTIONS: Final = (
 )
 """AODv2's seven, which run where a file names none."""
 
-BUILTIN_ACTIONS: Final = frozenset(DEFAULT_ACTIONS)
+BUILTIN_ACTIONS: Final = frozenset(
+    {
+        *DEFAULT_ACTIONS,
+        *("sockets", "stacks", "pressure", "netstat"),
+        *("open_files", "dfscache", "module", "versions"),
+    }
+)
 """Actions that need no definition; the registry of actions holds exactly these."""
 
 ACTION: Final = Named(

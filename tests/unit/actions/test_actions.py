@@ -15,7 +15,7 @@ import pytest
 from aodasync.actions import BUILTIN, Action, ActionContext, ActionResult, Collected, Cost, select
 from aodasync.actions.command import command_action, user_action
 from aodasync.actions.mounts import SmbMount, smb_mounts
-from aodasync.actions.running import not_run, run_actions
+from aodasync.actions.running import Run, not_run, run_actions
 from aodasync.actions.smbinfo import ask_mounts
 from aodasync.actions.syslogs import collect_tails
 from aodasync.children import Children
@@ -64,17 +64,13 @@ async def _run(
     guard: asyncio.Lock | None = None,
     done: Callable[[ActionResult], None] = lambda _result: None,
 ) -> list[ActionResult]:
-    return await run_actions(
-        actions,
+    run = Run(
         slots=asyncio.Semaphore(slots),
         guard=guard or asyncio.Lock(),
-        children=context.children,
-        directory_fd=context.directory_fd,
-        since_realtime_ns=context.since_realtime_ns,
-        timeout_sec=timeout_sec,
-        max_bytes=context.max_bytes,
+        context=replace(context, timeout_sec=timeout_sec),
         done=done,
     )
+    return await run_actions(actions, run)
 
 
 def _action(

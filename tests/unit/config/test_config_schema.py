@@ -15,7 +15,15 @@ import jsonschema
 import pytest
 import yaml
 
-from aodasync.config import DEFAULT_ACTIONS, default_path, load, loads, schema, to_json
+from aodasync.config import (
+    BUILTIN_ACTIONS,
+    DEFAULT_ACTIONS,
+    default_path,
+    load,
+    loads,
+    schema,
+    to_json,
+)
 from aodasync.config.anomaly_settings import ANOMALIES, ANOMALY
 from aodasync.config.section import ListOf, MapOf, Section
 from aodasync.config.settings import TOP
@@ -153,7 +161,7 @@ def test_the_shipped_file_is_right_and_quiet() -> None:
         *(20, 20),
         50,
     )
-    assert config.watcher_actions == DEFAULT_ACTIONS
+    assert set(config.watcher_actions) == BUILTIN_ACTIONS > set(DEFAULT_ACTIONS)
     assert config.cleanup.max_total_log_size_mb == 200
 
 

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: MIT
+"""The files of a bundle that are not an action's: at its beginning, and at its end. Blocks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aodasync.actions import Action, ActionResult
+from aodasync.actions.running import not_run
+from aodasync.bundle import rows as recorded
+from aodasync.bundle.inflight import describe_in_flight
+from aodasync.bundle.judging import UNDECIDED, Case, Judge, reach_verdict
+from aodasync.bundle.manifest import ClockPair, build_manifest, dump
+from aodasync.bundle.partial import PartialBundle
+from aodasync.config.model import Config
+from aodasync.events import EventArray
+from aodasync.evidence import Connection, EvidenceSource, Trigger
+
+__all__ = ["NOT_REACHED", "Look", "Writer"]
+
+NOT_REACHED = "not reached: the agent ended first"
+"""What a manifest says of each action until there is a better one."""
+
+_MB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the pipeline knows at one moment; taken on the loop, written by a thread."""
+
+    in_flight: EventArray
+    clocks: ClockPair  # after the requests in flight: no age is negative
+    rows: EventArray
+    connections: Mapping[int, Connection]
+    losses: Mapping[str, int]
+    facts: Mapping[str, Any]
+
+    @classmethod
+    def at(cls, source: EvidenceSource) -> Look:
+        """Look now."""
+        return cls(
+            in_flight=source.in_flight(),
+            clocks=ClockPair(time.monotonic_ns(), time.time_ns()),
+            rows=source.events(),
+            connections=dict(source.connections()),
+            losses=dict(source.losses()),
+            facts=dict(source.facts()),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Writes what the pipeline knows into one bundle's directory."""
+
+    bundle: PartialBundle
+    trigger: Trigger
+    config: Config
+    live: bool
+    before: Look
+
+    def begin(self, planned: tuple[Action, ...]) -> None:
+        """Create the directory, and in it what would be gone first.
+
+        The manifest says what is known now, so that a collection which is cut off
+        can be made a bundle by the next start.
+        """
+        look = self.before
+        now_ns = look.clocks.monotonic_ns if self.live else self.trigger.decided_monotonic_ns
+        self.bundle.create()
+        described = describe_in_flight(look.in_flight, look.connections, now_ns)
+        self.bundle.write("inflight.json", dump(described))
+        rows, left_out = recorded.select(look.rows, look.rows[:0], self._events_budget())
+        self.bundle.write_events(rows)
+        manifest = self._manifest(
+            look,
+            rows,
+            verdict=UNDECIDED,
+            results=tuple(not_run(action, NOT_REACHED) for action in planned),
+            truncations=left_out,
+            volatile_ms=None,
+        )
+        self.bundle.write("manifest.json", dump(manifest))
+
+    def conclude(
+        self,
+        after: Look,
+        results: tuple[ActionResult, ...],
+        judge: Judge,
+        volatile_ms: float | None,
+    ) -> Mapping[str, Any]:
+        """Write all requests and, on the judge's verdict, the manifest; returns the verdict."""
+        rows, left_out = recorded.select(self.before.rows, after.rows, self._events_budget())
+        self.bundle.write_events(rows)
+        case = Case(
+            trigger=self.trigger,
+            rows=rows,
+            in_flight=self.before.in_flight,
+            connections=after.connections,
+            losses=after.losses,
+            results=results,
+            directory_fd=self.bundle.directory_fd,
+        )
+        verdict = reach_verdict(judge, case)
+        manifest = self._manifest(
+            after,
+            rows,
+            verdict=verdict,
+            results=results,
+            truncations=[*left_out, *_cut_files(results)],
+            volatile_ms=volatile_ms,
+        )
+        self.bundle.replace("manifest.json", dump(manifest))
+        return verdict
+
+    def _manifest(
+        self,
+        look: Look,
+        rows: EventArray,
+        *,
+        verdict: Mapping[str, Any],
+        results: tuple[ActionResult, ...],
+        truncations: list[dict[str, Any]],
+        volatile_ms: float | None,
+    ) -> dict[str, Any]:
+        name = self.trigger.anomaly
+        return build_manifest(
+            bundle=str(self.bundle.name),
+            trigger=self.trigger,
+            anomaly=next((a for a in self.config.anomalies if a.name == name), None),
+            facts=look.facts,
+            live=self.live,
+            verdict=verdict,
+            actions=results,
+            rows=rows,
+            in_flight=len(self.before.in_flight),
+            losses=look.losses,
+            connections=look.connections,
+            started=self.before.clocks,
+            ended=look.clocks,
+            truncations=truncations,
+            volatile_ms=volatile_ms,
+        )
+
+    def _events_budget(self) -> int:
+        """A quarter of the disk budget, in bytes: one bundle must not displace all others."""
+        return round(self.config.cleanup.max_total_log_size_mb * _MB) // 4
+
+
+def _cut_files(results: tuple[ActionResult, ...]) -> list[dict[str, Any]]:
+    return [
+        {"file": result.file, "reason": "cut to max_action_bytes", "kept_bytes": result.bytes}
+        for result in results
+        if result.truncated
+    ]

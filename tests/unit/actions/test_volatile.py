@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: MIT
+"""Evidence that decays: taken first, bounded, and readable whatever the kernel lacks."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from aodasync.actions import BUILTIN, Action, ActionContext, ActionResult, Collected, Cost, select
+from aodasync.actions.compared import sections
+from aodasync.actions.netstat import _difference, parse_counters
+from aodasync.actions.running import Run, run_actions
+from aodasync.actions.stacks import collect_stacks
+from aodasync.actions.stats import changed_lines
+from aodasync.children import Children
+from aodasync.config.anomaly_settings import BUILTIN_ACTIONS
+from aodasync.errors import RequirementError
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
+    """What actions run with, writing into the test's directory."""
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    context = ActionContext(0, 5.0, 400_000, descriptor, "", Children(), (1445, 445), (42,))
+    yield Run(asyncio.Semaphore(2), asyncio.Lock(), context, lambda _result: None)
+    os.close(descriptor)
+
+
+def _task(proc: Path, pid: int, name: str, state: str, stack: str | None) -> None:
+    directory = proc / str(pid) / "task" / str(pid)
+    directory.mkdir(parents=True)
+    flags = 0x208040 if name.startswith(("cifsd", "kworker")) else 0  # PF_KTHREAD
+    stat = f"{pid} ({name}) {state} 1 1 1 0 -1 {flags} 0 0"
+    (directory / "stat").write_text(stat)
+    (directory / "wchan").write_text("somewhere")
+    if stack is not None:
+        (directory / "stack").write_text(stack)
+
+
+async def test_the_registry_is_what_the_configuration_knows() -> None:
+    """No action can be named that does not exist, and none exists that cannot be named."""
+    assert BUILTIN.keys() == BUILTIN_ACTIONS
+    assert len({action.file for action in BUILTIN.values()}) == len(BUILTIN)
+
+
+async def test_volatile_ones_come_first_in_their_order() -> None:
+    """Sockets, stacks, pressure, then tables and logs; DebugData last, however they are named."""
+    chosen = [action.name for action in select(sorted(BUILTIN), ())]
+    assert chosen == list(BUILTIN)
+    assert chosen[:3] == ["sockets", "stacks", "pressure"]
+    assert chosen[-1] == "debugdata"
+
+
+async def test_volatile_ones_wait_for_no_slot_and_others_for_them(run: Run) -> None:
+    """With all slots taken by other bundles the volatile ones run; logs begin after them."""
+    seen: list[str] = []
+
+    def action(name: str, cost: Cost, seconds: float) -> Action:
+        async def collect(_: ActionContext) -> Collected:
+            await asyncio.sleep(seconds)
+            seen.append(name)
+            return Collected()
+
+        return Action(name, f"{name}.log", cost, collect)
+
+    slots = asyncio.Semaphore(0)
+    marks: list[int] = []
+    busy = replace(run, slots=slots, volatile_done=lambda: marks.append(len(seen)))
+    actions = (action("a", Cost.VOLATILE, 0.02), action("b", Cost.VOLATILE, 0.01))
+    log = action("log", Cost.LOG, 0)
+    running = asyncio.create_task(run_actions((*actions, log), busy))
+    await asyncio.sleep(0.1)
+    assert seen == ["b", "a"]
+    assert marks == [2]
+    slots.release()
+    await running
+    assert seen == ["b", "a", "log"]
+
+
+async def test_a_slow_volatile_one_does_not_keep_the_logs_waiting(run: Run) -> None:
+    """After a quarter of a second the rest begins; the mark is set when the slow one ended."""
+    order: list[str] = []
+
+    async def slow(_: ActionContext) -> Collected:
+        await asyncio.sleep(0.5)
+        order.append("slow")
+        return Collected()
+
+    async def log(_: ActionContext) -> Collected:
+        order.append("log")
+        return Collected()
+
+    marked = replace(run, volatile_done=lambda: order.append("mark"))
+    actions = (Action("s", "s", Cost.VOLATILE, slow), Action("l", "l", Cost.LOG, log))
+    await run_actions(actions, marked)
+    assert order == ["log", "slow", "mark"]
+
+
+async def test_sockets_are_those_of_the_connections_ports(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program is asked for 445 and for every port a connection was seen on, without a shell."""
+    asked: list[tuple[str, ...]] = []
+
+    async def note(argv: tuple[str, ...], *_: object, **__: object) -> None:
+        asked.append(argv)
+        raise RequirementError("enough")
+
+    monkeypatch.setattr(run.context.children, "run", note)
+    await run_actions((BUILTIN["sockets"],), run)
+    assert asked == [("ss", "-tinmoe", "( dport = :445 or dport = :1445 )")]
+
+
+async def test_stacks_of_who_waits_and_of_cifsd(tmp_path: Path) -> None:
+    """In flight, in D state, cifsd, and sleepers in cifs are shown; others are only counted."""
+    waits = "[<0>] wait_for_response+0x8b/0xe0 [cifs]\n"
+    _task(tmp_path, 42, "reader", "R", "[<0>] running\n")
+    _task(tmp_path, 43, "wri) ter", "D", waits)
+    _task(tmp_path, 44, "cifsd", "S", "[<0>] cifs_readv_from_socket [cifs]\n")
+    _task(tmp_path, 45, "ls", "S", "[<0>] smb2_reconnect+0x1/0x2 [cifs]\n")
+    _task(tmp_path, 46, "bash", "S", "[<0>] do_wait\n")
+    _task(tmp_path, 47, "kworker/0:1", "I", "[<0>] worker_thread\n")
+    (tmp_path / "48").mkdir()  # it ended between two reads
+    text, error = collect_stacks(frozenset({42}), str(tmp_path))
+    assert error == ""
+    assert text.startswith("6 tasks, 4 shown; 2 of 2 sleepers looked at\n")
+    assert "==> pid 43 tid 43 wri) ter state D wchan somewhere <==\n" + waits in text
+    for name in ("reader", "cifsd", "smb2_reconnect"):
+        assert name in text
+    assert "do_wait" not in text
+    assert "worker_thread" not in text
+
+
+async def test_a_kernel_without_stacks_says_so_and_shows_where_tasks_sleep(tmp_path: Path) -> None:
+    """Without CONFIG_STACKTRACE there is still wchan, and the entry tells why no more."""
+    _task(tmp_path, 43, "writer", "D", None)
+    text, error = collect_stacks(frozenset(), str(tmp_path))
+    assert "writer state D wchan somewhere" in text
+    assert error == "this kernel shows no stacks (CONFIG_STACKTRACE)"
+
+
+async def test_stacks_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host with thousands of blocked tasks gives so many stacks and no more."""
+    monkeypatch.setattr("aodasync.actions.stacks._MOST_STACKS", 3)
+    for pid in range(10, 20):
+        _task(tmp_path, pid, "x", "D", "[<0>] here\n")
+    text, _ = collect_stacks(frozenset(), str(tmp_path))
+    assert text.startswith("10 tasks, 3 shown")
+    assert text.count("==>") == 3
+
+
+async def test_this_hosts_pressure_netstat_and_versions(run: Run, tmp_path: Path) -> None:
+    """On the host the tests run on, what reads /proc has its file, and entries are whole."""
+    actions = select(["pressure", "netstat", "versions"], ())
+    results = {result.name: result for result in await run_actions(actions, run)}
+    assert "MemAvailable" in (tmp_path / "pressure.log").read_text()
+    assert results["netstat"].ok
+    parts = sections((tmp_path / "netstat.log").read_text())
+    assert list(parts) == ["before", "after", "difference"]
+    assert parse_counters(parts["before"])["Tcp.ActiveOpens"] >= 0
+    versions = (tmp_path / "versions.log").read_text()
+    assert os.uname().release in versions
+    assert "==> mount.cifs -V <==" in versions
+    for name, result in results.items():
+        assert result.bytes == (tmp_path / f"{name}.log").stat().st_size
+
+
+@pytest.mark.skipif(Path("/proc/fs/cifs").exists(), reason="cifs is loaded here")
+async def test_tables_of_a_host_without_cifs_are_entries(run: Run, tmp_path: Path) -> None:
+    """Where cifs is not loaded, stats, open_files, dfscache and module fail by themselves."""
+    done: list[ActionResult] = []
+    actions = select(["stats", "open_files", "dfscache", "module"], ())
+    results = await run_actions(actions, replace(run, done=done.append))
+    assert all("No such file" in result.error for result in results)
+    assert sorted(r.name for r in done) == sorted(a.name for a in actions)
+    assert list(sections((tmp_path / "cifsstats.log").read_text())) == ["before"]
+
+
+async def test_second_readings_come_after_all_else_but_debugdata(run: Run) -> None:
+    """What compares two moments spans the whole collection."""
+    seen: list[str] = []
+
+    def note(name: str, error: str = "") -> Collected:
+        seen.append(name)
+        return Collected(error=error)
+
+    def action(name: str, cost: Cost) -> Action:
+        async def collect(_: ActionContext) -> Collected:
+            return note(name)
+
+        async def finish(_: ActionContext) -> Collected:
+            return note(f"{name} again", "second")
+
+        second = finish if cost == Cost.TABLE else None
+        return Action(name, f"{name}.log", cost, collect, finish=second)
+
+    actions = (action("t", Cost.TABLE), action("l", Cost.LOG), action("g", Cost.GUARDED))
+    results = await run_actions(actions, run)
+    assert seen == ["t", "l", "t again", "g"]
+    assert [result.error for result in results] == ["second", "", ""]
+
+
+_STATS = r"""Resources in use
+CIFS Session: 1
+0 session 0 share reconnects
+
+  5		262	888		1	177
+  6		262	1679		0	177
+1) \\10.9.9.1\IPC$
+SMBs: 7 since 2026-11-22 18:28:39 UTC
+2) \\10.9.9.1\share
+SMBs: 871 since 2026-11-22 18:28:39 UTC
+Bytes read: 431616  Bytes written: 640000
+Open files: 0 total (local), 0 open on server
+"""
+
+
+async def test_stats_difference_names_share_and_counter() -> None:
+    """Changed counters alone, under their share, each with its step; dates are no counters."""
+    after = (
+        _STATS.replace("871", "880")
+        .replace("0 session", "2 session")
+        .replace("640000", "64")
+        .replace("262	1679", "263	1700")
+        .replace("2) \\", "3) \\")
+        .replace("2026-11-22 18", "2027-12-23 18")
+    )
+    assert changed_lines(_STATS, after).splitlines() == [
+        "2 (+2) session 0 share reconnects",
+        "  6		263 (+1)	1700 (+21)		0	177",
+        r"\\10.9.9.1\share",
+        "Bytes read: 431616  Bytes written: 64 (-639936)",
+    ]
+    same_day = _STATS.replace("871", "880")
+    assert changed_lines(_STATS, same_day).splitlines() == [
+        r"\\10.9.9.1\share",
+        "SMBs: 880 (+9) since 2026-11-22 18:28:39 UTC",
+    ]
+    assert changed_lines(_STATS, _STATS) == "nothing changed\n"
+    assert changed_lines("", _STATS) == "nothing changed\n"
+
+
+async def test_netstat_difference_is_of_what_moved() -> None:
+    """Pairs of lines become named counters; only those that moved are listed."""
+    before = "Tcp: InSegs RetransSegs\nTcp: 10 3\nTcpExt: TCPTimeouts\nTcpExt: 1\nUdp: X\nUdp: 1\n"
+    after = before.replace("10 3", "10 8")
+    assert parse_counters(before) == {
+        "Tcp.InSegs": 10,
+        "Tcp.RetransSegs": 3,
+        "TcpExt.TCPTimeouts": 1,
+    }
+    assert _difference(before, after) == "Tcp.RetransSegs: +5\n"
+    assert _difference(before, before) == "nothing changed\n"
