@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
-from aodasync.events import EVENT, EventArray
+from aodasync.events import EVENT, OPAQUE, EventArray
 
 __all__ = ["FlightRecorder"]
 
@@ -14,7 +15,7 @@ class FlightRecorder:
     """A ring of ``max_events`` rows; the oldest give way."""
 
     def __init__(self, max_events: int) -> None:
-        self._rows: EventArray = np.zeros(max_events, EVENT)
+        self._rows: npt.NDArray[np.void] = np.zeros(max_events, OPAQUE)
         self._appended = 0
 
     def __len__(self) -> int:
@@ -28,16 +29,17 @@ class FlightRecorder:
     def append(self, rows: EventArray) -> None:
         """Take rows of shape (N,), oldest first; any N, even beyond the capacity."""
         capacity = len(self._rows)
-        kept = rows[-capacity:]
+        kept = rows[-capacity:].view(OPAQUE)
         start = (self._appended + len(rows) - len(kept)) % capacity
         head = min(len(kept), capacity - start)
         self._rows[start : start + head] = kept[:head]
-        self._rows[: len(kept) - head] = kept[head:]
+        if head < len(kept):
+            self._rows[: len(kept) - head] = kept[head:]
         self._appended += len(rows)
 
     def snapshot(self) -> EventArray:
         """A copy of the rows held, oldest first; shape (len(self),)."""
         if self._appended <= len(self._rows):
-            return self._rows[: self._appended].copy()
+            return self._rows[: self._appended].copy().view(EVENT)
         oldest = self._appended % len(self._rows)
-        return np.concatenate([self._rows[oldest:], self._rows[:oldest]])
+        return np.concatenate([self._rows[oldest:], self._rows[:oldest]]).view(EVENT)

@@ -8,7 +8,8 @@ The kernel's ring (kernel/bpf/ringbuf.c) maps as three areas: a page with the
 *consumer position*, ours to write; a page with the *producer position*; and the
 data, mapped twice in a row, so that nothing ever wraps for a reader. Both
 positions only grow, as 64-bit byte counts; the offset in the data is the position
-modulo its size, a power of two.
+modulo its size, a power of two. The data is mapped a window at a time (see
+:mod:`aodasync.probes.ring_memory`).
 
 A record is an 8-byte header, then the payload, then padding to 8 bytes. The first
 header word is the payload's length with two bits on top: BUSY from reservation to
@@ -19,9 +20,10 @@ BUSY header, whatever lies behind it.
 All our records have one size. So a read
 
 1. takes the producer position: everything up to it is reserved;
-2. views the headers of that span as one strided array, and counts how many from
-   the first on are exactly the expected length: neither BUSY, nor DISCARD, nor odd;
-3. copies that many payloads with one strided copy;
+2. views the headers of that span, as far as the window goes, as one strided array,
+   and counts how many from the first on are exactly the expected length: neither
+   BUSY, nor DISCARD, nor odd;
+3. copies that many payloads with one strided copy; goes on with the next window;
 4. stores the new consumer position with one 8-byte store, which frees the space.
 
 Whatever interrupts the run of equal records is stepped over one at a time.
@@ -38,7 +40,6 @@ on. A read that finds nothing else therefore sleeps once, for NAP_SEC.
 
 from __future__ import annotations
 
-import mmap
 import platform
 import threading
 import time
@@ -48,7 +49,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from aodasync.events import EVENT, EventArray
+from aodasync.events import EVENT, OPAQUE, EventArray
+from aodasync.probes.ring_memory import Window, Windows, map_positions, windows_of_map
 
 __all__ = ["NAP_SEC", "RECORD_BYTES", "RingReader"]
 
@@ -66,7 +68,9 @@ _POSITIONS: Final = 1 << 64
 _KEEPS_ORDER: Final = frozenset({"x86_64", "AMD64"})
 
 _U64: Final = np.dtype("<u8")
-_PAYLOAD: Final = np.dtype((np.void, EVENT.itemsize))
+_U32: Final = np.dtype("<u4")
+_OURS: Final = np.array(EVENT.itemsize, _U32)  # a scalar would be converted anew at each read
+_NOWHERE: Final = Window(np.zeros(0, _U64), 0, 0)
 
 
 def _no_barrier() -> None:
@@ -88,19 +92,23 @@ def _barrier() -> Callable[[], None]:
 class RingReader:
     """The single consumer of one ring.
 
-    Takes the areas as arrays: ``consumer`` (writable) and ``producer`` of shape
-    (1,), dtype u8; ``data`` of shape (2 * size // 8,), dtype u8, the ring twice.
-    :meth:`of_map` makes them from a map. A read drops nothing and blocks at most
-    for :data:`NAP_SEC`.
+    Takes the positions as arrays, ``consumer`` (writable) and ``producer`` of shape
+    (1,), dtype u8, and ``windows`` of the data. :meth:`of_map` makes them from a map.
+    A read drops nothing and blocks at most for :data:`NAP_SEC`.
     """
 
     def __init__(
-        self, consumer: npt.NDArray[Any], producer: npt.NDArray[Any], data: npt.NDArray[Any]
+        self,
+        consumer: npt.NDArray[Any],
+        producer: npt.NDArray[Any],
+        windows: Windows,
+        ring_bytes: int,
     ) -> None:
         self._consumer: npt.NDArray[Any] | None = consumer
         self._producer = producer
-        self._data = data
-        self._mask = data.nbytes // 2 - 1
+        self._open_window = windows
+        self._window = _NOWHERE
+        self._mask = ring_bytes - 1
         self._at = int(consumer[0])
         self._barrier = _barrier()
         self._foreign = 0
@@ -108,16 +116,8 @@ class RingReader:
     @classmethod
     def of_map(cls, map_fd: int, ring_bytes: int) -> RingReader:
         """The reader of the BPF ring buffer map ``map_fd``. Raises OSError."""
-        page = mmap.PAGESIZE
-        consumer = mmap.mmap(map_fd, page, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
-        rest = mmap.mmap(
-            map_fd, page + 2 * ring_bytes, mmap.MAP_SHARED, mmap.PROT_READ, offset=page
-        )
-        return cls(
-            np.frombuffer(consumer, _U64, 1),
-            np.frombuffer(rest, _U64, 1),
-            np.frombuffer(rest, _U64, 2 * ring_bytes // 8, page),
-        )
+        consumer, producer = map_positions(map_fd)
+        return cls(consumer, producer, windows_of_map(map_fd, ring_bytes), ring_bytes)
 
     @property
     def produced(self) -> int:
@@ -143,20 +143,22 @@ class RingReader:
         """Unmap. Safe to call twice."""
         self._consumer = None
         self._producer = np.zeros(1, _U64)
-        self._data = np.zeros(0, _U64)
+        self._window = _NOWHERE
 
     def _drain(self, max_events: int) -> EventArray:
         start = at = self._at
         end = int(self._producer[0])
         self._barrier()
-        chunks = []
-        left, steps = max_events, _MAX_STEPS
-        while left and steps and at != end:
-            count = self._equal_records(at, min((end - at) % _POSITIONS // RECORD_BYTES, left))
-            if count:
-                chunks.append(self._copy(at, count))
-                left -= count
-                at = (at + count * RECORD_BYTES) % _POSITIONS
+        # No more than these can be there. Moved as opaque bytes: see OPAQUE.
+        rows = np.empty(min((end - at) % _POSITIONS // RECORD_BYTES, max_events), OPAQUE)
+        taken, steps = 0, _MAX_STEPS
+        while taken < max_events and steps and at != end:
+            left = min((end - at) % _POSITIONS // RECORD_BYTES, max_events - taken)
+            payloads = self._equal_records(at, left)
+            if len(payloads):
+                rows[taken : taken + len(payloads)] = payloads
+                taken += len(payloads)
+                at = (at + len(payloads) * RECORD_BYTES) % _POSITIONS
                 continue
             step = self._odd_record(at)
             if not step:
@@ -166,20 +168,26 @@ class RingReader:
         if at != start and self._consumer is not None:
             self._barrier()
             self._consumer[0] = self._at = at
-        return chunks[0] if len(chunks) == 1 else np.concatenate([np.empty(0, EVENT), *chunks])
+        return np.ndarray((taken,), EVENT, rows)
 
-    def _equal_records(self, at: int, limit: int) -> int:
-        """How many records from ``at`` on are complete and of our size."""
-        headers = np.ndarray((limit,), "<u4", self._data, at & self._mask, (RECORD_BYTES,))
-        equal = headers == EVENT.itemsize
+    def _look_at(self, at: int) -> int:
+        """Have the window that holds a position; returns where in it that is."""
+        offset = at & self._mask
+        if not self._window.start <= offset < self._window.end:
+            self._window = self._open_window(offset)
+        return offset - self._window.start
+
+    def _equal_records(self, at: int, limit: int) -> npt.NDArray[np.void]:
+        """Payloads of the records from ``at`` on, in its window, that are complete and ours."""
+        start, words = self._look_at(at), self._window.words
+        room = self._window.end - self._window.start - start
+        count = min(limit, (room + RECORD_BYTES - 1) // RECORD_BYTES)
+        headers = np.ndarray((count,), _U32, words, start, (RECORD_BYTES,))
+        ours = headers == _OURS
         self._barrier()
-        return limit if equal.all() else int(equal.argmin())
-
-    def _copy(self, at: int, count: int) -> EventArray:
-        start = (at & self._mask) + HEADER_BYTES
-        # As opaque bytes: numpy copies a structured dtype field by field, 15 times slower.
-        payloads = np.ndarray((count,), _PAYLOAD, self._data, start, (RECORD_BYTES,))
-        return payloads.copy().view(EVENT)
+        if np.count_nonzero(ours) < count:
+            count = int(ours.argmin())
+        return np.ndarray((count,), OPAQUE, words, start + HEADER_BYTES, (RECORD_BYTES,))
 
     def _odd_record(self, at: int) -> int:
         """Bytes that the record at ``at`` takes; 0 when it is BUSY (or complete by now)."""
@@ -192,7 +200,8 @@ class RingReader:
         return (length + HEADER_BYTES + 7) // 8 * 8
 
     def _header(self, at: int) -> int:
-        return int(self._data[(at & self._mask) // 8]) & 0xFFFFFFFF
+        at_byte = self._look_at(at)
+        return int(self._window.words[at_byte // 8]) & 0xFFFFFFFF
 
     def _head_is_busy(self) -> bool:
         return self._at != int(self._producer[0]) and bool(self._header(self._at) & _BUSY)

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import mmap
 import select
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -201,6 +203,27 @@ def test_the_emergency_threshold_makes_a_request_urgent(rig: Rig) -> None:
     assert not urgent(READ)
     rig.probe.set_emergency_ns([])
     assert not urgent(READ)
+
+
+def resident_bytes() -> int:
+    """Of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
+
+
+def test_a_large_ring_is_not_resident(
+    make_rig: Callable[..., Rig], floods: Callable[[bytes, Rig], Flood], quiet_code: bytes
+) -> None:
+    """The reader maps a window of it, also after it has been all over the ring."""
+    make_rig().probe.read(1)
+    before = resident_bytes()
+    rig = make_rig(ring_bytes=8 * BIG_RING)
+    flood = floods(quiet_code, rig)
+    for _ in range(2 * 8 * BIG_RING // RECORD_BYTES // PRIME + 1):
+        flood.run(PRIME)
+        assert len(rig.probe.read(PRIME)) == PRIME
+    grown = resident_bytes() - before
+    print(f"{8 * BIG_RING >> 20} MiB of ring: {grown >> 10} KiB resident")
+    assert grown < BIG_RING
 
 
 def test_reading_costs_nanoseconds(

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from aodasync.events import EVENT
 from aodasync.probes.ring import RingReader
+from aodasync.probes.ring_memory import Window
 
 BUSY = 1 << 31
 DISCARD = 1 << 30
@@ -34,8 +35,10 @@ _LIBC.mmap.argtypes = (
 class FakeRing:
     """A producer as kernel/bpf/ringbuf.c is one, over memory that is mapped twice in a row."""
 
-    def __init__(self, size: int = mmap.PAGESIZE, start: int = 0) -> None:
+    def __init__(self, size: int = mmap.PAGESIZE, start: int = 0, window_bytes: int = 0) -> None:
         self.size = size
+        self._window_bytes = window_bytes or size
+        self.windows_opened = 0
         fd = os.memfd_create("ring")
         os.ftruncate(fd, size)
         self._bytes = _mapped_twice(fd, size)
@@ -43,13 +46,21 @@ class FakeRing:
         self.data: npt.NDArray[Any] = self._bytes.view("<u8")
         self.consumer: npt.NDArray[Any] = np.array([start], "<u8")
         self.producer: npt.NDArray[Any] = np.array([start], "<u8")
-        self.reader = RingReader(self.consumer, self.producer, self.data)
+        self.reader = RingReader(self.consumer, self.producer, self._open_window, size)
 
     def close(self) -> None:
         """Unmap."""
         self.reader.close()
         address = self._bytes.ctypes.data
         _LIBC.munmap(ctypes.c_void_p(address), ctypes.c_size_t(2 * self.size))
+
+    def _open_window(self, offset: int) -> Window:
+        self.windows_opened += 1
+        start = offset // self._window_bytes * self._window_bytes
+        end = start + self._window_bytes
+        # What lies further beyond must not be touched: it is not mapped in the real one.
+        words = self._bytes[start : end + mmap.PAGESIZE].view("<u8")
+        return Window(words, start, end)
 
     def free(self) -> int:
         """Bytes that are not taken."""

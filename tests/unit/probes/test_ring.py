@@ -186,10 +186,14 @@ def test_a_producer_in_another_thread_loses_nothing() -> None:
 class RingMachine(RuleBasedStateMachine):
     """Any interleaving of reserve, submit, discard and read keeps order and loses nothing."""
 
-    @initialize(start=st.sampled_from(STARTS) | st.integers(0, 2**61 - 1).map(lambda n: 8 * n))
-    def make(self, start: int) -> None:
-        """Start anywhere in the 64-bit space."""
-        self.ring = FakeRing(start=start)
+    @initialize(
+        start=st.sampled_from(STARTS) | st.integers(0, 2**61 - 1).map(lambda n: 8 * n),
+        pages=st.sampled_from([1, 2]),
+    )
+    def make(self, start: int, pages: int) -> None:
+        """Start anywhere in the 64-bit space, with a window of a page."""
+        size = pages * mmap.PAGESIZE
+        self.ring = FakeRing(size=size, start=start, window_bytes=mmap.PAGESIZE)
         self.next = 0
         self.busy: list[tuple[int, int, int]] = []  # position, length, number
         self.queue: deque[tuple[int, int]] = deque()  # position, number or -1: not a row
@@ -257,11 +261,28 @@ TestRingMachine = RingMachine.TestCase
 TestRingMachine.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
 
 
-@given(st.lists(st.integers(0, 200), min_size=1, max_size=40), st.sampled_from(STARTS))
+def test_a_window_moves_only_when_it_must() -> None:
+    """One pass over the ring opens each of its windows once, and none twice."""
+    ring = FakeRing(size=8 * mmap.PAGESIZE, window_bytes=2 * mmap.PAGESIZE)
+    records = ring.size // RECORD_BYTES
+    for number in range(records):
+        ring.put(number)
+        assert ring.reader.read(10)["message_id"].tolist() == [number]
+    assert ring.windows_opened == 4
+    ring.close()
+
+
+@given(
+    st.lists(st.integers(0, 200), min_size=1, max_size=40),
+    st.sampled_from(STARTS),
+    st.sampled_from([1, 2, 8]),
+)
 @settings(deadline=None, max_examples=60)
-def test_any_batching_gives_the_same_rows(batches: list[int], start: int) -> None:
-    """Rows do not depend on how many are read at a time."""
-    ring = FakeRing(size=8 * mmap.PAGESIZE, start=start)
+def test_any_batching_gives_the_same_rows(
+    batches: list[int], start: int, window_pages: int
+) -> None:
+    """Rows depend neither on how many are read at a time, nor on how much of the ring is seen."""
+    ring = FakeRing(size=8 * mmap.PAGESIZE, start=start, window_bytes=window_pages * mmap.PAGESIZE)
     put, seen = 0, []
     for batch in batches:
         for _ in range(batch):
