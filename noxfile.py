@@ -10,6 +10,13 @@ import os
 
 import nox
 
+LAB_EVERY_COMMIT = (
+    *("--scenario", "smoke"),
+    *("--scenario", "late_mount"),
+    *("--scenario", "slow_server"),
+    *("--scenario", "service"),
+)
+
 nox.needs_version = ">=2024.3"
 nox.options.sessions = ["lint", "types", "tests"]
 nox.options.reuse_existing_virtualenvs = True
@@ -49,5 +56,8 @@ def kernel(session: nox.Session) -> None:
 
 @nox.session
 def lab(session: nox.Session) -> None:
-    """A real SMB client and a real Samba in virtual machines; ``-- --help`` shows the options."""
-    session.run("python", "-m", "tests.lab", *session.posargs)
+    """A real SMB client and a real Samba in virtual machines; ``-- --help`` shows the options.
+
+    Without options: what every commit must pass, on the default kernel.
+    """
+    session.run("python", "-m", "tests.lab", *(session.posargs or LAB_EVERY_COMMIT))
