@@ -106,7 +106,8 @@ def test_run_replays_elsewhere_and_shows_the_new_bundle(
     bootstrap.run()
     replayed, shown = calls()
     assert replayed.split()[0] == "replay"
-    assert "aodasync/recordings/slow_server --output-dir" in replayed
+    assert "aodasync/recordings/slow_server --config" in replayed
+    assert f"--output-dir {output}" in replayed
     assert shown == f"bundles show {output}/batches/new.tar.zst"
     assert "replaying a recording, as no CIFS share is mounted here" in capsys.readouterr().out
 
