@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import dataclasses
 import json
 import math
@@ -181,6 +180,11 @@ def _load(arguments: argparse.Namespace, *, output_dir: Path | None = None) -> C
 def _run(arguments: argparse.Namespace) -> int:
     if os.geteuid() != 0:
         raise NotPermittedError("the agent must run as root", hint="sudo aodasync")
+    from aodasync.footprint import stay_small
+
+    stay_small()
+    import asyncio
+
     from aodasync.agent import Agent
     from aodasync.bundle.output_dir import OutputDirectory
     from aodasync.lock import RUN_DIR, single_instance
@@ -201,6 +205,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _replay(arguments: argparse.Namespace) -> int:
+    import asyncio
+
     from aodasync.bundle.output_dir import OutputDirectory
     from aodasync.logs import configure
     from aodasync.replay import replay
@@ -214,6 +220,8 @@ def _replay(arguments: argparse.Namespace) -> int:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
+    import asyncio
+
     from aodasync.agent import CACHE_DIR
     from aodasync.doctor import as_json, as_text, diagnose, failed
 

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: MIT
+"""What keeps the agent small."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+_PROGRAM = """
+import sys
+from aodasync.footprint import stay_small
+stay_small()
+stay_small()
+import asyncio, signal
+import anyio.to_thread
+import aodasync.agent
+
+async def use():
+    with anyio.move_on_after(5), anyio.open_signal_receiver(signal.SIGUSR1):
+        await anyio.to_thread.run_sync(print, "a thread")
+    child = await asyncio.create_subprocess_exec("echo", "a child")
+    await child.wait()
+    server = await asyncio.start_unix_server(lambda reader, writer: None, sys.argv[1])
+    server.close()
+    await server.wait_closed()
+    print("a socket")
+
+asyncio.run(use())
+print("OpenSSL" if "_ssl" in sys.modules or "libssl" in open("/proc/self/maps").read() else "none")
+"""
+
+
+def run(program: str, *arguments: str) -> list[str]:
+    """Lines that a Python of its own prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_the_agent_works_without_openssl(tmp_path: Path) -> None:
+    """All that it uses of asyncio and anyio works, and the library is not in the process."""
+    assert run(_PROGRAM, f"{tmp_path}/socket") == ["a thread", "a child", "a socket", "none"]
+
+
+def test_a_process_that_has_tls_keeps_it() -> None:
+    """Where ssl was imported before, it stays what it is."""
+    program = "import ssl; from aodasync.footprint import stay_small; stay_small(); import ssl as b"
+    assert run(f"{program}; print(b.MemoryBIO.__name__)") == ["MemoryBIO"]
+
+
+def test_other_c_libraries_are_left_alone() -> None:
+    """One without mallopt is no error."""
+    program = (
+        "import ctypes; ctypes.CDLL = lambda name: object();"
+        "from aodasync.footprint import stay_small; stay_small(); print('well')"
+    )
+    assert run(program) == ["well"]
