@@ -98,6 +98,7 @@ class Agent:
                 tasks = [
                     supervisor.start("detector", pipeline.detector.run),
                     supervisor.start("collector", pipeline.collect),
+                    supervisor.start("sampler", pipeline.sample),
                     supervisor.start("cleaner", self._cleaner.run),
                     supervisor.start("vitals", self._vitals.run),
                     supervisor.start("sight", self._sight.run),

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from aodasync.events import EventArray
+from aodasync.tcp import TcpSocket
 
-__all__ = ["Connection", "EvidenceSource", "Finding", "Trigger"]
+__all__ = ["Connection", "EvidenceSource", "Finding", "Sample", "Trigger"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,26 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Sample:
+    """The surroundings at one moment (CLOCK_MONOTONIC).
+
+    ``stalled_us`` is the time since the boot that some task waited for cpu, io
+    and memory; ``error`` says why there are no sockets.
+    """
+
+    monotonic_ns: int
+    sockets: tuple[TcpSocket, ...]
+    stalled_us: Mapping[str, int]
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Trigger:
-    """An order for one bundle. ``finding`` is None for a snapshot that somebody asked for."""
+    """An order for one bundle. ``finding`` is None for a snapshot that somebody asked for.
+
+    ``samples`` are of the surroundings, oldest first, the last one taken at the
+    decision; none in a replay.
+    """
 
     anomaly: str
     finding: Finding | None
@@ -59,6 +78,7 @@ class Trigger:
     decided_monotonic_ns: int
     decided_realtime_ns: int
     episode: int
+    samples: tuple[Sample, ...] = ()
 
 
 class EvidenceSource(Protocol):

@@ -10,14 +10,17 @@ from pathlib import Path
 from structlog.typing import FilteringBoundLogger
 
 from aodasync.audit import Audit
+from aodasync.bundle.judging import judge_by_rules
 from aodasync.bundle.output_dir import OutputDirectory
 from aodasync.clock import Clock
 from aodasync.config.model import Config
 from aodasync.events import EventBatch
 from aodasync.evidence import EvidenceSource, Trigger
 from aodasync.recorder import FlightRecorder
+from aodasync.surroundings import Surroundings
 from aodasync.tasks.collector import Collector
 from aodasync.tasks.detector import Detector
+from aodasync.tasks.sampler import sample_surroundings
 
 __all__ = ["Pipeline", "Servers"]
 
@@ -62,6 +65,7 @@ class Pipeline:
         self.batches: asyncio.Queue[EventBatch] = asyncio.Queue(_BATCHES)
         self.triggers: asyncio.Queue[Trigger] = asyncio.Queue(_TRIGGERS)
         self.server_of = Servers(source)
+        self.surroundings = Surroundings(source.connections, clock) if source.live else None
         self.detector = Detector(
             config,
             batches=self.batches,
@@ -73,9 +77,18 @@ class Pipeline:
             audit=audit,
             ticks=source.live,
             in_flight=source.in_flight if source.live else None,
+            samples=self.surroundings.now if self.surroundings else None,
         )
-        self.collector = Collector(config, output, source, log, on_done=on_done)
+        sample = self.surroundings.at_once if self.surroundings else None
+        self.collector = Collector(
+            config, output, source, log, judge=judge_by_rules(sample), on_done=on_done
+        )
 
     async def collect(self) -> None:
         """The collector's life."""
         await self.collector.run(self.triggers)
+
+    async def sample(self) -> None:
+        """The sampler's life, where the host is live."""
+        if self.surroundings is not None:
+            await sample_surroundings(self.surroundings)

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from aodasync.actions import ActionResult
+from aodasync.detection.figures import figures_of
+from aodasync.detection.verdict import verdict
 from aodasync.events import EventArray
-from aodasync.evidence import Connection, Trigger
+from aodasync.evidence import Connection, Sample, Trigger
 
-__all__ = ["UNDECIDED", "Case", "Judge", "reach_verdict", "undecided"]
+__all__ = ["UNDECIDED", "Case", "Judge", "judge_by_rules", "reach_verdict", "undecided"]
 
 UNDECIDED: Final[Mapping[str, Any]] = {
     "cause": "unknown",
@@ -45,6 +47,31 @@ Judge: TypeAlias = Callable[[Case], Mapping[str, Any]]
 def undecided(_case: Case) -> Mapping[str, Any]:
     """The judge that never decides."""
     return UNDECIDED
+
+
+def judge_by_rules(sample: Callable[[], Sample] | None) -> Judge:
+    """The judge that goes by :data:`aodasync.detection.rules.RULES`.
+
+    ``sample`` takes one of the surroundings as they are when the evidence has been
+    collected; None where nothing is live.
+    """
+
+    def judge(case: Case) -> Mapping[str, Any]:
+        trigger = case.trigger
+        if trigger.finding is None:
+            return {**UNDECIDED, "sentence": "Somebody asked for this: there is nothing to judge."}
+        figures = figures_of(
+            trigger.finding,
+            rows=case.rows,
+            in_flight=case.in_flight,
+            connections=case.connections,
+            samples=trigger.samples,
+            later=sample() if sample is not None else None,
+            now_ns=trigger.decided_monotonic_ns,
+        )
+        return verdict(figures)
+
+    return judge
 
 
 def reach_verdict(judge: Judge, case: Case) -> Mapping[str, Any]:

@@ -14,8 +14,9 @@ from aodasync.clock import Clock
 from aodasync.config.model import Config
 from aodasync.detection.engine import Engine
 from aodasync.detection.episodes import Ended, Started
+from aodasync.errors import BpfError
 from aodasync.events import EventArray, EventBatch
-from aodasync.evidence import Trigger
+from aodasync.evidence import Sample, Trigger
 from aodasync.recorder import FlightRecorder
 
 __all__ = ["Detector", "DetectorMetrics"]
@@ -40,7 +41,8 @@ class DetectorMetrics:
 class Detector:
     """Consumes ``batches``, feeds ``triggers``. ``ticks`` False leaves time to the batches.
 
-    ``in_flight`` returns the requests in flight, shape (N,); None where nothing is live.
+    ``in_flight`` returns the requests in flight, shape (N,), ``samples`` the surroundings
+    up to this moment; None where nothing is live.
     """
 
     def __init__(
@@ -56,10 +58,12 @@ class Detector:
         audit: Audit,
         ticks: bool = True,
         in_flight: Callable[[], EventArray] | None = None,
+        samples: Callable[[], tuple[Sample, ...]] | None = None,
     ) -> None:
         self._interval_sec = config.watch_interval_sec if ticks else None
         self._interval_ns = round(config.watch_interval_sec * 1e9)
         self._in_flight = in_flight
+        self._samples = samples
         self._next_look_ns = 0
         self._actions: Mapping[str, tuple[str, ...]] = {a.name: a.actions for a in config.anomalies}
         self._batches = batches
@@ -109,7 +113,12 @@ class Detector:
     def _look(self, now_ns: int) -> None:
         if self._in_flight is None or not self.engine.watches_in_flight:
             return
-        for started in self.engine.look(self._in_flight(), now_ns):
+        try:
+            rows = self._in_flight()
+        except BpfError as error:
+            self._log.warning("in_flight_unreadable", error=str(error))
+            return
+        for started in self.engine.look(rows, now_ns):
             self._start(started)
 
     def _start(self, started: Started) -> None:
@@ -154,6 +163,7 @@ class Detector:
                 decided_monotonic_ns=now_ns,
                 decided_realtime_ns=self._clock.realtime_ns(),
                 episode=started.episode,
+                samples=self._samples() if self._samples else (),
             )
         )
 

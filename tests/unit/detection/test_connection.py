@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aodasync.detection.connection import ConnectionTrouble
@@ -70,6 +70,7 @@ def _reconnect(at_ns: int) -> list[EventArray]:
     ]
 
 
+@settings(deadline=None)
 @given(cuts=st.lists(st.integers(0, 500), max_size=10), loops=st.integers(1, 50))
 def test_mounting_and_unmounting_in_a_loop_is_no_trouble(cuts: list[int], loops: int) -> None:
     """Connections come and go, whatever the batching; what their end cuts off is nobody's."""
@@ -85,6 +86,7 @@ def test_one_reconnect_counts_once() -> None:
     assert _codes(*rows) == ("RECONNECT", "RECONNECT")
 
 
+@settings(deadline=None)
 @given(cuts=st.lists(st.integers(0, 7), max_size=4), left_out=st.sets(st.integers(1, 4)))
 def test_any_trace_of_a_reconnect_is_enough(cuts: list[int], left_out: set[int]) -> None:
     """Whichever traces a kernel leaves, in whatever batches: one reconnect, on one server."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aodasync.detection.engine import Engine
@@ -105,6 +105,7 @@ def _one_by_one(rows: EventArray, now_ns: int) -> dict[str, int]:
     return counts
 
 
+@settings(deadline=None)
 @given(
     drawn=st.lists(
         st.tuples(

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: MIT
+"""What figures can be signs of: the conditions that the rules of a verdict are made of."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aodasync.detection.figures import Figures
+
+__all__ = [
+    "closed",
+    "cpu_short",
+    "cpu_short_and_late",
+    "delivered_unanswered",
+    "lossless",
+    "lossy",
+    "refused",
+    "released_late",
+    "round_trip",
+    "server_slow",
+    "silent_before_reconnect",
+    "starved_of_credits",
+    "stated",
+    "undelivered",
+    "unreachable",
+    "untaken",
+]
+
+_CPU_SHORT: Final = 0.25
+_HALF: Final = 0.5
+# A delayed acknowledgement of a slow response looks like a round trip of up to 40 ms.
+_DELAYED_ACK_MS: Final = 60.0
+_REFUSED_BY_SERVER: Final = ("STATUS_", "0x")
+
+
+def stated(f: Figures) -> bool:
+    """Whether the responses themselves carry the error."""
+    return any(code.startswith(_REFUSED_BY_SERVER) for code in f.codes)
+
+
+def untaken(f: Figures) -> bool:
+    """Whether more responses wait for their caller than requests for a response."""
+    return f.untaken > f.unanswered
+
+
+def undelivered(f: Figures) -> bool:
+    """Whether TCP repeats itself and nobody hears it."""
+    stuck = f.tcp is not None and f.tcp.lost > 0 and f.tcp.backoff > 0
+    return stuck and (f.unanswered > 0 or f.type == "connection")
+
+
+def unreachable(f: Figures) -> bool:
+    """Whether attempts to connect came to nothing."""
+    return f.type in ("connection", "hang") and f.unreachable > 0
+
+
+def refused(f: Figures) -> bool:
+    """Whether the server's host refused a connection."""
+    return f.type in ("connection", "hang", "error") and f.refused > 0
+
+
+def delivered_unanswered(f: Figures) -> bool:
+    """Whether requests wait though TCP has delivered all of them."""
+    acknowledged = f.tcp is not None and f.tcp.sockets > 0 and f.tcp.unacked == 0
+    return f.unanswered > 0 and acknowledged
+
+
+def starved_of_credits(f: Figures) -> bool:
+    """Whether the server withholds credits."""
+    return f.type == "connection" and f.starved > 0
+
+
+def silent_before_reconnect(f: Figures) -> bool:
+    """Whether requests had waited long, over a sound network, before they were cut off."""
+    return f.type == "connection" and lossless(f) and f.cut_off_ms >= 2000
+
+
+def closed(f: Figures) -> bool:
+    """Whether a connection ended without any loss before."""
+    return f.type == "connection" and lossless(f) and bool(f.reconnects or "RECONNECT" in f.codes)
+
+
+def released_late(f: Figures) -> bool:
+    """Whether most of the time passed after the response had come."""
+    return f.phases is not None and f.phases.client_share >= _HALF
+
+
+def cpu_short(f: Figures) -> bool:
+    """Whether tasks wait for a CPU, clearly more than before."""
+    return f.cpu.share is not None and f.cpu.share >= _HALF and f.cpu.risen >= _CPU_SHORT
+
+
+def cpu_short_and_late(f: Figures) -> bool:
+    """Whether besides responses are handled late."""
+    late = f.phases is not None and f.phases.client_share >= 0.2
+    unread = f.tcp is not None and f.tcp.unread_bytes > 0
+    return cpu_short(f) and (late or unread)
+
+
+def lossy(f: Figures) -> bool:
+    """Whether segments were lost while requests were slow."""
+    return f.phases is not None and f.tcp is not None and f.tcp.lost >= 1
+
+
+def round_trip(f: Figures) -> bool:
+    """Whether the round trip became longer, enough to explain the latency."""
+    if f.phases is None or f.tcp is None or f.tcp.usual_rtt_ms is None:
+        return False
+    usual, risen = f.tcp.usual_rtt_ms, f.tcp.rtt_ms - f.tcp.usual_rtt_ms
+    explains = risen >= _HALF * (f.phases.wire_ms - f.phases.usual_wire_ms)
+    everything = f.phases.quarter_wire_ms >= _HALF * f.tcp.rtt_ms
+    return f.tcp.rtt_ms >= 3 * usual and explains and (risen >= _DELAYED_ACK_MS or everything)
+
+
+def lossless(f: Figures) -> bool:
+    """Whether TCP is known and lost nothing."""
+    return f.tcp is not None and f.tcp.lost == 0
+
+
+def server_slow(f: Figures) -> bool:
+    """Whether requests were slow over a sound network."""
+    return f.phases is not None and lossless(f)

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: MIT
+"""How TCP fared during an episode, and what the host ran short of: differences of samples."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from aodasync.evidence import Sample
+from aodasync.tcp import TcpSocket
+
+__all__ = ["Pressure", "TcpFigures", "pressure", "tcp_figures"]
+
+Peer: TypeAlias = tuple[str, int]
+_S = 1e9
+_LEAST_SEC = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class TcpFigures:
+    """The sockets of one server, over the episode.
+
+    ``lost`` are retransmissions and segments out of order, less what was usual
+    before; ``backoff`` is the most doublings of the retransmission timer,
+    ``quiet_ms`` how long nothing was heard of the peer at the end, ``vanished``
+    sockets ended meanwhile.
+    """
+
+    sockets: int
+    rtt_ms: float
+    usual_rtt_ms: float | None
+    retransmits: int
+    out_of_order: int
+    lost: float
+    backoff: int
+    unacked: int
+    unread_bytes: int
+    quiet_ms: int
+    vanished: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pressure:
+    """Shares of the time (0 to 1) in which some task waited for a resource; None: not told."""
+
+    share: float | None
+    usual: float | None
+
+    @property
+    def risen(self) -> float:
+        """How far the share lies over the usual one."""
+        return (self.share or 0.0) - (self.usual or 0.0)
+
+
+def _split(samples: Sequence[Sample], begin_ns: int) -> tuple[Sequence[Sample], Sequence[Sample]]:
+    """Before the episode, and from its beginning on; the last sample before belongs to both."""
+    before = [sample for sample in samples if sample.monotonic_ns <= begin_ns] or samples[:1]
+    return before, samples[len(before) - 1 :]
+
+
+def tcp_figures(
+    samples: Sequence[Sample], peers: Collection[Peer], begin_ns: int
+) -> TcpFigures | None:
+    """The figures, or None where no sample knows a socket of these peers."""
+    before, during = _split(samples, begin_ns)
+    first, last = _by_cookie(during[:1], peers), _by_cookie(during, peers)
+    if not last:
+        return None
+    alive = _by_cookie(during[-1:], peers)
+    retransmits = sum(s.retransmits - _then(first, s).retransmits for s in last.values())
+    out_of_order = sum(s.out_of_order - _then(first, s).out_of_order for s in last.values())
+    seen = [s for sample in during for s in sample.sockets if (s.address, s.port) in peers]
+    usual = [s.rtt_ms for s in _sockets(before, peers) if s.established and s.rtt_ms]
+    established = [s for s in alive.values() if s.established]
+    return TcpFigures(
+        sockets=len(established),
+        rtt_ms=max((s.rtt_ms for s in last.values()), default=0.0),
+        usual_rtt_ms=statistics.median(usual) if usual else None,
+        retransmits=retransmits,
+        out_of_order=out_of_order,
+        lost=max(0.0, retransmits + out_of_order - _expected(before, during, peers)),
+        backoff=max(s.backoff for s in seen),
+        unacked=sum(s.unacked for s in alive.values()),
+        unread_bytes=max(s.unread_bytes for s in seen),
+        quiet_ms=min((s.quiet_ms for s in established), default=0),
+        vanished=len(set(first) - set(alive)),
+    )
+
+
+def pressure(samples: Sequence[Sample], resource: str, begin_ns: int) -> Pressure:
+    """The share of a resource during the episode, and before it."""
+    before, during = _split(samples, begin_ns)
+    return Pressure(_share(during, resource), _share(before, resource))
+
+
+def _share(samples: Sequence[Sample], resource: str) -> float | None:
+    known = [s for s in samples if resource in s.stalled_us]
+    if len(known) < 2:
+        return None
+    elapsed = (known[-1].monotonic_ns - known[0].monotonic_ns) / _S
+    stalled = (known[-1].stalled_us[resource] - known[0].stalled_us[resource]) / 1e6
+    return min(1.0, max(0.0, stalled / elapsed)) if elapsed >= _LEAST_SEC else None
+
+
+def _sockets(samples: Sequence[Sample], peers: Collection[Peer]) -> list[TcpSocket]:
+    return [s for sample in samples for s in sample.sockets if (s.address, s.port) in peers]
+
+
+def _by_cookie(samples: Sequence[Sample], peers: Collection[Peer]) -> dict[int, TcpSocket]:
+    """The newest sight of each socket."""
+    return {s.cookie: s for s in _sockets(samples, peers)}
+
+
+def _then(first: dict[int, TcpSocket], socket: TcpSocket) -> TcpSocket:
+    """A socket at the beginning; one that came later began with nothing."""
+    return first.get(socket.cookie) or _NEW
+
+
+def _expected(before: Sequence[Sample], during: Sequence[Sample], peers: Collection[Peer]) -> float:
+    """Losses in as long a time as the episode, at three times the rate before it."""
+    first, last = _by_cookie(before[:1], peers), _by_cookie(before[-1:], peers)
+    elapsed = (before[-1].monotonic_ns - before[0].monotonic_ns) / _S
+    if elapsed < _LEAST_SEC:
+        return 0.0
+    lost = sum(
+        s.retransmits + s.out_of_order - first[c].retransmits - first[c].out_of_order
+        for c, s in last.items()
+        if c in first
+    )
+    span = (during[-1].monotonic_ns - during[0].monotonic_ns) / _S
+    return 3.0 * lost / elapsed * span
+
+
+_NEW = TcpSocket(0, "", 0, False, 0.0, 0, 0, 0, 0, 0, 0, 0, 0)  # noqa: FBT003  # a row of zeros
