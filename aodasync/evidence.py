@@ -69,7 +69,7 @@ class Trigger:
     """An order for one bundle. ``finding`` is None for a snapshot that somebody asked for.
 
     ``samples`` are of the surroundings, oldest first, the last one taken at the
-    decision; none in a replay.
+    decision; none in a replay. ``at_end`` marks the second bundle of an episode that lasted.
     """
 
     anomaly: str
@@ -79,6 +79,7 @@ class Trigger:
     decided_realtime_ns: int
     episode: int
     samples: tuple[Sample, ...] = ()
+    at_end: bool = False
 
 
 class EvidenceSource(Protocol):

@@ -87,6 +87,8 @@ def _anomaly(trigger: Trigger, anomaly: Anomaly | None) -> dict[str, Any]:
     finding = trigger.finding
     observed = dataclasses.asdict(finding) if finding else {"type": trigger.anomaly}
     observed.pop("anomaly", None)
+    if finding:
+        observed["phase"] = "end" if trigger.at_end else "start"
     return {
         "name": trigger.anomaly,
         **observed,

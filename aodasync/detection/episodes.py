@@ -2,16 +2,17 @@
 """From firing windows to episodes, and from episodes to bundles.
 
 An episode of an anomaly on a server starts with its first firing window and ends
-after three quiet intervals. It asks for one bundle, at its start. The cool-down
-(per anomaly and server) and the hourly budget (of all) hold back bundles, never
-the news of an episode.
+after three quiet intervals. It asks for one bundle at its start, and for a second
+one at its end if it lasted for over half a minute. The cool-down (per anomaly and
+server) and the hourly budget (of all) hold back bundles, both kinds, never the
+news of an episode.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aodasync.detection.windows import Firing
 from aodasync.evidence import Finding
@@ -19,6 +20,7 @@ from aodasync.evidence import Finding
 __all__ = ["Ended", "Episodes", "Started"]
 
 _QUIET_INTERVALS = 3
+_LASTED_NS = 30_000_000_000
 _HOUR_NS = 3_600_000_000_000
 
 
@@ -33,20 +35,34 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """An episode is over: the events that counted, the windows that fired, the worst latency."""
+    """An episode is over.
+
+    ``finding`` is its last one, with the events that counted and the worst latency
+    of all of it; ``windows`` is how many fired. ``suppressed`` is None where no
+    second bundle is due, else as in :class:`Started`.
+    """
 
     episode: int
-    anomaly: str
-    server: str
-    count: int
+    finding: Finding
     windows: int
-    max_latency_ms: float
     duration_ms: float
+    suppressed: str | None
+
+    @property
+    def count(self) -> int:
+        """Events that counted."""
+        return self.finding.count
+
+    @property
+    def max_latency_ms(self) -> float:
+        """The worst latency."""
+        return self.finding.max_latency_ms
 
 
 @dataclass(slots=True)
 class _Open:
     number: int
+    first_ns: int
     finding: Finding
     last_window: int
     count: int = 0
@@ -54,6 +70,8 @@ class _Open:
     max_latency_ms: float = 0.0
 
     def take(self, firing: Firing) -> None:
+        self.finding = firing.finding
+        self.first_ns = min(self.first_ns, firing.finding.first_ns)
         self.last_window = max(self.last_window, firing.window)
         self.count += firing.added
         self.windows += firing.first
@@ -89,27 +107,30 @@ class Episodes:
             episode.take(firing)
             return None
         self._number += 1
-        episode = self._open[key] = _Open(self._number, finding, firing.window)
+        episode = self._open[key] = _Open(self._number, finding.first_ns, finding, firing.window)
         episode.take(firing)
         return Started(self._number, finding, self._hold_back(key, now_ns))
 
     def tick(self, now_ns: int) -> list[Ended]:
-        """Close the episodes whose last three intervals were quiet."""
+        """Close the episodes whose last three intervals were quiet, the eldest first."""
         window = now_ns // self._interval_ns
         over = [k for k, e in self._open.items() if window > e.last_window + _QUIET_INTERVALS]
-        return [self._end(key, self._open.pop(key)) for key in over]
+        return [self._end(key, self._open.pop(key), now_ns) for key in over]
 
-    def _end(self, key: tuple[str, str], episode: _Open) -> Ended:
-        anomaly, server = key
+    def _end(self, key: tuple[str, str], episode: _Open, now_ns: int) -> Ended:
         end_ns = (episode.last_window + 1) * self._interval_ns
+        lasted_ns = max(0, end_ns - episode.first_ns)
         return Ended(
             episode=episode.number,
-            anomaly=anomaly,
-            server=server,
-            count=episode.count,
+            finding=replace(
+                episode.finding,
+                count=episode.count,
+                max_latency_ms=episode.max_latency_ms,
+                first_ns=episode.first_ns,
+            ),
             windows=episode.windows,
-            max_latency_ms=episode.max_latency_ms,
-            duration_ms=max(0, end_ns - episode.finding.first_ns) / 1e6,
+            duration_ms=lasted_ns / 1e6,
+            suppressed=self._hold_back(key, now_ns) if lasted_ns > _LASTED_NS else None,
         )
 
     def _hold_back(self, key: tuple[str, str], now_ns: int) -> str:

@@ -16,7 +16,7 @@ from aodasync.detection.engine import Engine
 from aodasync.detection.episodes import Ended, Started
 from aodasync.errors import BpfError
 from aodasync.events import EventArray, EventBatch
-from aodasync.evidence import Sample, Trigger
+from aodasync.evidence import Finding, Sample, Trigger
 from aodasync.recorder import FlightRecorder
 
 __all__ = ["Detector", "DetectorMetrics"]
@@ -144,14 +144,18 @@ class Detector:
             detect_ms=round(detect_ms, 3),
         )
         self._audit.anomaly(finding.type, finding.count)
-        if started.suppressed:
+        self._order(started.episode, finding, started.suppressed, at_end=False)
+
+    def _order(self, episode: int, finding: Finding, suppressed: str, *, at_end: bool) -> None:
+        """Order a bundle of an episode, or tell why it gets none."""
+        if suppressed:
             self.metrics.suppressed += 1
             self._log.info(
                 "trigger_suppressed",
                 anomaly=finding.anomaly,
-                episode=started.episode,
+                episode=episode,
                 server=finding.server,
-                reason=started.suppressed,
+                reason=suppressed,
                 suppressed_total=self.engine.episodes.suppressed,
             )
             return
@@ -160,10 +164,11 @@ class Detector:
                 anomaly=finding.anomaly,
                 finding=finding,
                 actions=self._actions[finding.anomaly],
-                decided_monotonic_ns=now_ns,
+                decided_monotonic_ns=self._clock.monotonic_ns(),
                 decided_realtime_ns=self._clock.realtime_ns(),
-                episode=started.episode,
+                episode=episode,
                 samples=self._samples() if self._samples else (),
+                at_end=at_end,
             )
         )
 
@@ -183,11 +188,13 @@ class Detector:
     def _end(self, ended: Ended) -> None:
         self._log.info(
             "anomaly_ended",
-            anomaly=ended.anomaly,
+            anomaly=ended.finding.anomaly,
             episode=ended.episode,
-            server=ended.server,
+            server=ended.finding.server,
             count=ended.count,
             intervals=ended.windows,
             max_latency_ms=round(ended.max_latency_ms, 3),
             duration_ms=round(ended.duration_ms, 1),
         )
+        if ended.suppressed is not None:
+            self._order(ended.episode, ended.finding, ended.suppressed, at_end=True)

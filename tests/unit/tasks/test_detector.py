@@ -92,3 +92,19 @@ def test_a_hang_is_told_while_it_hangs() -> None:
     assert (detected["in_flight"], detected["answered"]) == (1, 0)
     assert ended["event"] == "anomaly_ended"
     assert bench.triggers.get_nowait().anomaly == "hang"
+
+
+def test_an_episode_that_lasted_orders_a_second_bundle() -> None:
+    """After 40 s of hanging, with no cool-down: one trigger at the start, one marked at the end."""
+    bench = Bench(hang_anomaly(cooldown_sec=0.0))
+    for second in range(2, 47):
+        bench.tick(second * SECOND)
+    bench.rows = bench.rows[:0]
+    for second in range(47, 52):
+        bench.tick(second * SECOND)
+    first, second_ = bench.triggers.get_nowait(), bench.triggers.get_nowait()
+    assert (first.at_end, second_.at_end) == (False, True)
+    assert first.episode == second_.episode
+    assert second_.finding is not None
+    assert second_.finding.max_latency_ms == 45_000.0
+    assert bench.triggers.empty()
