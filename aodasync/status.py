@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from aodasync.detection.latency import latency_ns
-from aodasync.events import EventArray, Kind, Outcome
+from aodasync.events import EVENT, OPAQUE, EventArray, Kind, Outcome
 from aodasync.smb.commands import command_name
 
 __all__ = ["in_flight_summary", "render", "server_summary"]
@@ -22,11 +22,13 @@ def server_summary(
     rows: EventArray, server_of: Callable[[int], str], now_ns: int
 ) -> dict[str, dict[str, Any]]:
     """Per server, the requests of the last minute: rate, latency, errors, without a response."""
-    recent = rows[(rows["kind"] == Kind.REQUEST) & (rows["released_ns"] + _RECENT_NS > now_ns)]
-    names = np.array([server_of(int(i)) for i in recent["connection_id"]], dtype=object)
+    of_last_minute = (rows["kind"] == Kind.REQUEST) & (rows["released_ns"] + _RECENT_NS > now_ns)
+    recent = rows.view(OPAQUE)[of_last_minute]
+    ids, connection = np.unique(recent.view(EVENT)["connection_id"], return_inverse=True)
+    names = np.array([server_of(int(i)) for i in ids], dtype=object)
     summary = {}
     for server in sorted(set(names)):
-        of_server = recent[names == server]
+        of_server = recent[(names == server)[connection]].view(EVENT)
         latency_ms = latency_ns(of_server) / _MS
         summary[server] = {
             "connections": len(np.unique(of_server["connection_id"])),

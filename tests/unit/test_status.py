@@ -33,6 +33,19 @@ def test_server_summary_covers_the_last_minute_per_server() -> None:
     assert summary["azure"]["unanswered"] == 1
 
 
+def test_each_connection_is_looked_up_once() -> None:
+    """However many requests there are: a look-up may have to ask the kernel."""
+    rows = requests(*(request(released_ns=SECOND, connection_id=i % 3) for i in range(100)))
+    asked = []
+
+    def server_of(connection_id: int) -> str:
+        asked.append(connection_id)
+        return f"connection {connection_id}"
+
+    assert sum(s["requests"] for s in server_summary(rows, server_of, SECOND).values()) == 100
+    assert sorted(asked) == [0, 1, 2]
+
+
 def test_in_flight_summary_names_the_oldest() -> None:
     """The oldest request comes with its command, age and owner."""
     rows = requests(
