@@ -12,12 +12,20 @@ from .errors import LabError
 
 # depmod and modprobe live in sbin, which is not on an ordinary user's PATH.
 SEARCH_PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
-# Children in namespaces of their own: when they end, or the lab does, however it ends, no process
-# and no mount is left.
-ISOLATED = (
-    *("setpriv", "--pdeathsig", "KILL"),
-    *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
-)
+
+
+def isolated() -> tuple[str, ...]:
+    """Return a command prefix for children in namespaces of their own.
+
+    When they end, or the lab does, however it ends, no process and no mount is left. In a
+    chroot whose root is no mount point the kernel refuses a private mount namespace
+    (MS_PRIVATE on "/": EINVAL); there, a lab that is killed may leave a mount behind.
+    """
+    leash = ("setpriv", "--pdeathsig", "KILL")
+    mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
+    if not any(line.split()[4] == "/" for line in mounts):
+        return leash
+    return (*leash, "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 
 
 def say(line: str) -> None:

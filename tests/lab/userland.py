@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .aptroot import AptRoot
 from .cache import Cache
-from .command import ISOLATED, make_squashfs, run, say
+from .command import isolated, make_squashfs, run, say
 from .errors import LabError
 from .releases import USERLAND_PACKAGES, Release
 
@@ -62,7 +62,7 @@ def _build(into: Path, apt: AptRoot) -> None:
         script.write_text(_CUSTOMIZE, encoding="utf-8")
         environment = {**os.environ, "TMPDIR": scratch, "LC_ALL": "C"}
         argv = (
-            *ISOLATED,
+            *isolated(),
             "mmdebstrap",
             "--variant=apt",
             "--mode=root",

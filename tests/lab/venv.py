@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 
 from .cache import Cache
-from .command import ISOLATED, make_squashfs, run, say
+from .command import isolated, make_squashfs, run, say
 from .hostpackages import BUILD_TOOLS, ensure_tools
 from .pipsettings import host_paths, pip_environment
 from .userland import IMAGE as USERLAND_IMAGE
@@ -66,7 +66,7 @@ def _build(into: Path, userland: Path, dependencies: list[str]) -> None:
         shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
         settings = pip_environment()
         environment = {**settings, "PATH": os.defpath, "HOME": "/root", "LC_ALL": "C.UTF-8"}
-        argv = (*ISOLATED, "sh", "-c", _INSTALL, "sh", root)
+        argv = (*isolated(), "sh", "-c", _INSTALL, "sh", root)
         run((*argv, *host_paths(settings), "--", *dependencies), env=environment)
         layer = Path(scratch, "layer")
         (layer / PREFIX).parent.mkdir(parents=True)
