@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a child prints, kept within a byte cap: the beginning and the end of it.
+"""What a child prints, without its secrets, and within a byte cap: the beginning and the end.
 
 :func:`capture` blocks and belongs in a worker thread. It reads as fast as the
 child writes, whatever the amount, so that neither a flood nor a full pipe ever
@@ -13,6 +13,8 @@ import os
 import select
 from dataclasses import dataclass
 from typing import Final, Protocol
+
+from aodasync.redaction import Redactor
 
 __all__ = ["Captured", "HeadTail", "Sink", "capture"]
 
@@ -42,11 +44,9 @@ class HeadTail:
         self._tail_limit = limit // 2
         self._tail = bytearray()
         self._left_out = 0
-        self.total_bytes = 0
 
     def write(self, data: bytes) -> None:
         """Take the next bytes of the stream."""
-        self.total_bytes += len(data)
         head = data[: self._head_room]
         if head:
             self._sink.write(head)
@@ -68,6 +68,23 @@ class HeadTail:
         over = max(0, len(self._tail) - self._tail_limit)
         del self._tail[:over]
         self._left_out += over
+
+
+class _Stream:
+    """One of a child's streams. Redacted before it is cut: half a line may tell no key."""
+
+    def __init__(self, kept: HeadTail) -> None:
+        self._kept = kept
+        self._redactor = Redactor()
+        self.total_bytes = 0
+
+    def write(self, data: bytes) -> None:
+        self.total_bytes += len(data)
+        self._kept.write(self._redactor.feed(data))
+
+    def finish(self) -> int:
+        self._kept.write(self._redactor.finish())
+        return self._kept.finish()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +111,8 @@ def capture(
     stderr_limit = min(_STDERR_BYTES, max_bytes // 8)
     overhead = 2 * _MARKER_BYTES + stderr_limit
     streams = {
-        stdout.fileno(): HeadTail(sink, max(0, max_bytes - overhead)),
-        stderr.fileno(): HeadTail(complaints, stderr_limit),
+        stdout.fileno(): _Stream(HeadTail(sink, max(0, max_bytes - overhead))),
+        stderr.fileno(): _Stream(HeadTail(complaints, stderr_limit)),
     }
     output, errors = streams[stdout.fileno()], streams[stderr.fileno()]
     with stdout, stderr:
@@ -109,7 +126,7 @@ def capture(
     )
 
 
-def _copy(streams: dict[int, HeadTail], stop_fd: int) -> None:
+def _copy(streams: dict[int, _Stream], stop_fd: int) -> None:
     poll = select.poll()
     poll.register(stop_fd, select.POLLIN)
     for descriptor in streams:
@@ -132,7 +149,7 @@ def _copy(streams: dict[int, HeadTail], stop_fd: int) -> None:
                 live.discard(descriptor)
 
 
-def _sweep(descriptor: int, into: HeadTail) -> None:
+def _sweep(descriptor: int, into: _Stream) -> None:
     for _ in range(_SWEEP_CHUNKS):
         try:
             data = os.read(descriptor, _CHUNK_BYTES)

@@ -11,6 +11,7 @@ from typing import Any
 
 from aodasync import safe_files
 from aodasync.children import Children
+from aodasync.redaction import redact, redact_text
 from aodasync.worker import in_thread
 
 __all__ = ["Action", "ActionContext", "ActionResult", "Collected", "Cost"]
@@ -51,8 +52,8 @@ class ActionContext:
         return await in_thread(partial(safe_files.create, self.file, dir_fd=self.directory_fd))
 
     async def write(self, text: str) -> bool:
-        """Create the action's file of this text; True if it had to be cut to the cap."""
-        data = text.encode("utf-8", "surrogateescape")
+        """Create the action's file of this text, redacted; True if it was cut to the cap."""
+        data = redact(text.encode("utf-8", "surrogateescape"))
         kept = data[: self.max_bytes]
         await in_thread(partial(safe_files.write, self.file, kept, dir_fd=self.directory_fd))
         return len(kept) < len(data)
@@ -115,7 +116,11 @@ class ActionResult:
         return {
             "name": self.name,
             "file": self.file,
-            **({"argv": list(self.argv)} if self.argv else {"path": self.path}),
+            **(
+                {"argv": [redact_text(word) for word in self.argv]}
+                if self.argv
+                else {"path": self.path}
+            ),
             "exit_code": self.exit_code,
             "duration_ms": round(self.duration_ms, 3),
             "bytes": self.bytes,

@@ -16,6 +16,7 @@ from typing import Final, TypeAlias
 from aodasync import safe_files
 from aodasync.actions.action import Action, ActionContext, Collected, Cost
 from aodasync.actions.kernel_files import section
+from aodasync.redaction import redact
 from aodasync.worker import in_thread
 
 __all__ = ["Read", "compared_action", "sections"]
@@ -52,7 +53,7 @@ def compared_action(
         before = sections(await in_thread(partial(_read_back, context)))["before"]
         collected, after = await read(context)
         added = section("after", after) + section("difference", difference(before, after))
-        data = added.encode("utf-8", "replace")
+        data = redact(added.encode("utf-8", "replace"))
         await in_thread(partial(safe_files.append, file, data, dir_fd=context.directory_fd))
         return collected
 

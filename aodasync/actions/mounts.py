@@ -61,17 +61,11 @@ async def _read(path: str) -> str:
 
 
 async def _collect(context: ActionContext) -> Collected:
-    room = context.max_bytes
-    truncated = False
-    async with aiofiles.open(await context.create(), "wb") as out:
-        for path in (_MOUNTINFO, _MOUNTS):
-            lines = (await _read(path)).splitlines(keepends=True)
-            text = "".join([f"==> {path} <==\n", *(ln for ln in lines if _is_smb(ln, path))])
-            data = text.encode("utf-8", "surrogateescape")
-            truncated = truncated or len(data) > room
-            await out.write(data[:room])
-            room -= len(data[:room])
-    return Collected(truncated=truncated)
+    parts = []
+    for path in (_MOUNTINFO, _MOUNTS):
+        lines = (await _read(path)).splitlines(keepends=True)
+        parts += [f"==> {path} <==\n", *(line for line in lines if _is_smb(line, path))]
+    return Collected(truncated=await context.write("".join(parts)))
 
 
 MOUNTS = Action("mounts", "mounts.log", Cost.TABLE, _collect, path=f"{_MOUNTINFO}, {_MOUNTS}")

@@ -11,6 +11,7 @@ import anyio.to_thread
 
 from aodasync import safe_files
 from aodasync.actions.action import Action, ActionContext, Collected, Cost
+from aodasync.redaction import Redactor
 
 __all__ = ["SYSLOGS"]
 
@@ -46,10 +47,13 @@ async def collect_tails(context: ActionContext, paths: tuple[str, ...]) -> Colle
                 if size > room:
                     truncated = True
                     await log.seek(size - room)
+                    # Half a line could be the second half of a secret.
+                    room -= len(await log.readline(max(room, 0)))
+                redactor = Redactor()
                 while room > 0 and (chunk := await log.read(min(room, _CHUNK_BYTES))):
-                    await out.write(chunk)
+                    await out.write(redactor.feed(chunk))
                     room -= len(chunk)
-                await out.write(b"\n")
+                await out.write(redactor.finish() + b"\n")
     if not found and not problems:
         problems.append(f"none of {', '.join(paths)} exists")
     return Collected(truncated=truncated, error="; ".join(problems))
