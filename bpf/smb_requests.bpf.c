@@ -7,6 +7,7 @@
  * ctx[n] is argument n of the function, in fexit the one after the last its result.
  * Which argument is which (*_ARG) comes from the running kernel's BTF.
  */
+#include "smb_interim.h"
 #include "smb_request.h"
 #include "smb_trouble.h"
 
@@ -31,6 +32,13 @@ int request_alloc(u64 *ctx)
 int request_received(u64 *ctx)
 {
 	return on_received(ctx[RECEIVED_MID_ARG], RECEIVED_SERVER(ctx));
+}
+#endif
+
+#ifdef INTERIM_RESULT
+int request_interim(u64 *ctx)
+{
+	return on_interim(ctx[INTERIM_RESPONSE_ARG], ctx[INTERIM_SERVER_ARG], (u8)ctx[INTERIM_RESULT]);
 }
 #endif
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Scanning a whole BPF hash map into numpy: requests in flight, connections."""
+"""Scanning a whole BPF hash map into numpy: requests in flight, connections, and others."""
 
 from __future__ import annotations
 
@@ -16,18 +16,21 @@ from aodasync.probes.maps import lookup_batch
 __all__ = ["MapScanner", "in_flight"]
 
 _FIRST_ROWS: Final = 1024
+_U64: Final = np.dtype(np.uint64)
 
 
 class MapScanner:
-    """Reads all rows of a hash map with u8 keys; its buffers grow as needed and are kept."""
+    """Reads all rows of a hash map; its buffers grow as needed and are kept."""
 
-    def __init__(self, map_fd: int, value: np.dtype[Any], max_entries: int) -> None:
+    def __init__(
+        self, map_fd: int, value: np.dtype[Any], max_entries: int, key: np.dtype[Any] = _U64
+    ) -> None:
         self._fd = map_fd
         self._max_entries = max_entries
-        self._keys = np.empty(min(_FIRST_ROWS, max_entries), np.uint64)
+        self._keys = np.empty(min(_FIRST_ROWS, max_entries), key)
         self._values = np.empty(len(self._keys), value)
 
-    def scan(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[Any]]:
+    def scan(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """Keys and values, shape (N,) each, as copies in no particular order.
 
         Not a snapshot: rows that come or go meanwhile may be seen or not; a row that

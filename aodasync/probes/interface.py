@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -51,7 +51,7 @@ class Probe(Protocol):
         """Drain up to ``max_events`` rows; an empty array when there are none."""
 
     def in_flight(self) -> EventArray:
-        """Rows of the requests in flight, oldest first."""
+        """Rows of the requests in flight, oldest first; ASYNC_RESPONSE: an interim one came."""
 
     def connections(self) -> Mapping[int, Connection]:
         """Connections seen so far, by connection id."""
@@ -59,8 +59,14 @@ class Probe(Protocol):
     def losses(self) -> Mapping[str, int]:
         """Loss counters by name: ring_full, map_full, overwritten, orphans, ... (see bpf/)."""
 
-    def set_emergency_ns(self, thresholds_ns: Sequence[int]) -> None:
-        """Per command (index = command code) latency that is urgent at once; 0: never."""
+    def set_emergency_ns(
+        self, thresholds_ns: Sequence[int], interim_too: Collection[int] = ()
+    ) -> None:
+        """Per command (index = command code) latency that is urgent at once; 0: never.
+
+        A request that got an interim response is urgent only if its command is in
+        ``interim_too``.
+        """
 
     def close(self) -> None:
         """Detach and unmap. Safe to call twice."""

@@ -21,7 +21,9 @@ from aodasync.probes.shared import (
     CONNECTION_BYTES,
     EMERGENCY_COMMANDS,
     IN_FLIGHT_MAX,
+    INTERIM_KEY_BYTES,
     MAX_CONNECTIONS,
+    MAX_INTERIM,
     Counter,
     MapNumber,
     StateIndex,
@@ -94,6 +96,7 @@ def create_maps(ring_bytes: int) -> dict[MapNumber, int]:
         MapNumber.COUNTERS: (MapType.PERCPU_ARRAY, 4, 8, len(Counter)),
         MapNumber.EMERGENCY: (MapType.ARRAY, 4, 16, EMERGENCY_COMMANDS),
         MapNumber.STATE: (MapType.ARRAY, 4, 8, len(StateIndex)),
+        MapNumber.INTERIM: (MapType.LRU_HASH, INTERIM_KEY_BYTES, 8, MAX_INTERIM),
     }
     maps: dict[MapNumber, int] = {}
     try:

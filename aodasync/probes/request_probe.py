@@ -15,6 +15,7 @@ from aodasync.evidence import Connection
 from aodasync.probes.connections import ConnectionTable
 from aodasync.probes.inflight import MapScanner, in_flight
 from aodasync.probes.interface import ProbePlan
+from aodasync.probes.interim import InterimResponses
 from aodasync.probes.loader import Loaded
 from aodasync.probes.maps import lookup, update
 from aodasync.probes.ring import RingReader
@@ -45,6 +46,7 @@ class RequestProbe:
         self._ring_fd = maps[MapNumber.RING]
         self._ring = RingReader.of_map(self._ring_fd, ring_bytes)
         self._in_flight = MapScanner(maps[MapNumber.IN_FLIGHT], EVENT, IN_FLIGHT_MAX)
+        self._interim = InterimResponses(maps[MapNumber.INTERIM])
         self._connections = ConnectionTable(maps[MapNumber.CONNECTIONS])
         self._cpus = possible_cpus()
         self._closed = False
@@ -65,7 +67,11 @@ class RequestProbe:
 
     def in_flight(self) -> EventArray:
         """Rows of the requests in flight, oldest first. Raises BpfError."""
-        return np.empty(0, EVENT) if self._closed else in_flight(self._in_flight)
+        if self._closed:
+            return np.empty(0, EVENT)
+        rows = in_flight(self._in_flight)
+        self._interim.mark(rows)
+        return rows
 
     def connections(self) -> Mapping[int, Connection]:
         """Connections seen so far, by connection id. Raises BpfError."""

@@ -18,9 +18,11 @@ __all__ = [
     "EMERGENCY_COMMANDS",
     "FILL_MARK_BYTES",
     "HOSTNAME_BYTES",
+    "INTERIM_KEY_BYTES",
     "IN_FLIGHT_MAX",
     "LOSS_COUNTERS",
     "MAX_CONNECTIONS",
+    "MAX_INTERIM",
     "RING_BYTES",
     "WAKE_GAP_NS",
     "Counter",
@@ -48,6 +50,11 @@ HOSTNAME_BYTES: Final = 64
 ADDRESS_BYTES: Final = 28
 CONNECTION_BYTES: Final = HOSTNAME_BYTES + ADDRESS_BYTES
 
+MAX_INTERIM: Final = 1024
+"""Interim responses that the kernel side remembers (the least recently used go)."""
+
+INTERIM_KEY_BYTES: Final = 16
+
 EMERGENCY_COMMANDS: Final = 32
 """Rows of the table of emergency thresholds; SMB2 has 20 commands."""
 
@@ -61,6 +68,7 @@ class MapNumber(IntEnum):
     COUNTERS = 0x7FFF0004
     EMERGENCY = 0x7FFF0005
     STATE = 0x7FFF0006
+    INTERIM = 0x7FFF0007
 
 
 class Counter(IntEnum):

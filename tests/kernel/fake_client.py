@@ -115,6 +115,16 @@ class FakeClient:
         if payload_first:
             self._response(mid, status, flags)
 
+    def receive_interim(self, mid: Mid, *, is_pending: bool = True) -> None:
+        """smb2_is_status_pending looked at a response; the MID does not notice."""
+        header = _HEADERS_AT + mid.slot * HEADER_BYTES
+        self._header(header, 0, RESPONSE | ASYNC_COMMAND)
+        self.rig.arena.write(header + self.layout["HDR_MessageId"], "=Q", mid.message_id)
+        base = self.rig.arena.base
+        # A bool is one byte; what the register holds beyond it means nothing.
+        result = 0xABCDEF00 | is_pending
+        self.rig.run("request_interim", base + header, base + mid.server, result)
+
     def take_response(self, mid: Mid) -> None:
         """A synchronous waiter takes the buffer."""
         self.set(mid, "resp_buf", "=Q", 0)

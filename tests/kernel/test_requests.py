@@ -192,6 +192,21 @@ def test_requests_in_flight_are_listed_oldest_first(client: FakeClient) -> None:
     assert client.rig.probe.in_flight()["command"].tolist() == [READ, WRITE]
 
 
+def test_an_interim_response_shows_in_flight(client: FakeClient) -> None:
+    """Only on the request that it answers, and only while that one is in flight."""
+    server = client.server(0, 3, "s", "10.0.0.1")
+    other = client.server(1, 4, "s", "10.0.0.2")
+    mids = [client.alloc(slot, at, READ) for slot, at in enumerate((server, server, other))]
+    client.receive_interim(mids[0], is_pending=False)
+    client.receive_interim(mids[1])
+    flags = client.rig.probe.in_flight()["flags"].tolist()
+    assert flags == [0, Flag.ASYNC_RESPONSE, 0]
+    for mid in mids:
+        client.release(mid, MidState.READY)
+    assert len(client.rig.probe.in_flight()) == 0
+    assert not client.rig.probe.read(10)["flags"].any()
+
+
 def test_connections_are_named(client: FakeClient) -> None:
     """By connection id: host name, address, port."""
     first = client.server(0, 1, "one.example", "10.0.0.1")

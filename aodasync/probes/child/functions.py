@@ -7,7 +7,8 @@ An argument is found by its *type*. Seen in the wild:
   ``__release_mid(struct kref *)`` from 6.0, and ``__release_mid(server, mid)`` from
   6.19 or so; where it is static, it may be inlined into the function that drops a
   reference, ``cifs_mid_q_entry_release(mid)`` or ``release_mid(mid)``;
-- ``dequeue_mid(mid, malformed)`` got the server as first argument in 6.19 or so.
+- ``dequeue_mid(mid, malformed)`` got the server as first argument in 6.19 or so;
+- ``smb2_is_status_pending(buf, server)`` tells whether a response is an interim one.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ _KREF = "kref"
 
 _ALLOC = "smb2_mid_entry_alloc"
 _RECEIVED = "dequeue_mid"
+_INTERIM = "smb2_is_status_pending"
 # Name, what its argument points to, and whether it only drops a reference. In order of
 # preference: freeing functions before those they are inlined into, newest first.
 _RELEASES = (
@@ -57,13 +59,19 @@ def function_targets(btf: Btf, exclude: Collection[str]) -> tuple[list[Target], 
     """What to attach, in order, and the positions of arguments (``*_ARG``).
 
     Ends first: a request whose allocation is seen must not miss its end. Raises
-    :class:`LayoutProblemError`; only ``received`` may be missing.
+    :class:`LayoutProblemError`; only ``received`` and ``interim`` may be missing.
     """
     release, release_definitions = _release(btf, mid_struct(btf), exclude)
     received, received_definitions = _received(btf, exclude)
+    interim, interim_definitions = _interim(btf, exclude)
     alloc, alloc_definitions = _alloc(btf, exclude)
-    definitions = {**release_definitions, **received_definitions, **alloc_definitions}
-    return [*release, *received, *alloc], definitions
+    definitions = {
+        **release_definitions,
+        **received_definitions,
+        **interim_definitions,
+        **alloc_definitions,
+    }
+    return [*release, *received, *interim, *alloc], definitions
 
 
 def _function(btf: Btf, name: str, exclude: Collection[str]) -> tuple[Type, Type] | None:
@@ -122,6 +130,18 @@ def _received(btf: Btf, exclude: Collection[str]) -> tuple[list[Target], dict[st
     function, prototype = found
     definitions = {"RECEIVED_MID_ARG": argument, **_server_argument(btf, prototype, "RECEIVED")}
     return [Target("received", "request_received", _RECEIVED, "fentry", function.id)], definitions
+
+
+def _interim(btf: Btf, exclude: Collection[str]) -> tuple[list[Target], dict[str, int]]:
+    found = _function(btf, _INTERIM, exclude)
+    if found is None:
+        return [], {}
+    function, prototype = found
+    server = _argument(btf, prototype, _SERVER)
+    if prototype.entries != 2 or server != 1 or btf.size(prototype.size_or_type) != 1:
+        return [], {}
+    definitions = {"INTERIM_RESPONSE_ARG": 0, "INTERIM_SERVER_ARG": 1, "INTERIM_RESULT": 2}
+    return [Target("interim", "request_interim", _INTERIM, "fexit", function.id)], definitions
 
 
 def _alloc(btf: Btf, exclude: Collection[str]) -> tuple[list[Target], dict[str, int]]:

@@ -43,4 +43,8 @@ def decide(btf: Btf, exclude: Collection[str] = ()) -> Layout:
         notes.append("the client does not note when it sends (CONFIG_CIFS_STATS2): sent_ns is 0")
     if "RECEIVED_MID_ARG" not in arguments:
         notes.append("dequeue_mid cannot be probed: received_ns is 0")
+    if "INTERIM_RESULT" not in arguments:
+        notes.append(
+            "smb2_is_status_pending cannot be probed: interim responses are not seen in flight"
+        )
     return Layout({**structs, **arguments}, targets, notes)

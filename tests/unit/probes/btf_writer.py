@@ -135,14 +135,18 @@ KERNELS = {
 
 
 def kernel_blobs(
-    version: str, *, leave_out: frozenset[str] = frozenset(), built_in: bool = False
+    version: str,
+    *,
+    leave_out: frozenset[str] = frozenset(),
+    built_in: bool = False,
+    onto: BtfWriter | None = None,
 ) -> tuple[bytes, bytes]:
     """BTF of vmlinux and of cifs; ``leave_out`` names members and functions to drop.
 
-    Both are the same if the client is ``built_in``.
+    Both are the same if the client is ``built_in``. They continue ``onto`` if given.
     """
     types = KERNELS[version]
-    base = BtfWriter()
+    base = onto or BtfWriter()
     u8, u16 = base.int_("unsigned char", 1), base.int_("short unsigned int", 2)
     u32, u64 = base.int_("unsigned int", 4), base.int_("long unsigned int", 8)
     s32 = base.int_("int", 4)
@@ -213,6 +217,10 @@ def kernel_blobs(
     functions = {
         "smb2_mid_entry_alloc": (mid_pointer, [request, ("server", server_pointer)]),
         "dequeue_mid": (0, [*leading, ("mid", mid_pointer), ("malformed", u8)]),
+        "smb2_is_status_pending": (
+            boolean,
+            [("buf", cifs.ptr(u8)), ("server", server_pointer)],
+        ),
         types.release: (0, [*leading, released[types.release_takes]]),
     }
     for name, (result, parameters) in functions.items():

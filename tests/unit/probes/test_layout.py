@@ -93,6 +93,7 @@ def test_ends_are_attached_before_beginnings(version: str) -> None:
     assert roles(layout(version)) == [
         ("release", "fentry", "__release_mid"),
         ("received", "fentry", "dequeue_mid"),
+        ("interim", "fexit", "smb2_is_status_pending"),
         ("alloc", "fexit", "smb2_mid_entry_alloc"),
     ]
 
@@ -121,9 +122,17 @@ def test_targets_carry_the_split_btf_id_of_their_function() -> None:
 def test_without_dequeue_mid_all_else_goes_on() -> None:
     """It is optional: the note says what is missing then."""
     found = layout("6.12", "dequeue_mid")
-    assert [role for role, _, _ in roles(found)] == ["release", "alloc"]
+    assert [role for role, _, _ in roles(found)] == ["release", "interim", "alloc"]
     assert "RECEIVED_MID_ARG" not in found.definitions
     assert any("received_ns is 0" in note for note in found.notes)
+
+
+def test_without_interim_responses_all_else_goes_on() -> None:
+    """The function may be missing, or be inlined; the note says what is not seen then."""
+    found = layout("6.12", "smb2_is_status_pending")
+    assert [role for role, _, _ in roles(found)] == ["release", "received", "alloc"]
+    assert "INTERIM_RESULT" not in found.definitions
+    assert any("interim" in note for note in found.notes)
 
 
 def test_without_when_sent_all_else_goes_on() -> None:
@@ -156,6 +165,7 @@ def test_an_excluded_function_is_not_chosen() -> None:
         layout("6.12", exclude=("__release_mid",))
     assert [role for role, _, _ in roles(layout("6.12", exclude=("dequeue_mid",)))] == [
         "release",
+        "interim",
         "alloc",
     ]
 
