@@ -200,6 +200,8 @@ def _run(arguments: argparse.Namespace) -> int:
         await Agent(config, output=output, run_dir=RUN_DIR, log=log).run()
 
     with single_instance(), OutputDirectory.prepare(config.output_dir) as output:
+        if output.salvaged or output.removed:
+            log.info("leftovers_found", salvaged=output.salvaged, removed=output.removed)
         asyncio.run(run())
     return ExitCode.OK
 

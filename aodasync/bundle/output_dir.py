@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from aodasync import safe_files
-from aodasync.bundle.names import is_leftover
+from aodasync.bundle.salvage import salvage_leftovers
 from aodasync.errors import OutputDirectoryError
 
 __all__ = ["BATCHES", "OutputDirectory"]
@@ -23,19 +23,20 @@ BATCHES: Final = "batches"
 class OutputDirectory:
     """An output directory that is safe to write to as the caller.
 
-    ``batches_fd`` is the open ``batches/``, locked against a second writer;
-    ``leftovers`` the number of interrupted collections that were removed from it.
+    ``batches_fd`` is the open ``batches/``, locked against a second writer; of
+    interrupted collections found in it, ``salvaged`` were made bundles and ``removed`` not.
     """
 
-    def __init__(self, path: Path, batches_fd: int, leftovers: int) -> None:
+    def __init__(self, path: Path, batches_fd: int, *, salvaged: int, removed: int) -> None:
         self.path = path
         self.batches = path / BATCHES
         self.batches_fd = batches_fd
-        self.leftovers = leftovers
+        self.salvaged = salvaged
+        self.removed = removed
 
     @classmethod
     def prepare(cls, path: Path) -> OutputDirectory:
-        """Check the directory, create what is missing (mode 0700) and remove leftovers.
+        """Check the directory, create what is missing (mode 0700), salvage leftovers.
 
         It must belong to the caller, and nobody else may write it; ``batches/``
         is made 0700. No component of the path may be a symbolic link, and one
@@ -53,14 +54,11 @@ class OutputDirectory:
             os.close(descriptor)
         try:
             _own_batches(path / BATCHES, batches_fd)
-            with os.scandir(batches_fd) as entries:
-                leftovers = [entry.name for entry in entries if is_leftover(entry.name)]
-            for name in leftovers:
-                safe_files.remove(name, dir_fd=batches_fd)
+            salvaged, removed = salvage_leftovers(batches_fd)
         except BaseException:
             os.close(batches_fd)
             raise
-        return cls(path, batches_fd, len(leftovers))
+        return cls(path, batches_fd, salvaged=salvaged, removed=removed)
 
     def close(self) -> None:
         """Let go of the directory."""

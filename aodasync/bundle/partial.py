@@ -25,6 +25,11 @@ class PartialBundle:
         self.directory_fd = -1
         self._batches_fd = batches_fd
 
+    def free_bytes(self) -> int:
+        """Space on the file system it is to be on."""
+        space = os.fstatvfs(self._batches_fd)
+        return space.f_bavail * space.f_frsize
+
     def create(self) -> None:
         """Create the directory: of the first nanosecond, from the wanted one on, that is free."""
         while self.directory_fd < 0:

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aodasync.actions import Action, ActionResult
@@ -19,12 +20,13 @@ from aodasync.config.model import Config
 from aodasync.events import EventArray
 from aodasync.evidence import Connection, EvidenceSource, Trigger
 
-__all__ = ["NOT_REACHED", "Look", "Writer"]
+__all__ = ["Look", "Writer"]
 
-NOT_REACHED = "not reached: the agent ended first"
-"""What a manifest says of each action until there is a better one."""
+# What the first manifest says of each action, which is read only if there is no second one.
+_NOT_REACHED = "not reached: the agent ended first"
 
 _MB = 1024 * 1024
+_LEAST_FREE_BYTES = 4 * _MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,13 @@ class Writer:
 
         The manifest says what is known now, so that a collection which is cut off
         can be made a bundle by the next start.
+
+        Raises:
+            OSError: it could not be written, or there is hardly any space left.
         """
+        free_bytes = self.bundle.free_bytes()
+        if free_bytes < _LEAST_FREE_BYTES + 2 * self.before.rows.nbytes:
+            raise OSError(errno.ENOSPC, f"Only {free_bytes / _MB:.0f} MB of disk space are free")
         look = self.before
         now_ns = look.clocks.monotonic_ns if self.live else self.trigger.decided_monotonic_ns
         self.bundle.create()
@@ -78,7 +86,7 @@ class Writer:
             look,
             rows,
             verdict=UNDECIDED,
-            results=tuple(not_run(action, NOT_REACHED) for action in planned),
+            results=tuple(replace(not_run(a, _NOT_REACHED), file=a.file) for a in planned),
             truncations=left_out,
             volatile_ms=None,
         )

@@ -8,15 +8,18 @@ import contextlib
 import os
 import stat
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import anyio
 from structlog.typing import FilteringBoundLogger
 
+from aodasync.bundle.archive import read_manifest
 from aodasync.bundle.output_dir import OutputDirectory
-from aodasync.bundle.retention import Budget, Plan, StoredFile, plan_cleanup
+from aodasync.bundle.retention import Budget, Plan, Rank, StoredFile, plan_cleanup, rank_of
 from aodasync.config.model import Config
+from aodasync.errors import BundleError
 from aodasync.worker import in_thread
 
 __all__ = ["Cleaner", "CleanerMetrics"]
@@ -44,6 +47,7 @@ class Cleaner:
         self._output = output
         self._log = log.bind(component="cleaner")
         self._wake = asyncio.Event()
+        self._ranks: dict[str, Rank] = {}
         self.metrics = CleanerMetrics()
 
     def wake(self) -> None:
@@ -62,7 +66,7 @@ class Cleaner:
         """Plan and delete, in a worker thread. What cannot be deleted is logged and stays."""
         begun_sec = time.monotonic()
         try:
-            plan, failures = await in_thread(partial(_clean, self._output.batches_fd, self._budget))
+            plan, failures = await in_thread(self._clean)
         except OSError as error:
             self.metrics.failures += 1
             self._log.warning("cleanup_failed", error=str(error))
@@ -88,25 +92,44 @@ class Cleaner:
             total_bytes=metrics.total_bytes,
         )
 
+    def _clean(self) -> tuple[Plan, dict[str, str]]:
+        """Delete what the plan says; returns it with the error of each file that stayed."""
+        batches_fd = self._output.batches_fd
+        space = os.fstatvfs(batches_fd)
+        make_plan = partial(
+            plan_cleanup,
+            now_ns=time.time_ns(),
+            free_bytes=space.f_bavail * space.f_frsize,
+            budget=self._budget,
+        )
+        plan = make_plan(_stored(batches_fd))
+        if plan.delete:
+            # Only now is it of interest what is in them.
+            plan = make_plan(self._ranked([*plan.delete, *plan.keep]))
+        failures = {}
+        for file in plan.delete:
+            try:
+                os.unlink(file.name, dir_fd=batches_fd)
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                failures[file.name] = str(error.strerror).lower()
+        return plan, failures
 
-def _clean(batches_fd: int, budget: Budget) -> tuple[Plan, dict[str, str]]:
-    """Delete what the plan says; returns it with the error of each file that stayed."""
-    space = os.fstatvfs(batches_fd)
-    plan = plan_cleanup(
-        _stored(batches_fd),
-        now_ns=time.time_ns(),
-        free_bytes=space.f_bavail * space.f_frsize,
-        budget=budget,
-    )
-    failures = {}
-    for file in plan.delete:
+    def _ranked(self, files: list[StoredFile]) -> list[StoredFile]:
+        """The files with their ranks, each read from its manifest once."""
+        known = self._ranks
+        self._ranks = {}
+        for file in files:
+            rank = known.get(file.name)
+            self._ranks[file.name] = self._read_rank(file.name) if rank is None else rank
+        return [replace(file, rank=self._ranks[file.name]) for file in files]
+
+    def _read_rank(self, name: str) -> Rank:
         try:
-            os.unlink(file.name, dir_fd=batches_fd)
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            failures[file.name] = str(error.strerror).lower()
-    return plan, failures
+            return rank_of(read_manifest(Path(f"/proc/self/fd/{self._output.batches_fd}/{name}")))
+        except BundleError:
+            return Rank.FIRST
 
 
 def _stored(batches_fd: int) -> list[StoredFile]:

@@ -111,7 +111,7 @@ def test_leftovers_go_and_nothing_else(tmp_path: Path) -> None:
     (batches / "download.partial").write_text("not ours")
     (tmp_path / "aod").chmod(0o700)
     with OutputDirectory.prepare(tmp_path / "aod") as output:
-        assert output.leftovers == 3
+        assert (output.salvaged, output.removed) == (0, 3)
         left = sorted(path.name for path in batches.iterdir())
         assert left == ["aod_quick_4_hang.tar.zst", "download.partial"]
     assert (kept / "x").read_text() == "x"

@@ -3,23 +3,27 @@
 
 from __future__ import annotations
 
+import time
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aodasync.bundle.names import BundleName
-from aodasync.bundle.retention import Budget, Plan, StoredFile, plan_cleanup
+from aodasync.bundle.retention import Budget, Plan, Rank, StoredFile, plan_cleanup, rank_of
 from aodasync.config.model import Cleanup
 
 _NOW_NS = 1000
 
 _bundles = st.builds(
-    lambda time_ns, anomaly, size, touched_ns: StoredFile(
-        BundleName(time_ns, anomaly).archive, size, time_ns + touched_ns
+    lambda time_ns, anomaly, size, touched_ns, rank: StoredFile(
+        BundleName(time_ns, anomaly).archive, size, time_ns + touched_ns, rank
     ),
     st.integers(0, _NOW_NS),
     st.sampled_from(["latency", "error", "hang"]),
     st.integers(0, 50),
     st.integers(-20, 20),
+    st.sampled_from(Rank),
 )
 _foreign = st.builds(
     StoredFile,
@@ -36,7 +40,9 @@ _foreign = st.builds(
     st.integers(0, _NOW_NS),
 )
 _files = st.lists(_bundles | _foreign, max_size=30, unique_by=lambda file: file.name)
-_budgets = st.builds(Budget, st.integers(0, 1500), st.integers(0, 400), st.integers(0, 400))
+_budgets = st.builds(
+    Budget, st.integers(0, 1500), st.integers(0, 400), st.integers(0, 400), st.just(100)
+)
 _free = st.integers(0, 400)
 
 
@@ -87,15 +93,38 @@ def test_age_is_kept(files: list[StoredFile], budget: Budget, free: int) -> None
     assert all(_NOW_NS - _time_ns(f) > budget.max_age_ns for f in plan.delete if f.name in newest)
 
 
+def _rank(file: StoredFile, files: list[StoredFile]) -> Rank:
+    """Its rank, counting as a repeat what follows one of its anomaly within 100 ns."""
+    anomaly = file.name.split("_")[3]
+    ours = [f for f in files if f.name.endswith(f"_{anomaly}") and BundleName.parse(f.name)]
+    earlier = [f for f in ours if (_time_ns(f), f.name) < (_time_ns(file), file.name)]
+    soon = any(_time_ns(file) - _time_ns(f) < 100 for f in earlier)
+    return Rank.REPEAT if soon and file.rank == Rank.FIRST else file.rank
+
+
 @given(files=_files, budget=_budgets, free=_free)
-def test_oldest_go_first(files: list[StoredFile], budget: Budget, free: int) -> None:
-    """What goes is older than what stays, the spared newest of another anomaly aside."""
+def test_repeats_go_before_critical_ones_and_old_before_new(
+    files: list[StoredFile], budget: Budget, free: int
+) -> None:
+    """Expired and spared ones aside, what goes is of lower rank, or older, than what stays."""
     plan = _plan(files, budget, free)
-    times = [_time_ns(f) for f in plan.delete]
-    assert times == sorted(times)
     newest = set(_newest(files).values())
-    others = [_time_ns(f) for f in plan.keep if f.name not in newest]
-    assert not times or not others or max(times) <= min(others)
+    alive = [f for f in plan.delete if _NOW_NS - _time_ns(f) <= budget.max_age_ns]
+    went = [(_rank(f, files), _time_ns(f)) for f in alive]
+    stayed = [(_rank(f, files), _time_ns(f)) for f in plan.keep if f.name not in newest]
+    assert not went or not stayed or max(went) <= min(stayed)
+
+
+@given(files=_files, budget=_budgets, free=_free)
+def test_nothing_goes_without_need(files: list[StoredFile], budget: Budget, free: int) -> None:
+    """Of what is not expired, the last to go was needed to get within the budget."""
+    plan = _plan(files, budget, free)
+    alive = [f for f in plan.delete if _NOW_NS - _time_ns(f) <= budget.max_age_ns]
+    if alive:
+        last = max(alive, key=lambda f: (_rank(f, files), _time_ns(f), f.name))
+        total = sum(f.size_bytes for f in plan.keep) + last.size_bytes
+        freed = sum(f.size_bytes for f in plan.delete) - last.size_bytes
+        assert total > budget.max_total_bytes or free + freed < budget.min_free_bytes
 
 
 @given(files=_files, budget=_budgets, free=_free)
@@ -117,3 +146,38 @@ def test_configured_units() -> None:
     """Days and megabytes of the configuration are 86,400 s and 1,048,576 bytes."""
     cleanup = Cleanup(max_log_age_days=0.5, max_total_log_size_mb=1.5, min_free_mb=2)
     assert Budget.of(cleanup) == Budget(43_200 * 10**9, 3 << 19, 2 << 20)
+
+
+@pytest.mark.parametrize(
+    ("anomaly", "rank"),
+    [
+        ({"type": "latency", "emergency": False}, Rank.FIRST),
+        ({"type": "latency", "emergency": True}, Rank.CRITICAL),
+        ({"type": "hang"}, Rank.CRITICAL),
+        ({"type": "connection"}, Rank.CRITICAL),
+        ({"type": "hang", "at_end": True}, Rank.REPEAT),
+        ({"type": "snapshot"}, Rank.FIRST),
+        (None, Rank.FIRST),
+        ([1], Rank.FIRST),
+    ],
+)
+def test_ranks_come_from_the_manifest(anomaly: object, rank: Rank) -> None:
+    """Hangs, lost connections and emergencies are critical, second bundles repeats."""
+    assert rank_of({"anomaly": anomaly}) == rank
+
+
+def test_ten_thousand_bundles_are_kept_within_budget() -> None:
+    """Written one by one, with a plan after each: always within budget, and quick enough."""
+    budget = Budget(10**18, 100_000, 0)
+    kept: tuple[StoredFile, ...] = ()
+    begun = time.perf_counter()
+    for n in range(10_000):
+        rank = Rank.CRITICAL if n % 50 == 0 else Rank.FIRST
+        name = BundleName(n * 60 * 10**9, ("latency", "error", "hang")[n % 3]).archive
+        file = StoredFile(name, 900 + n % 200, n * 60 * 10**9, rank)
+        plan = plan_cleanup([*kept, file], now_ns=n * 60 * 10**9, free_bytes=1, budget=budget)
+        kept = plan.keep
+        assert file in kept
+        assert sum(f.size_bytes for f in kept) <= 100_000
+    assert sum(f.rank == Rank.CRITICAL for f in kept) > 90
+    assert time.perf_counter() - begun < 60

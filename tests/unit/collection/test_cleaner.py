@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,9 @@ from structlog.testing import capture_logs
 
 from aodasync.bundle.names import BundleName
 from aodasync.bundle.output_dir import OutputDirectory
+from aodasync.bundle.packing import pack
+from aodasync.bundle.partial import PartialBundle
+from aodasync.bundle.retention import Rank
 from aodasync.config.model import Cleanup
 from aodasync.tasks.cleaner import Cleaner
 from tests.unit.builders import config
@@ -52,8 +58,8 @@ def _names(output: OutputDirectory) -> set[str]:
 async def test_old_and_excess_bundles_go(output: OutputDirectory) -> None:
     """Past their age, then over the size oldest first; strangers and partial ones stay."""
     expired = _bundle(output, 90_000, "error")
-    excess = _bundle(output, 500, "latency")
-    kept = {_bundle(output, 100 * n, "latency") for n in range(3)}
+    excess = _bundle(output, 20_000, "latency")
+    kept = {_bundle(output, 4000 * n, "latency") for n in range(3)}
     strangers = {"notes.txt", "aod_quick_1_latency.tar.zst.partial"}
     for name in strangers:
         (output.batches / name).write_bytes(b"x")
@@ -147,3 +153,21 @@ async def test_it_runs_at_start_and_when_woken(output: OutputDirectory) -> None:
         await asyncio.sleep(0.01)
     task.cancel()
     assert expired not in _names(output)
+
+
+async def test_what_is_in_a_bundle_decides_when_space_is_short(output: OutputDirectory) -> None:
+    """A hang outlives younger repeats; manifests are read when something has to go, once."""
+    for age_sec, kind in ((30_000, "hang"), (20_000, "latency"), (10_000, "latency")):
+        name = BundleName(time.time_ns() - age_sec * 10**9, f"x{age_sec}")
+        partial = PartialBundle(name, output.batches_fd)
+        partial.create()
+        partial.write("manifest.json", json.dumps({"anomaly": {"type": kind}}).encode())
+        pack(name, batches_fd=output.batches_fd, mtime_sec=2**31, cancelled=threading.Event())
+        partial.remove()
+    for age_sec in (40_000, 5000, 0):
+        _bundle(output, age_sec, "x30000")
+    cleaner = _cleaner(output, replace(_CLEANUP, max_total_log_size_mb=1.0005))
+    await cleaner.clean_once()
+    assert sum("x30000" in name for name in _names(output)) == 2
+    assert cleaner._ranks[next(name for name in cleaner._ranks if "x20000" in name)] == Rank.FIRST
+    assert Rank.CRITICAL in cleaner._ranks.values()
