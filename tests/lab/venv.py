@@ -20,14 +20,21 @@ _INSTALL = f"""
 set -e
 root=$1
 shift
-while [ "$1" != -- ]; do
+mounted=
+# Where there is no namespace of our own (see isolated()), nobody else takes them away.
+trap 'for point in $mounted; do umount "$point"; done' EXIT
+attach() {{
     mkdir -p "$root$1"
     mount --bind "$1" "$root$1"
+    mounted="$root$1 $mounted"
+}}
+while [ "$1" != -- ]; do
+    attach "$1"
     shift
 done
 shift
-mount -t proc proc "$root/proc"
-mount --bind /dev "$root/dev"
+attach /proc
+attach /dev
 chroot "$root" python3 -m venv /{PREFIX}
 if [ $# -gt 0 ]; then
     chroot "$root" /{PREFIX}/bin/pip install --quiet --no-cache-dir "$@"
@@ -66,7 +73,7 @@ def _build(into: Path, userland: Path, dependencies: list[str]) -> None:
         shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
         settings = pip_environment()
         environment = {**settings, "PATH": os.defpath, "HOME": "/root", "LC_ALL": "C.UTF-8"}
-        argv = (*isolated(), "sh", "-c", _INSTALL, "sh", root)
+        argv: tuple[str | Path, ...] = (*isolated(), "sh", "-c", _INSTALL, "sh", root)
         run((*argv, *host_paths(settings), "--", *dependencies), env=environment)
         layer = Path(scratch, "layer")
         (layer / PREFIX).parent.mkdir(parents=True)

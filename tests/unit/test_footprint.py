@@ -34,7 +34,10 @@ print("OpenSSL" if "_ssl" in sys.modules or "libssl" in open("/proc/self/maps").
 def run(program: str, *arguments: str) -> list[str]:
     """Lines that a Python of its own prints."""
     done = subprocess.run(
-        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False
+        [sys.executable, "-u", "-c", program, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
