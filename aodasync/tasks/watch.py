@@ -17,6 +17,7 @@ from aodasync.events import EventBatch
 from aodasync.live import LiveEvidence
 from aodasync.notify import notify
 from aodasync.probes.interface import Probe
+from aodasync.smb.commands import COMMAND_CODES
 from aodasync.tasks.reader import Reader, ReaderMetrics
 
 __all__ = ["Watch"]
@@ -75,7 +76,8 @@ class Watch:
             ring_bytes=1 << (wanted_bytes - 1).bit_length(), cache_dir=self._cache_dir
         )
         latency = tuple(a for a in self._config.anomalies if isinstance(a, LatencyAnomaly))
-        probe.set_emergency_ns(urgent_thresholds_ns(latency))
+        named = {COMMAND_CODES[name] for anomaly in latency for name in anomaly.named_commands}
+        probe.set_emergency_ns(urgent_thresholds_ns(latency), interim_too=named)
         plan = probe.plan
         self._log.info(
             "agent_ready",

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -66,7 +66,9 @@ class PipeProbe:
     def losses(self) -> Mapping[str, int]:
         return {"ring_full": self.lost}
 
-    def set_emergency_ns(self, thresholds_ns: Sequence[int]) -> None:
+    def set_emergency_ns(
+        self, thresholds_ns: Sequence[int], interim_too: Collection[int] = ()
+    ) -> None:
         raise NotImplementedError
 
     def close(self) -> None:
