@@ -19,6 +19,7 @@ from aodasync.children import Children
 from aodasync.clock import SystemClock
 from aodasync.config.model import Config
 from aodasync.evidence import Trigger
+from aodasync.learnt import STATE_DIR
 from aodasync.live import LiveEvidence
 from aodasync.notify import notify
 from aodasync.pipeline import Pipeline
@@ -26,6 +27,7 @@ from aodasync.recorder import FlightRecorder
 from aodasync.status import in_flight_summary, server_summary
 from aodasync.tasks.cleaner import Cleaner
 from aodasync.tasks.control import Control
+from aodasync.tasks.memory import Memory
 from aodasync.tasks.sight import Sight
 from aodasync.tasks.supervisor import Supervisor
 from aodasync.tasks.vitals import Vitals
@@ -68,6 +70,7 @@ class Agent:
             audit=self._audit,
             on_done=self._bundle_done,
         )
+        self._memory = Memory(self._pipeline.detector.engine, STATE_DIR, log)
         self._watch = Watch(
             config,
             evidence=self._evidence,
@@ -99,6 +102,7 @@ class Agent:
                     supervisor.start("detector", pipeline.detector.run),
                     supervisor.start("collector", pipeline.collect),
                     supervisor.start("sampler", pipeline.sample),
+                    supervisor.start("memory", self._memory.run),
                     supervisor.start("cleaner", self._cleaner.run),
                     supervisor.start("vitals", self._vitals.run),
                     supervisor.start("sight", self._sight.run),
@@ -175,6 +179,7 @@ class Agent:
                 reader.drain()
                 reader.report_losses()
             await pipeline.batches.join()
+        await self._memory.save()
         await pipeline.collector.finish(_GRACE_SEC)
 
     async def status(self) -> Mapping[str, Any]:

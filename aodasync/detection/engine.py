@@ -7,17 +7,20 @@ drive the same code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from aodasync.config.model import (
     Config,
     ConnectionAnomaly,
+    DriftAnomaly,
     ErrorAnomaly,
     HangAnomaly,
     LatencyAnomaly,
 )
 from aodasync.detection.connection import ConnectionTrouble
+from aodasync.detection.drift import DriftWatch
 from aodasync.detection.episodes import Ended, Episodes, Started
 from aodasync.detection.errors import ErrorCodes
 from aodasync.detection.hang import HangWatch, named_commands
@@ -46,6 +49,7 @@ class Engine:
         interval_ns = round(config.watch_interval_sec * _SECOND_NS)
         self._detectors: list[_Detector] = []
         self._hangs: list[HangWatch] = []
+        self._drifts: dict[str, DriftWatch] = {}
         named = named_commands(config.anomalies)
         for anomaly in config.anomalies:
             if isinstance(anomaly, LatencyAnomaly | ErrorAnomaly | ConnectionAnomaly):
@@ -62,6 +66,10 @@ class Engine:
                     anomaly, named=named, interval_ns=interval_ns, server_of=server_of
                 )
                 self._hangs.append(watch)
+            elif isinstance(anomaly, DriftAnomaly):
+                self._drifts[anomaly.name] = DriftWatch(
+                    anomaly, interval_ns=interval_ns, server_of=server_of
+                )
         self.episodes = Episodes(
             interval_ns=interval_ns,
             cooldown_ns={a.name: round(a.cooldown_sec * _SECOND_NS) for a in config.anomalies},
@@ -70,6 +78,8 @@ class Engine:
 
     def process(self, rows: EventArray, now_ns: int) -> list[Started]:
         """Take rows in, of shape (N,) and oldest first; returns the episodes they started."""
+        for drift in self._drifts.values():
+            drift.add(rows)
         started = []
         for detector in self._detectors:
             started += self._observe(detector.counter.add(detector.select(rows)), now_ns)
@@ -77,15 +87,34 @@ class Engine:
 
     @property
     def watches_in_flight(self) -> bool:
-        """Whether :meth:`look` has any use."""
+        """Whether :meth:`look` has any use for the requests in flight."""
         return bool(self._hangs)
 
     def look(self, in_flight: EventArray, now_ns: int) -> list[Started]:
-        """Look at the requests in flight, once an interval; returns the episodes they started."""
+        """Look around, once an interval; returns the episodes that started.
+
+        ``in_flight`` has shape (N,); empty where nothing is live.
+        """
         started = []
         for watch in self._hangs:
             started += self._observe(watch.look(in_flight, now_ns), now_ns)
+        for drift in self._drifts.values():
+            started += self._observe(drift.look(now_ns), now_ns)
         return started
+
+    def export(self) -> dict[str, Any]:
+        """What was learnt, by anomaly, as plain JSON values."""
+        return {name: drift.export() for name, drift in self._drifts.items()}
+
+    def restore(self, exported: Mapping[str, Any]) -> None:
+        """Take up what :meth:`export` returned, for the anomalies that there still are.
+
+        Raises:
+            ValueError: it is not of that kind.
+        """
+        for name, drift in self._drifts.items():
+            if name in exported:
+                drift.restore(exported[name])
 
     def tick(self, now_ns: int) -> list[Ended]:
         """Let time pass; returns the episodes that ended."""

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 from structlog.typing import FilteringBoundLogger
 
 from aodasync.audit import Audit
@@ -15,13 +16,14 @@ from aodasync.config.model import Config
 from aodasync.detection.engine import Engine
 from aodasync.detection.episodes import Ended, Started
 from aodasync.errors import BpfError
-from aodasync.events import EventArray, EventBatch
+from aodasync.events import EVENT, EventArray, EventBatch
 from aodasync.evidence import Finding, Sample, Trigger
 from aodasync.recorder import FlightRecorder
 
 __all__ = ["Detector", "DetectorMetrics"]
 
 _MS = 1e6
+_NONE: EventArray = np.zeros(0, EVENT)
 
 
 @dataclass(slots=True)
@@ -111,15 +113,17 @@ class Detector:
             self._end(ended)
 
     def _look(self, now_ns: int) -> None:
+        for started in self.engine.look(self._rows_in_flight(), now_ns):
+            self._start(started)
+
+    def _rows_in_flight(self) -> EventArray:
         if self._in_flight is None or not self.engine.watches_in_flight:
-            return
+            return _NONE
         try:
-            rows = self._in_flight()
+            return self._in_flight()
         except BpfError as error:
             self._log.warning("in_flight_unreadable", error=str(error))
-            return
-        for started in self.engine.look(rows, now_ns):
-            self._start(started)
+            return _NONE
 
     def _start(self, started: Started) -> None:
         finding = started.finding

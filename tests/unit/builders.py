@@ -16,6 +16,7 @@ from aodasync.config.model import (
     Collector,
     Config,
     ConnectionAnomaly,
+    DriftAnomaly,
     ErrorAnomaly,
     HangAnomaly,
     LatencyAnomaly,
@@ -88,6 +89,12 @@ def connection_anomaly(**changes: Any) -> ConnectionAnomaly:
     anomaly = ConnectionAnomaly(
         name="connection", acceptable_count=1, actions=("dmesg",), cooldown_sec=60.0
     )
+    return replace(anomaly, **changes)
+
+
+def drift_anomaly(**changes: Any) -> DriftAnomaly:
+    """As configured by default."""
+    anomaly = DriftAnomaly(name="drift", actions=("dmesg",), cooldown_sec=60.0)
     return replace(anomaly, **changes)
 
 

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: MIT
+"""Drift: a server that leaves the band it has been in, though no threshold is crossed.
+
+Time is cut into slots of five seconds. The median latency of each server and
+command with enough requests in a slot is held against its own normal; out of
+band for half a minute of slots is drift, until one slot is back in band or there
+was no traffic to judge by for half a minute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from aodasync.config.model import DriftAnomaly
+from aodasync.detection.latency import latency_ns
+from aodasync.detection.normals import Key, Normals
+from aodasync.detection.windows import Firing
+from aodasync.events import EventArray, Flag, Kind, Outcome
+from aodasync.evidence import Finding
+from aodasync.smb.commands import COMMAND_CODES, MAY_WAIT_FOREVER, command_name
+
+__all__ = ["SLOT_NS", "DriftWatch"]
+
+SLOT_NS: Final = 5_000_000_000
+_LATE_NS: Final = 1_000_000_000  # rows of a slot may still be in the ring
+_SLOTS_OUT: Final = 6
+_SLOTS_SILENT: Final = 6
+_LEAST_REQUESTS: Final = 8
+_MOST_OF_A_BATCH: Final = 512
+_MOST_OF_A_SLOT: Final = 16_384
+_MS: Final = 1e6
+_MAY_WAIT: Final = np.array(sorted(COMMAND_CODES[name] for name in MAY_WAIT_FOREVER), np.uint16)
+
+
+@dataclass(slots=True)
+class _Leaving:
+    """A key out of band: since which slot, for how many, and the last of them."""
+
+    since: int
+    last: int
+    slots: int
+    recent_ms: float
+    limit_ms: float
+    requests: int
+
+    @property
+    def gone(self) -> bool:
+        return self.slots >= _SLOTS_OUT
+
+
+class DriftWatch:
+    """A configured drift anomaly, and what it has learnt."""
+
+    def __init__(
+        self, anomaly: DriftAnomaly, *, interval_ns: int, server_of: Callable[[int], str]
+    ) -> None:
+        self._anomaly = anomaly
+        self._interval_ns = interval_ns
+        self._server_of = server_of
+        self._normals = Normals()
+        self._slots: dict[int, list[npt.NDArray[np.uint64]]] = {}
+        self._leaving: dict[Key, _Leaving] = {}
+        self._windows: dict[str, int] = {}
+
+    def add(self, rows: EventArray) -> None:
+        """Take rows in, shape (N,): of a large batch, an even sample."""
+        rows = rows[:: 1 + len(rows) // _MOST_OF_A_BATCH]
+        ordinary = (rows["kind"] == Kind.REQUEST) & (rows["outcome"] == Outcome.ANSWERED)
+        ordinary &= (rows["flags"] & (Flag.ASYNC_RESPONSE | Flag.BEFORE_ATTACH)) == 0
+        rows = rows[ordinary & ~np.isin(rows["command"], _MAY_WAIT)]
+        slots = rows["released_ns"] // np.uint64(SLOT_NS)
+        for slot in np.unique(slots).tolist():
+            of_slot = rows[slots == slot]
+            parts = self._slots.setdefault(slot, [])
+            if sum(part.shape[1] for part in parts) < _MOST_OF_A_SLOT:
+                columns = (of_slot["connection_id"], of_slot["command"], latency_ns(of_slot))
+                parts.append(np.array(columns, np.uint64))
+
+    def look(self, now_ns: int) -> list[Firing]:
+        """Judge the slots that are over; one firing an interval for each server that drifts."""
+        for slot in sorted(self._slots):
+            if (slot + 1) * SLOT_NS + _LATE_NS <= now_ns:
+                self._judge(slot, np.concatenate(self._slots.pop(slot), axis=1))
+        oldest = (now_ns - _LATE_NS) // SLOT_NS - _SLOTS_SILENT
+        self._leaving = {key: out for key, out in self._leaving.items() if out.last >= oldest}
+        window = now_ns // self._interval_ns
+        servers = sorted({server for (server, _), out in self._leaving.items() if out.gone})
+        firings = [self._firing(server, window, now_ns) for server in servers]
+        self._windows = dict.fromkeys(servers, window)
+        return firings
+
+    def export(self) -> dict[str, Any]:
+        """What it has learnt, as plain JSON values."""
+        return self._normals.export()
+
+    def restore(self, exported: Any) -> None:
+        """Take up what was exported. Raises ValueError."""
+        self._normals.restore(exported)
+
+    def _judge(self, slot: int, columns: npt.NDArray[np.uint64]) -> None:
+        medians = self._medians(columns)
+        keys = list(medians)
+        limits = self._normals.limits_ms(keys)
+        for key, limit in zip(keys, limits.tolist(), strict=True):
+            median, requests = medians[key]
+            if median <= limit:
+                self._leaving.pop(key, None)
+                continue
+            out = self._leaving.setdefault(key, _Leaving(slot, slot, 0, 0.0, 0.0, 0))
+            out.last, out.slots = slot, out.slots + 1
+            out.recent_ms, out.limit_ms, out.requests = median, limit, requests
+        self._normals.learn(keys, np.array([medians[key][0] for key in keys]))
+
+    def _medians(self, columns: npt.NDArray[np.uint64]) -> dict[Key, tuple[float, int]]:
+        """Median latency in ms and number of requests, by server and command."""
+        ids, inverse = np.unique(columns[0], return_inverse=True)
+        names = [self._server_of(int(i)) for i in ids]
+        servers = sorted(set(names))
+        number = np.array([servers.index(name) for name in names])[inverse.ravel()]
+        group = number * 65_536 + columns[1].astype(np.int64)
+        order = np.argsort(group, kind="stable")
+        values, starts = np.unique(group[order], return_index=True)
+        parts = np.split(columns[2][order], starts[1:])
+        return {
+            (servers[value // 65_536], value % 65_536): (float(np.median(part)) / _MS, len(part))
+            for value, part in zip(values.tolist(), parts, strict=True)
+            if len(part) >= _LEAST_REQUESTS
+        }
+
+    def _firing(self, server: str, window: int, now_ns: int) -> Firing:
+        drifting = {k: out for k, out in self._leaving.items() if k[0] == server and out.gone}
+        worst, out = max(drifting.items(), key=lambda item: item[1].recent_ms / item[1].limit_ms)
+        since = min(item.since for item in drifting.values())
+        finding = Finding(
+            anomaly=self._anomaly.name,
+            type=self._anomaly.type,
+            server=server,
+            commands=tuple(command_name(command) for _, command in drifting),
+            codes=(),
+            count=sum(item.requests for item in drifting.values()),
+            acceptable_count=_LEAST_REQUESTS,
+            threshold_ms=out.limit_ms,
+            max_latency_ms=max(item.recent_ms for item in drifting.values()),
+            first_ns=since * SLOT_NS,
+            last_ns=now_ns,
+            emergency=False,
+            crossed_ns=(out.since + _SLOTS_OUT) * SLOT_NS,
+            figures={
+                "usual_ms": round(self._normals.usual_ms(worst), 3),
+                "recent_ms": round(out.recent_ms, 3),
+            },
+        )
+        first = self._windows.get(server) != window
+        return Firing(window, first, finding.count if first else 0, finding)
