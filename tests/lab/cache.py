@@ -10,14 +10,13 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from .command import say
+from .command import remove_tree, say
 
 UNUSED_DAYS = 14
 
@@ -100,7 +99,7 @@ class Cache:
         started = time.monotonic()
         # The lock says that nobody is building this: whatever is half-built was left behind.
         for stale in self.root.glob(f"{directory.name}.partial-*"):
-            shutil.rmtree(stale, ignore_errors=True)
+            remove_tree(stale)
         partial = Path(tempfile.mkdtemp(prefix=f"{directory.name}.partial-", dir=self.root))
         try:
             partial.chmod(0o755)
@@ -108,7 +107,7 @@ class Cache:
             partial.rename(directory)
         finally:
             if partial.exists():
-                shutil.rmtree(partial)
+                remove_tree(partial)
         say(f"built {kind} in {time.monotonic() - started:.0f} s")
 
     @staticmethod
@@ -126,7 +125,7 @@ class Cache:
             if path.is_symlink() and path.exists():
                 continue
             if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path, ignore_errors=True)
+                remove_tree(path)
             else:
                 path.unlink(missing_ok=True)
 

@@ -28,6 +28,11 @@ def isolated() -> tuple[str, ...]:
     return (*leash, "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 
 
+def remove_tree(path: Path) -> None:
+    """Remove a directory, but nothing of what may still be mounted in it."""
+    subprocess.run(("rm", "-rf", "--one-file-system", path), check=False)
+
+
 def say(line: str) -> None:
     """Print one progress line on stderr; stdout belongs to the guest."""
     print(f"lab: {line}", file=sys.stderr, flush=True)
