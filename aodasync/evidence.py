@@ -101,5 +101,8 @@ class EvidenceSource(Protocol):
     def connections(self) -> Mapping[int, Connection]:
         """Connections seen so far, by connection id."""
 
+    def shares(self) -> Mapping[tuple[int, int], str]:
+        """Shares seen so far, ``//server/share``, by session id and tree id."""
+
     def facts(self) -> Mapping[str, Any]:
         """For the manifest: agent, kernel, cifs module srcversion, probe in use."""

@@ -46,6 +46,10 @@ class LiveEvidence:
         """Connections seen so far."""
         return self.probe.connections() if self.probe else {}
 
+    def shares(self) -> Mapping[tuple[int, int], str]:
+        """Shares seen so far, by session id and tree id."""
+        return self.probe.shares() if self.probe else {}
+
     def facts(self) -> Mapping[str, Any]:
         """The host, the agent, and the probe in use."""
         return {**host_facts(), "probe": asdict(self.probe.plan) if self.probe else None}

@@ -62,6 +62,7 @@ class _RecordedEvidence:
             )
             for c in manifest.get("connections", [])
         }
+        self._shares = _recorded_shares(manifest)
 
     @property
     def live(self) -> bool:
@@ -79,8 +80,22 @@ class _RecordedEvidence:
     def connections(self) -> Mapping[int, Connection]:
         return self._connections
 
+    def shares(self) -> Mapping[tuple[int, int], str]:
+        return self._shares
+
     def facts(self) -> Mapping[str, Any]:
         return self._facts
+
+
+def _recorded_shares(manifest: Mapping[str, Any]) -> dict[tuple[int, int], str]:
+    """By session id and tree id; none from a manifest that has none, or odd ones."""
+    try:
+        return {
+            (int(entry["session_id"], 16), int(entry["tree_id"])): str(entry["share"])
+            for entry in manifest.get("shares", [])
+        }
+    except (KeyError, TypeError, ValueError):
+        return {}
 
 
 def batches(rows: EventArray) -> Iterator[EventBatch]:

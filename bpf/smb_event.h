@@ -63,7 +63,10 @@ _Static_assert(sizeof(struct smb_event) == EVENT_BYTES, "size differs from EVENT
 struct smb_connection {
 	char hostname[HOSTNAME_BYTES];
 	u8 address[ADDRESS_BYTES]; /* the start of a sockaddr_storage: enough for IPv6 */
+	u64 server; /* its TCP_Server_Info: valid only while conn_id there is this id */
 };
+
+_Static_assert(sizeof(struct smb_connection) == CONNECTION_BYTES, "size differs from CONNECTION");
 
 /* A row of the `emergency` map, by command. */
 struct smb_emergency {

@@ -51,7 +51,7 @@ static __always_inline int read_mid(struct mid_copy *copy, u64 mid)
  */
 static __always_inline void remember_connection(u64 server, u64 connection_id, u16 command)
 {
-	struct smb_connection connection = {};
+	struct smb_connection connection = { .server = server };
 	u64 hostname = 0;
 
 	if (command != SMB2_NEGOTIATE &&

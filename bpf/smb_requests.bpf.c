@@ -9,6 +9,7 @@
  */
 #include "smb_interim.h"
 #include "smb_request.h"
+#include "smb_trees.h"
 #include "smb_trouble.h"
 
 #ifdef RECEIVED_SERVER_ARG
@@ -59,6 +60,14 @@ int request_put(u64 *ctx)
 int request_put_done(u64 *ctx)
 {
 	return on_put_done(ctx[PUT_MID_ARG]);
+}
+#endif
+
+#ifdef SES_tcon_list
+/* Not attached: the agent runs it on (server, connection id). */
+int walk_trees(u64 *ctx)
+{
+	return on_walk(ctx[0], ctx[1]);
 }
 #endif
 
@@ -134,6 +143,14 @@ int smb3_tcon(u64 *ctx)
 		return 0;
 	return TROUBLE(TREE_CONNECT_FAILED, .tree_id = ctx[1], .session_id = ctx[2],
 		       .status = errno_of(ctx[4]));
+}
+
+/* The same tracepoint: what a tree that was connected is called. */
+int tree_connected(u64 *ctx)
+{
+	if (!(u32)ctx[4])
+		remember_tree(ctx[2], ctx[1], ctx[3]);
+	return 0;
 }
 
 /* (char *hostname, u64 conn_id, sockaddr_storage *dst_addr, int rc) */

@@ -14,12 +14,16 @@ __all__ = ["describe_in_flight"]
 
 
 def describe_in_flight(
-    rows: EventArray, connections: Mapping[int, Connection], now_ns: int
+    rows: EventArray,
+    connections: Mapping[int, Connection],
+    shares: Mapping[tuple[int, int], str],
+    now_ns: int,
 ) -> list[dict[str, Any]]:
     """One object a request of ``rows`` (shape (N,), dtype EVENT), in their order.
 
     ``now_ns`` is CLOCK_MONOTONIC. Session ids are hexadecimal: JSON readers
-    round integers beyond 2**53. ``server`` is empty for a connection not known.
+    round integers beyond 2**53. ``server`` is empty for a connection not known,
+    ``share`` (of ``shares``, by session id and tree id) for a tree not known.
     """
     described = []
     for row in rows:
@@ -31,6 +35,7 @@ def describe_in_flight(
                 "message_id": int(row["message_id"]),
                 "session_id": f"0x{int(row['session_id']):016x}",
                 "tree_id": int(row["tree_id"]),
+                "share": shares.get((int(row["session_id"]), int(row["tree_id"])), ""),
                 "connection_id": int(row["connection_id"]),
                 "server": connection.server if connection else "",
                 "address": connection.address if connection else "",

@@ -45,12 +45,15 @@ def build_manifest(
     ended: ClockPair,
     truncations: Iterable[Mapping[str, Any]],
     volatile_ms: float | None = None,
+    shares: Mapping[tuple[int, int], str] | None = None,
 ) -> dict[str, Any]:
     """The manifest as plain JSON values.
 
     ``anomaly`` is its configuration, ``rows`` what went into ``events.npy``,
     ``facts`` (agent, kernel, cifs, probe, ...) become keys of their own. ``volatile_ms``
     is the time from the decision until what decays first was in its files.
+    ``shares`` are keyed by session id, which JSON gets in hexadecimal (readers round
+    integers beyond 2**53), and tree id.
     Numbers that end in ``_ns`` are CLOCK_MONOTONIC, unless called realtime.
     """
     manifest = {
@@ -72,6 +75,10 @@ def build_manifest(
         "in_flight": {"file": "inflight.json", "count": in_flight},
         "losses": losses,
         "connections": list(connections.values()),
+        "shares": [
+            {"session_id": f"0x{session:016x}", "tree_id": tree, "share": share}
+            for (session, tree), share in (shares or {}).items()
+        ],
         "truncations": list(truncations),
     }
     first = {"schema_version": SCHEMA_VERSION, "bundle": bundle}

@@ -37,6 +37,7 @@ class Look:
     clocks: ClockPair  # after the requests in flight: no age is negative
     rows: EventArray
     connections: Mapping[int, Connection]
+    shares: Mapping[tuple[int, int], str]
     losses: Mapping[str, int]
     facts: Mapping[str, Any]
 
@@ -48,6 +49,7 @@ class Look:
             clocks=ClockPair(time.monotonic_ns(), time.time_ns()),
             rows=source.events(),
             connections=dict(source.connections()),
+            shares=dict(source.shares()),
             losses=dict(source.losses()),
             facts=dict(source.facts()),
         )
@@ -78,7 +80,7 @@ class Writer:
         look = self.before
         now_ns = look.clocks.monotonic_ns if self.live else self.trigger.decided_monotonic_ns
         self.bundle.create()
-        described = describe_in_flight(look.in_flight, look.connections, now_ns)
+        described = describe_in_flight(look.in_flight, look.connections, look.shares, now_ns)
         self.bundle.write("inflight.json", dump(described))
         rows, left_out = recorded.select(look.rows, look.rows[:0], self._events_budget())
         self.bundle.write_events(rows)
@@ -146,6 +148,7 @@ class Writer:
             in_flight=len(self.before.in_flight),
             losses=look.losses,
             connections=look.connections,
+            shares=look.shares,
             started=self.before.clocks,
             ended=look.clocks,
             truncations=truncations,

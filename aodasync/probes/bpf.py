@@ -12,6 +12,7 @@ import errno
 import os
 import platform
 import struct
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ __all__ = [
     "call",
     "load_program",
     "recursion_misses",
+    "run",
 ]
 
 _MACHINE: Final = platform.machine()
@@ -194,6 +196,18 @@ def _btf_name(fd: int) -> str | None:
     _info(fd, info, "a BTF object")
     is_kernels = _BTF_INFO.unpack(info.raw)[5]
     return name.value.decode() if is_kernels else None
+
+
+def run(program_fd: int, arguments: Sequence[int]) -> int:
+    """Run a raw tracepoint program once on these arguments; returns what it returns."""
+    words = struct.pack(f"={len(arguments)}Q", *arguments)
+    context = ctypes.create_string_buffer(words, len(words))
+    attributes = bytearray(76)
+    struct.pack_into("I", attributes, 0, program_fd)
+    struct.pack_into("I", attributes, 40, len(words))
+    struct.pack_into("Q", attributes, 48, address(context))
+    call(Command.PROG_TEST_RUN, attributes, "cannot run a program")
+    return int(struct.unpack_from("I", attributes, 4)[0])
 
 
 def recursion_misses(program_fd: int) -> int:

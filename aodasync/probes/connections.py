@@ -14,11 +14,23 @@ import numpy as np
 
 from aodasync.evidence import Connection
 from aodasync.probes.inflight import MapScanner
-from aodasync.probes.shared import ADDRESS_BYTES, HOSTNAME_BYTES, MAX_CONNECTIONS
+from aodasync.probes.shared import (
+    ADDRESS_BYTES,
+    CONNECTION_BYTES,
+    HOSTNAME_BYTES,
+    MAX_CONNECTIONS,
+)
 
 __all__ = ["CONNECTION", "ConnectionTable", "peer"]
 
-CONNECTION: Final = np.dtype([("hostname", f"S{HOSTNAME_BYTES}"), ("address", f"V{ADDRESS_BYTES}")])
+CONNECTION: Final = np.dtype(
+    {
+        "names": ["hostname", "address", "server"],
+        "formats": [f"S{HOSTNAME_BYTES}", f"V{ADDRESS_BYTES}", "<u8"],
+        "offsets": [0, HOSTNAME_BYTES, CONNECTION_BYTES - 8],
+        "itemsize": CONNECTION_BYTES,
+    }
+)
 """struct smb_connection of ``bpf/smb_event.h``."""
 
 _KEPT: Final = 4 * MAX_CONNECTIONS
@@ -41,10 +53,12 @@ class ConnectionTable:
     def __init__(self, map_fd: int) -> None:
         self._scanner = MapScanner(map_fd, CONNECTION, MAX_CONNECTIONS)
         self._known: dict[int, tuple[bytes, Connection]] = {}
+        self._servers: Mapping[int, int] = {}
 
     def read(self) -> Mapping[int, Connection]:
         """Read the map (some 50 us) and merge."""
         keys, values = self._scanner.scan()
+        self._servers = dict(zip(keys.tolist(), values["server"].tolist(), strict=True))
         for connection_id, value in zip(keys.tolist(), values, strict=True):
             raw = value.tobytes()
             known = self._known.get(connection_id)
@@ -57,6 +71,10 @@ class ConnectionTable:
     def known(self) -> Mapping[int, Connection]:
         """What was read so far."""
         return MappingProxyType({key: known[1] for key, known in self._known.items()})
+
+    def servers(self) -> Mapping[int, int]:
+        """Kernel address of each connection's TCP_Server_Info, as last read; it may be gone."""
+        return self._servers
 
 
 def _connection(connection_id: int, raw: bytes) -> Connection:

@@ -56,6 +56,9 @@ class Probe(Protocol):
     def connections(self) -> Mapping[int, Connection]:
         """Connections seen so far, by connection id."""
 
+    def shares(self) -> Mapping[tuple[int, int], str]:
+        """Shares seen so far, ``//server/share``, by session id and tree id."""
+
     def losses(self) -> Mapping[str, int]:
         """Loss counters by name: ring_full, map_full, overwritten, orphans, ... (see bpf/)."""
 

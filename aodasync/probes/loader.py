@@ -24,6 +24,9 @@ from aodasync.probes.shared import (
     INTERIM_KEY_BYTES,
     MAX_CONNECTIONS,
     MAX_INTERIM,
+    MAX_TREES,
+    TREE_KEY_BYTES,
+    TREE_NAME_BYTES,
     Counter,
     MapNumber,
     StateIndex,
@@ -50,7 +53,8 @@ class Program:
     """Byte code, and what to attach it to.
 
     ``attach`` is ``fentry`` or ``fexit`` of ``function`` (``btf_id`` in the BTF of
-    the object that holds it), or ``raw_tracepoint`` of that name.
+    the object that holds it), ``raw_tracepoint`` of that name, or ``on_demand``: not
+    attached, the agent runs it.
     """
 
     role: str
@@ -70,6 +74,10 @@ class Loaded:
     links: list[int] = field(default_factory=list)
     attachments: list[Attachment] = field(default_factory=list)
     failed: tuple[Program, BpfError] | None = None
+
+    def on_demand(self, role: str) -> int | None:
+        """Descriptor of the program that is run on demand; None when it could not be loaded."""
+        return next((fd for name, fd in self.programs if name == role), None)
 
     def skipped(self) -> dict[str, int]:
         """How often the kernel skipped a program, by ``skipped_<role>``. Raises BpfError."""
@@ -96,6 +104,7 @@ def create_maps(ring_bytes: int) -> dict[MapNumber, int]:
         MapNumber.COUNTERS: (MapType.PERCPU_ARRAY, 4, 8, len(Counter)),
         MapNumber.EMERGENCY: (MapType.ARRAY, 4, 16, EMERGENCY_COMMANDS),
         MapNumber.STATE: (MapType.ARRAY, 4, 8, len(StateIndex)),
+        MapNumber.TREES: (MapType.LRU_HASH, TREE_KEY_BYTES, TREE_NAME_BYTES, MAX_TREES),
         MapNumber.INTERIM: (MapType.LRU_HASH, INTERIM_KEY_BYTES, 8, MAX_INTERIM),
     }
     maps: dict[MapNumber, int] = {}
@@ -162,7 +171,7 @@ def load(programs: Sequence[Program], maps: Mapping[MapNumber, int], btf_object:
 
 def _load_one(program: Program, loaded: Loaded, btf_fd: int) -> None:
     code = patched(program.code, loaded.maps)
-    if program.attach == "raw_tracepoint":
+    if program.attach in ("raw_tracepoint", "on_demand"):
         fd = bpf.load_program(ProgramType.RAW_TRACEPOINT, code, program.name)
     else:
         fd = bpf.load_program(
@@ -173,6 +182,9 @@ def _load_one(program: Program, loaded: Loaded, btf_fd: int) -> None:
             btf_id=program.btf_id,
             btf_fd=btf_fd,
         )
+    if program.attach == "on_demand":
+        loaded.programs.append((program.role, fd))
+        return
     try:
         tracepoint = program.function if program.attach == "raw_tracepoint" else ""
         loaded.links.append(bpf.attach(fd, program.function, tracepoint))

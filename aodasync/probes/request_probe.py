@@ -26,6 +26,7 @@ from aodasync.probes.shared import (
     Counter,
     MapNumber,
 )
+from aodasync.probes.shares import ShareTable
 
 __all__ = ["RequestProbe", "possible_cpus"]
 
@@ -48,6 +49,7 @@ class RequestProbe:
         self._in_flight = MapScanner(maps[MapNumber.IN_FLIGHT], EVENT, IN_FLIGHT_MAX)
         self._interim = InterimResponses(maps[MapNumber.INTERIM])
         self._connections = ConnectionTable(maps[MapNumber.CONNECTIONS])
+        self._shares = ShareTable(maps[MapNumber.TREES], loaded.on_demand("walk"))
         self._cpus = possible_cpus()
         self._closed = False
         self._last_losses: Mapping[str, int] = {}
@@ -76,6 +78,13 @@ class RequestProbe:
     def connections(self) -> Mapping[int, Connection]:
         """Connections seen so far, by connection id. Raises BpfError."""
         return self._connections.known() if self._closed else self._connections.read()
+
+    def shares(self) -> Mapping[tuple[int, int], str]:
+        """Shares seen so far, ``//server/share``, by session id and tree id. Raises BpfError."""
+        if self._closed:
+            return self._shares.known()
+        self._connections.read()
+        return self._shares.read(self._connections.servers())
 
     def losses(self) -> Mapping[str, int]:
         """What was missed, by name: counters of the kernel side, and skipped programs."""

@@ -23,7 +23,10 @@ __all__ = [
     "LOSS_COUNTERS",
     "MAX_CONNECTIONS",
     "MAX_INTERIM",
+    "MAX_TREES",
     "RING_BYTES",
+    "TREE_KEY_BYTES",
+    "TREE_NAME_BYTES",
     "WAKE_GAP_NS",
     "Counter",
     "MapNumber",
@@ -48,12 +51,18 @@ MAX_CONNECTIONS: Final = 1024
 
 HOSTNAME_BYTES: Final = 64
 ADDRESS_BYTES: Final = 28
-CONNECTION_BYTES: Final = HOSTNAME_BYTES + ADDRESS_BYTES
+CONNECTION_BYTES: Final = 104
 
 MAX_INTERIM: Final = 1024
 """Interim responses that the kernel side remembers (the least recently used go)."""
 
 INTERIM_KEY_BYTES: Final = 16
+
+MAX_TREES: Final = 1024
+"""Trees whose share the kernel side keeps (the least recently used go)."""
+
+TREE_KEY_BYTES: Final = 16
+TREE_NAME_BYTES: Final = 256
 
 EMERGENCY_COMMANDS: Final = 32
 """Rows of the table of emergency thresholds; SMB2 has 20 commands."""
@@ -69,6 +78,7 @@ class MapNumber(IntEnum):
     EMERGENCY = 0x7FFF0005
     STATE = 0x7FFF0006
     INTERIM = 0x7FFF0007
+    TREES = 0x7FFF0008
 
 
 class Counter(IntEnum):
@@ -123,6 +133,8 @@ def definitions() -> dict[str, int]:
         "EVENT_BYTES": EVENT.itemsize,
         "HOSTNAME_BYTES": HOSTNAME_BYTES,
         "ADDRESS_BYTES": ADDRESS_BYTES,
+        "CONNECTION_BYTES": CONNECTION_BYTES,
+        "TREE_NAME_BYTES": TREE_NAME_BYTES,
         "FILL_MARK": FILL_MARK_BYTES,
         "WAKE_GAP_NS": WAKE_GAP_NS,
         "MIDFLAG_WAIT_CANCELLED": _MID_WAIT_CANCELLED,

@@ -12,7 +12,7 @@ import pytest
 
 from aodasync.probes.preparation import Prepared, prepare
 from tests.kernel.rig import Rig
-from tests.unit.probes.btf_writer import write_kernel
+from tests.unit.probes.kernel_types import write_kernel
 
 RING_BYTES = 1 << 20
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, pairwise
 
 from aodasync.events import MidState
 from tests.kernel.rig import ARENA_BYTES, Rig
@@ -14,8 +15,10 @@ from tests.kernel.rig import ARENA_BYTES, Rig
 MID_BYTES = 256
 HEADER_BYTES = 64
 SERVER_BYTES = 1024
+STRUCT_BYTES = 2048
 _HEADERS_AT = ARENA_BYTES // 2
 _SERVERS_AT = 3 * ARENA_BYTES // 4
+_STRUCTS_AT = ARENA_BYTES
 PROTOCOL_ID = 0x424D53FE
 ASYNC_COMMAND = 0x2
 RESPONSE = 0x1
@@ -42,6 +45,7 @@ class FakeClient:
         self.rig = rig
         self.layout = rig.definitions
         self._message_ids = count(1)
+        self._structs = -1
 
     def server(self, index: int, connection_id: int, hostname: str, address: str) -> int:
         """A TCP_Server_Info; returns its offset."""
@@ -54,6 +58,43 @@ class FakeClient:
         peer = struct.pack("=H", socket.AF_INET) + struct.pack("!H", 445)
         arena.write(at + self.layout["SERVER_dstaddr"], "=28s", peer + socket.inet_aton(address))
         return at
+
+    def connect_trees(self, server: int, trees: Mapping[int, Mapping[int, str]]) -> list[int]:
+        """Sessions of a connection, each with its trees by id; the first one is IPC$.
+
+        Returns the addresses of all trees.
+        """
+        layout, arena = self.layout, self.rig.arena
+        addresses: list[int] = []
+        sessions = []
+        for session_id, shares in trees.items():
+            session = self._struct()
+            sessions.append(arena.base + session + layout["SES_smb_ses_list"])
+            arena.write(session + layout["SES_server"], "=Q", arena.base + server)
+            arena.write(session + layout["SES_Suid"], "=Q", session_id)
+            listed = []
+            for tree_id, name in shares.items():
+                tree = self._struct()
+                addresses.append(arena.base + tree)
+                arena.write(tree + layout["TCON_ses"], "=Q", arena.base + session)
+                arena.write(tree + layout["TCON_tid"], "=I", tree_id)
+                arena.write(tree + layout["TCON_tree_name"], "=1285s", name.encode())
+                listed.append(arena.base + tree + layout["TCON_tcon_list"])
+            arena.write(session + layout["SES_tcon_ipc"], "=Q", addresses[-len(listed)])
+            self._link(arena.base + session + layout["SES_tcon_list"], listed[1:])
+        self._link(arena.base + server + layout["SERVER_smb_ses_list"], sessions)
+        return addresses
+
+    def _struct(self) -> int:
+        """Offset of room for a session or a tree."""
+        self._structs += 1
+        return _STRUCTS_AT + self._structs * STRUCT_BYTES
+
+    def _link(self, head: int, entries: Sequence[int]) -> None:
+        """A circular list of list_heads, by address."""
+        ring = [head, *entries, head]
+        for at, following in pairwise(ring):
+            self.rig.arena.write(at - self.rig.arena.base, "=Q", following)
 
     def make_mid(self, slot: int, server: int, command: int, when_alloc: int | None = None) -> Mid:
         """The struct alone, as if it had been allocated before anyone looked."""

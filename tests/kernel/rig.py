@@ -13,10 +13,9 @@ import ctypes
 import mmap
 import os
 import struct
-from collections.abc import Sequence
 from typing import Final
 
-from aodasync.probes.bpf import Command, ProgramType, address, call, load_program
+from aodasync.probes.bpf import Command, ProgramType, address, call, load_program, run
 from aodasync.probes.child.btf import Btf
 from aodasync.probes.child.layout import decide
 from aodasync.probes.interface import ProbePlan
@@ -25,26 +24,14 @@ from aodasync.probes.maps import MapType, create_map, update
 from aodasync.probes.preparation import Prepared
 from aodasync.probes.request_probe import RequestProbe
 from aodasync.probes.shared import MapNumber, StateIndex
-from tests.unit.probes.btf_writer import kernel_blobs
+from tests.unit.probes.kernel_types import kernel_blobs
 
 _BPF_F_MMAPABLE: Final = 1 << 10
 _BPF_F_TEST_RUN_ON_CPU: Final = 1
 ARENA_BYTES: Final = 1 << 16
+"""Of the arena, for what a request touches; as much again for sessions and trees."""
 
-
-def run_once(program_fd: int, context: Sequence[int]) -> int:
-    """Run a raw tracepoint program once on these arguments; returns what it returns."""
-    words = struct.pack(f"={len(context)}Q", *context)
-    buffer = ctypes.create_string_buffer(words, len(words))
-    attributes = bytearray(
-        struct.pack(
-            "IIIIQQIIIIQQIII",
-            *(program_fd, 0, 0, 0, 0, 0, 0, 0),
-            *(len(words), 0, address(buffer), 0, 0, 0, 0),
-        )
-    )
-    call(Command.PROG_TEST_RUN, attributes, "cannot run a program")
-    return int(struct.unpack_from("I", attributes, 4)[0])
+_MEMORY_BYTES: Final = 2 * ARENA_BYTES
 
 
 def run_repeatedly(program_fd: int, times: int) -> int:
@@ -69,11 +56,11 @@ class Arena:
             MapType.ARRAY,
             name="test_arena",
             key_size=4,
-            value_size=ARENA_BYTES,
+            value_size=_MEMORY_BYTES,
             max_entries=1,
             flags=_BPF_F_MMAPABLE,
         )
-        self.memory = mmap.mmap(self.fd, ARENA_BYTES)
+        self.memory = mmap.mmap(self.fd, _MEMORY_BYTES)
         self.base, self.jiffies = self._look()
 
     def write(self, at: int, form: str, *values: object) -> None:
@@ -116,7 +103,7 @@ class Arena:
             )
         )
         program = load_program(ProgramType.RAW_TRACEPOINT, code, "test_look")
-        run_once(program, [0])
+        run(program, [0])
         os.close(program)
         found = self.read(0, "=QQ")
         self.write(0, "=QQ", 0, 0)
@@ -153,7 +140,7 @@ class Rig:
 
     def run(self, program: str, *context: int) -> None:
         """Run one of our programs on these arguments (12 words, as the kernel gives it)."""
-        run_once(self.programs[program], [*context, *([0] * (12 - len(context)))])
+        run(self.programs[program], [*context, *([0] * (12 - len(context)))])
 
     def close(self) -> None:
         """Free everything."""

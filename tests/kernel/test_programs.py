@@ -13,7 +13,7 @@ import pytest
 from aodasync.errors import CompileError
 from aodasync.probes.preparation import Prepared, bpf_sources, prepare
 from aodasync.probes.shared import definitions
-from tests.unit.probes.btf_writer import KERNELS, write_kernel
+from tests.unit.probes.kernel_types import KERNELS, write_kernel
 
 HELPERS = {
     1: "map_lookup_elem",

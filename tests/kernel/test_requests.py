@@ -16,7 +16,7 @@ from aodasync.events import EVENT, Flag, Kind, MidState, Outcome
 from aodasync.smb.commands import COMMAND_CODES
 from tests.kernel.fake_client import ASYNC_COMMAND, RESPONSE, FakeClient
 from tests.kernel.rig import Rig
-from tests.unit.probes.btf_writer import KERNELS
+from tests.unit.probes.kernel_types import KERNELS
 
 READ = COMMAND_CODES["SMB2_READ"]
 WRITE = COMMAND_CODES["SMB2_WRITE"]

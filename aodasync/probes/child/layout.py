@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from .btf import Btf
 from .functions import Target, function_targets
-from .members import LayoutProblemError, struct_definitions
-from .trouble import attachable
+from .members import LayoutProblemError, struct_definitions, tree_definitions
+from .trouble import attachable, names_trees
 
 __all__ = ["Layout", "LayoutProblemError", "Target", "decide"]
 
@@ -39,6 +39,9 @@ def decide(btf: Btf, exclude: Collection[str] = ()) -> Layout:
         Target("trouble", trouble.program, trouble.tracepoint, "raw_tracepoint", 0)
         for trouble in troubles
     ]
+    trees, tree_targets, tree_notes = _trees(btf)
+    targets += tree_targets
+    notes += tree_notes
     if "MID_when_sent" not in structs:
         notes.append("the client does not note when it sends (CONFIG_CIFS_STATS2): sent_ns is 0")
     if "RECEIVED_MID_ARG" not in arguments:
@@ -47,4 +50,21 @@ def decide(btf: Btf, exclude: Collection[str] = ()) -> Layout:
         notes.append(
             "smb2_is_status_pending cannot be probed: interim responses are not seen in flight"
         )
-    return Layout({**structs, **arguments}, targets, notes)
+    return Layout({**structs, **arguments, **trees}, targets, notes)
+
+
+def _trees(btf: Btf) -> tuple[dict[str, int], list[Target], list[str]]:
+    """How shares are named: those of new trees, and those of trees that are there already."""
+    targets, notes = [], []
+    definitions: dict[str, int] = {}
+    if names_trees(btf):
+        targets.append(Target("trees", "tree_connected", "smb3_tcon", "raw_tracepoint", 0))
+    else:
+        notes.append("smb3_tcon does not tell: shares are known only of trees found by walking")
+    try:
+        definitions = tree_definitions(btf)
+    except LayoutProblemError as problem:
+        notes.append(f"shares of mounts older than the agent are not known: {problem}")
+    else:
+        targets.append(Target("walk", "walk_trees", "cifs_tcon", "on_demand", 0))
+    return definitions, targets, notes

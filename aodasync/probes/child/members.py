@@ -10,7 +10,13 @@ from __future__ import annotations
 
 from .btf import Btf, Kind, Type
 
-__all__ = ["LayoutProblemError", "member_offset", "mid_struct", "struct_definitions"]
+__all__ = [
+    "LayoutProblemError",
+    "member_offset",
+    "mid_struct",
+    "struct_definitions",
+    "tree_definitions",
+]
 
 # Members by path, with the size in bytes that the C side reads.
 _MID_MEMBERS = (
@@ -33,6 +39,17 @@ _HEADER_MEMBERS = (
     ("SessionId", 8),
 )
 _SERVER_MEMBERS = (("conn_id", 8), ("hostname", 8), ("dstaddr", 128))
+# To walk from a connection to its trees.
+_SERVER_TREE_MEMBERS = (("smb_ses_list", 16),)
+_SESSION_MEMBERS = (
+    ("smb_ses_list", 16),
+    ("tcon_list", 16),
+    ("tcon_ipc", 8),
+    ("server", 8),
+    ("Suid", 8),
+)
+_TREE_MEMBERS = (("tcon_list", 16), ("ses", 8), ("tid", 4))
+_TREE_NAMES = ("tree_name", "treeName")  # renamed in v6.0 or so
 _MAX_SPAN = 256  # they are copied to the BPF stack, of 512 bytes
 
 # What the C side reads of a response; the request's header is read up to its last member.
@@ -50,6 +67,22 @@ def struct_definitions(btf: Btf) -> dict[str, int]:
         **_mid_definitions(btf, mid_struct(btf)),
         **_header_definitions(btf),
         **_offsets(btf, server, _SERVER_MEMBERS, "SERVER"),
+    }
+
+
+def tree_definitions(btf: Btf) -> dict[str, int]:
+    """``SES_*``, ``TCON_*`` and more of ``SERVER_*``. Raises :class:`LayoutProblemError`."""
+    tree = _struct(btf, "cifs_tcon", "tcon_list")
+    name = next((found for path in _TREE_NAMES if (found := btf.member(tree, path))), None)
+    # An array inside the struct; a pointer would be another thing.
+    if name is None or btf.strip(name.type_id).kind != Kind.ARRAY:
+        raise LayoutProblemError(f"struct {tree.name} has no array {_TREE_NAMES[0]}")
+    server = _struct(btf, "TCP_Server_Info", "conn_id")
+    return {
+        **_offsets(btf, server, _SERVER_TREE_MEMBERS, "SERVER"),
+        **_offsets(btf, _struct(btf, "cifs_ses", "Suid"), _SESSION_MEMBERS, "SES"),
+        **_offsets(btf, tree, _TREE_MEMBERS, "TCON"),
+        "TCON_tree_name": name.bit_offset // 8,
     }
 
 

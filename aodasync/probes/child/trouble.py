@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from .btf import Btf, Kind
 
-__all__ = ["TROUBLES", "Trouble", "attachable"]
+__all__ = ["TROUBLES", "Trouble", "attachable", "names_trees"]
 
 
 class Trouble(NamedTuple):
@@ -25,6 +25,7 @@ class Trouble(NamedTuple):
 
 _CONNECTION = (8, 8, 8)
 _CREDITS = (8, 8, 8, 4, 4, 4)
+_TREE = (4, 4, 8, 8, 4)
 
 TROUBLES = (
     Trouble("smb3_reconnect", "smb3_reconnect", _CONNECTION),
@@ -37,7 +38,7 @@ TROUBLES = (
     # Since v6.12.
     Trouble("smb3_ses_not_found", "smb3_ses_not_found", (8,)),
     Trouble("smb3_key_expired", "smb3_key_expired", (8, 8, 8, 8, 4)),
-    Trouble("smb3_tcon", "smb3_tcon", (4, 4, 8, 8, 4)),
+    Trouble("smb3_tcon", "smb3_tcon", _TREE),
     Trouble("smb3_connect_err", "smb3_connect_err", (8, 8, 8, 4)),
     Trouble("smb3_lease_not_found", "smb3_lease_not_found", (4, 4, 8, 8, 8)),
     # Since about v6.19: with flags and epoch.
@@ -60,6 +61,11 @@ def _sizes(btf: Btf, tracepoint: str) -> tuple[int, ...] | None:
         return None
     prototype = btf.strip(btf.strip(found[0].id).size_or_type)
     return tuple(btf.size(parameter.type_id) for parameter in btf.parameters(prototype)[1:])
+
+
+def names_trees(btf: Btf) -> bool:
+    """Whether smb3_tcon has the arguments that name a tree."""
+    return _sizes(btf, "smb3_tcon") == _TREE
 
 
 def attachable(btf: Btf) -> tuple[list[Trouble], list[str]]:

@@ -138,6 +138,15 @@ def test_facts_never_displace_the_manifests_own() -> None:
     assert manifest["events"] != "mine"
 
 
+def test_shares_are_listed_by_session_and_tree() -> None:
+    """Session ids as strings, which no JSON reader rounds; none without any."""
+    manifest = _manifest(shares={(2**60 + 1, 5): "//nas/home"})
+    assert manifest["shares"] == [
+        {"session_id": "0x1000000000000001", "tree_id": 5, "share": "//nas/home"}
+    ]
+    assert _manifest()["shares"] == []
+
+
 def test_connections_and_clocks_are_there() -> None:
     """Connections by number, and the pair of clocks that relates their times."""
     manifest = _manifest()
@@ -177,7 +186,9 @@ def test_requests_in_flight_are_readable() -> None:
     rows["issued_ns"], rows["session_id"], rows["pid"] = 5 * MS, 0xAB, 42
     rows["flags"] = Flag.SIGNED | Flag.COMPOUND
     rows["comm"] = b"\xff fio"
-    (entry,) = describe_in_flight(rows, {1: Connection(1, "nas", "10.0.0.1", 445)}, 25 * MS)
+    connections = {1: Connection(1, "nas", "10.0.0.1", 445)}
+    (entry,) = describe_in_flight(rows, connections, {(0xAB, 0): "//nas/home"}, 25 * MS)
+    assert entry["share"] == "//nas/home"
     assert entry["age_ms"] == 20.0
     assert (entry["command"], entry["session_id"]) == ("SMB2_WRITE", "0x00000000000000ab")
     assert (entry["server"], entry["pid"], entry["comm"]) == (
@@ -186,5 +197,5 @@ def test_requests_in_flight_are_readable() -> None:
         "\N{REPLACEMENT CHARACTER} fio",
     )
     assert entry["flags"] == ["compound", "signed"]
-    assert describe_in_flight(rows, {}, 25 * MS)[0]["server"] == ""
+    assert describe_in_flight(rows, {}, {}, 25 * MS)[0]["server"] == ""
     json.loads(dump([entry]))

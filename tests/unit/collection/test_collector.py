@@ -70,6 +70,9 @@ class _Source:
     def connections(self) -> Mapping[int, Connection]:
         return {1: Connection(1, "nas", "10.0.0.1", 445)}
 
+    def shares(self) -> Mapping[tuple[int, int], str]:
+        return {(7, 1): "//nas/home"}
+
     def facts(self) -> Mapping[str, Any]:
         return {"agent": {"version": "1"}, "kernel": {"release": "6.1"}, "probe": {"name": "t"}}
 

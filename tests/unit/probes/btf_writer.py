@@ -1,17 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""A writer of raw BTF, and with it the types of the SMB client as kernels have them.
-
-Offsets and argument types are those of Debian's 6.1.0, 6.12.117 and 7.2.13, read
-from their BTF; ``5.15`` is written after the sources: there the release function
-is inlined into the one that drops a reference.
-"""
+"""A writer of raw BTF."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 INT, PTR, ARRAY, STRUCT, UNION, ENUM, FWD, TYPEDEF = range(1, 9)
 VOLATILE, CONST, RESTRICT, FUNC, FUNC_PROTO = range(9, 14)
@@ -111,140 +105,3 @@ class BtfWriter:
             "=HBBIIIII", 0xEB9F, 1, 0, 24, 0, len(types), len(types), len(self.strings)
         )
         return header + types + bytes(self.strings)
-
-
-@dataclass(frozen=True)
-class KernelTypes:
-    """What differs between kernels.
-
-    ``server_passed``: as on 7.2, the server is an argument instead of a member, and
-    ``mid_flags`` became bitfields. ``release_takes``: a ``mid`` or a ``kref``.
-    """
-
-    release: str = "__release_mid"
-    release_takes: str = "kref"
-    server_passed: bool = False
-
-
-KERNELS = {
-    "5.15": KernelTypes(release="cifs_mid_q_entry_release", release_takes="mid"),
-    "6.1": KernelTypes(),
-    "6.12": KernelTypes(),
-    "7.2": KernelTypes(release_takes="mid", server_passed=True),
-}
-
-
-def kernel_blobs(
-    version: str,
-    *,
-    leave_out: frozenset[str] = frozenset(),
-    built_in: bool = False,
-    onto: BtfWriter | None = None,
-) -> tuple[bytes, bytes]:
-    """BTF of vmlinux and of cifs; ``leave_out`` names members and functions to drop.
-
-    Both are the same if the client is ``built_in``. They continue ``onto`` if given.
-    """
-    types = KERNELS[version]
-    base = onto or BtfWriter()
-    u8, u16 = base.int_("unsigned char", 1), base.int_("short unsigned int", 2)
-    u32, u64 = base.int_("unsigned int", 4), base.int_("long unsigned int", 8)
-    s32 = base.int_("int", 4)
-    pointer = base.ptr(0)
-    list_head = base.struct("list_head", 16, [("next", 0, pointer), ("prev", 8, pointer)])
-    refcount = base.struct("refcount_struct", 4, [("refs", 0, s32)])
-    kref = base.struct("kref", 4, [("refcount", 0, refcount)])
-    kref_pointer = base.ptr(kref)
-    storage = base.struct("__kernel_sockaddr_storage", 128, [("ss_family", 0, u16)])
-    base.string("message")
-
-    cifs = base if built_in else BtfWriter(base)
-    u64_alias = cifs.typedef("__u64", u64)
-    le32 = cifs.add(CONST, "", cifs.typedef("__le32", u32))
-    boolean = cifs.add(ENUM, "bool_like", 1)
-    server = cifs.struct(
-        "TCP_Server_Info",
-        1648,
-        _kept(
-            leave_out,
-            ("conn_id", 56, u64_alias),
-            ("hostname", 112, pointer),
-            ("dstaddr", 128, storage),
-        ),
-    )
-    sync = cifs.struct("", 8, [("ProcessId", 0, le32), ("TreeId", 4, le32)])
-    ids = cifs.struct("", 8, [("SyncId", 0, sync), ("AsyncId", 0, u64)], kind=UNION)
-    header = cifs.struct(
-        "smb2_hdr",
-        64,
-        [
-            ("ProtocolId", 0, le32),
-            ("Status", 8, le32),
-            ("Command", 12, u16),
-            ("Flags", 16, le32),
-            ("NextCommand", 20, le32),
-            ("MessageId", 24, u64),
-            ("Id", 32, ids),
-            ("SessionId", 40, u64_alias),
-        ],
-    )
-    server_pointer = cifs.ptr(server)
-    at, resp_buf = (24, 112) if types.server_passed else (32, 120)
-    members = [
-        ("qhead", 0, list_head),
-        ("refcount", 16, kref),
-        *([] if types.server_passed else [("server", 24, server_pointer)]),
-        ("mid", at, u64),
-        ("pid", at + 12, u32),
-        ("when_alloc", at + 24, u64),
-        ("when_sent", at + 32, u64),
-        ("resp_buf", resp_buf, pointer),
-    ]
-    if types.server_passed:
-        rest = [("mid_state", 128, s32), ("mid_rc", 132, s32), ("command", 136, u16)]
-        fields = [(name, 8 * offset, 0, kind) for name, offset, kind in members + rest]
-        fields += [("wait_cancelled", 1184, 1, boolean), ("deleted_from_q", 1185, 1, boolean)]
-        mid = cifs.bitfield_struct(
-            "mid_q_entry", 152, [entry for entry in fields if entry[0] not in leave_out]
-        )
-    else:
-        rest = [("mid_state", 132, s32), ("mid_flags", 136, u32), ("command", 140, u16)]
-        mid = cifs.struct("mid_q_entry", 152, _kept(leave_out, *members, *rest))
-    mid_pointer = cifs.ptr(mid)
-    request = ("shdr", cifs.ptr(cifs.add(CONST, "", header)))
-    leading = [("server", server_pointer)] if types.server_passed else []
-    released = {"mid": ("mid", mid_pointer), "kref": ("refcount", kref_pointer)}
-    functions = {
-        "smb2_mid_entry_alloc": (mid_pointer, [request, ("server", server_pointer)]),
-        "dequeue_mid": (0, [*leading, ("mid", mid_pointer), ("malformed", u8)]),
-        "smb2_is_status_pending": (
-            boolean,
-            [("buf", cifs.ptr(u8)), ("server", server_pointer)],
-        ),
-        types.release: (0, [*leading, released[types.release_takes]]),
-    }
-    for name, (result, parameters) in functions.items():
-        if name not in leave_out:
-            cifs.func(name, result, parameters)
-    lease = [u32, u32, u16, u32] if types.server_passed else [u32, u32]
-    cifs.tracepoint("smb3_lease_not_found", [*lease, u64, u64, u64])
-    cifs.tracepoint("smb3_reconnect", [u64, u64, pointer])
-    cifs.tracepoint("smb3_reconnect_detected", [u64, u64, pointer, s32, s32, s32])
-    cifs.tracepoint("smb3_ses_expired", [u32, u64, u16, u64])
-    cifs.tracepoint("smb3_tcon", [u32, u32, u64, pointer, s32])
-    cifs.tracepoint("smb3_connect_err", [pointer, u64, pointer, s32])
-    cifs.tracepoint("smb3_credit_timeout", [u64, u64, u64])  # a prototype nobody knows
-    return base.blob(), cifs.blob()
-
-
-def write_kernel(directory: Path, version: str, *, built_in: bool = False) -> Path:
-    """A directory like /sys/kernel/btf of that kernel."""
-    kernel, cifs = kernel_blobs(version, built_in=built_in)
-    (directory / "vmlinux").write_bytes(kernel)
-    if not built_in:
-        (directory / "cifs").write_bytes(cifs)
-    return directory
-
-
-def _kept(leave_out: frozenset[str], *members: tuple[str, int, int]) -> Members:
-    return [member for member in members if member[0] not in leave_out]

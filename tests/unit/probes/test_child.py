@@ -18,7 +18,7 @@ from aodasync.probes.child import main as child
 from aodasync.probes.child.btf import BtfError
 from aodasync.probes.child.cache import Cache, CacheUnusableError, cache_key
 from aodasync.probes.preparation import bpf_sources
-from tests.unit.probes.btf_writer import write_kernel
+from tests.unit.probes.kernel_types import write_kernel
 
 
 class FakeCompiler:

@@ -7,7 +7,9 @@ import pytest
 
 from aodasync.probes.child.btf import Btf
 from aodasync.probes.child.layout import Layout, LayoutProblemError, Target, decide
-from tests.unit.probes.btf_writer import KERNELS, kernel_blobs
+from tests.unit.probes.kernel_types import KERNELS, kernel_blobs
+
+REQUEST_ROLES = {"freed", "release", "received", "interim", "alloc"}
 
 
 def layout(version: str, *leave_out: str, exclude: tuple[str, ...] = ()) -> Layout:
@@ -18,7 +20,7 @@ def layout(version: str, *leave_out: str, exclude: tuple[str, ...] = ()) -> Layo
 
 def roles(found: Layout) -> list[tuple[str, str, str]]:
     """What is attached for requests, in order."""
-    return [(t.role, t.attach, t.function) for t in found.targets if t.role != "trouble"]
+    return [(t.role, t.attach, t.function) for t in found.targets if t.role in REQUEST_ROLES]
 
 
 @pytest.mark.parametrize("version", ["6.1", "6.12"])
@@ -114,7 +116,7 @@ def test_targets_carry_the_split_btf_id_of_their_function() -> None:
     """Ids continue those of vmlinux; every function has its own."""
     kernel, cifs = kernel_blobs("6.12")
     base = Btf(kernel)
-    targets = [t for t in decide(Btf(cifs, base)).targets if t.role != "trouble"]
+    targets = [t for t in decide(Btf(cifs, base)).targets if t.role in REQUEST_ROLES]
     assert all(target.btf_id >= base.end_id for target in targets)
     assert len({target.btf_id for target in targets}) == len(targets)
 
@@ -168,6 +170,15 @@ def test_an_excluded_function_is_not_chosen() -> None:
         "interim",
         "alloc",
     ]
+
+
+@pytest.mark.parametrize("missing", ["tree_name", "tcon_ipc", "smb_ses_list"])
+def test_without_the_trees_all_else_goes_on(missing: str) -> None:
+    """Shares of older mounts are not known then, as the note says."""
+    found = layout("6.12", missing)
+    assert "walk" not in {target.role for target in found.targets}
+    assert "SES_tcon_list" not in found.definitions
+    assert any("older than the agent" in note and missing in note for note in found.notes)
 
 
 @pytest.mark.parametrize("version", sorted(KERNELS))

@@ -63,6 +63,9 @@ class PipeProbe:
     def connections(self) -> Mapping[int, Connection]:
         return {}
 
+    def shares(self) -> Mapping[tuple[int, int], str]:
+        return {}
+
     def losses(self) -> Mapping[str, int]:
         return {"ring_full": self.lost}
 
