@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from aodasync.config.model import Collector, Config, LatencyAnomaly
 from aodasync.detection.engine import Engine
 from aodasync.detection.episodes import Started
-from aodasync.events import EVENT, EventArray
+from aodasync.events import EVENT, EventArray, Kind, Outcome
 from tests.unit.builders import (
     MS,
     SECOND,
     config,
+    connection_anomaly,
     error_anomaly,
     latency_anomaly,
     request,
@@ -221,3 +222,52 @@ def test_bundles_obey_cooldown_and_budget_for_any_stream(
     for server in ("server1", "server2"):
         times = [t for t, s in bundles if s.finding.server == server]
         assert all(b - a >= cooldown_sec * SECOND for a, b in pairwise(times))
+
+
+_MIXED = st.lists(
+    st.tuples(
+        st.integers(0, 4000),  # release time, ms
+        st.sampled_from([1, 20, 1500]),  # latency, ms
+        st.integers(1, 2),  # connection
+        st.sampled_from(["SMB2_NEGOTIATE", "SMB2_CREATE", "SMB2_READ", "SMB2_ECHO"]),
+        st.sampled_from([0, 0, 0xC0000022, 0xC00000C9]),
+        st.sampled_from([Outcome.ANSWERED, Outcome.ANSWERED, Outcome.RETRY, Outcome.SHUTDOWN]),
+        st.sampled_from([Kind.REQUEST, Kind.REQUEST, Kind.RECONNECT, Kind.CREDIT_TIMEOUT]),
+    ),
+    max_size=40,
+)
+
+
+@settings(deadline=None)
+@given(drawn=_MIXED, cuts=st.lists(st.integers(0, 40), max_size=8))
+def test_no_split_of_a_stream_loses_an_anomaly(
+    drawn: list[tuple[int, int, int, str, int, Outcome, Kind]], cuts: list[int]
+) -> None:
+    """Latency, error and connection: cut anywhere, the same windows fire with the same counts."""
+    rows = requests(
+        *(
+            request(
+                command,
+                released_ns=100 * SECOND + at * MS,
+                latency_ns=latency * MS,
+                connection_id=connection,
+                status=status,
+                outcome=outcome,
+                kind=kind,
+            )
+            for at, latency, connection, command, status, outcome, kind in sorted(drawn)
+        )
+    )
+    assert _fired([rows]) == _fired(np.split(rows, sorted(min(cut, len(rows)) for cut in cuts)))
+
+
+def _fired(batches: list[EventArray]) -> dict[tuple[str, str, int], int]:
+    """Counts by anomaly, server and window, as last told."""
+    engine = _engine(latency_anomaly(), error_anomaly(), connection_anomaly())
+    fired = {}
+    for batch in batches:
+        for detector in engine._detectors:
+            for firing in detector.counter.add(detector.select(batch)):
+                finding = firing.finding
+                fired[finding.anomaly, finding.server, firing.window] = finding.count
+    return fired
