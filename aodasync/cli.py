@@ -140,6 +140,13 @@ def _parser() -> argparse.ArgumentParser:
     bundles.add_argument("bundle", nargs="?", metavar="BUNDLE", help="a path, or a bundle's name")
     bundles.add_argument("--json", action="store_true", help="print JSON")
     bundles.set_defaults(command=_bundles)
+
+    report = commands.add_parser(
+        "report", parents=[common], help="a bundle as one self-contained HTML page"
+    )
+    report.add_argument("bundle", nargs="?", metavar="BUNDLE", help="a path, or a bundle's name")
+    report.add_argument("-o", dest="target", type=Path, metavar="FILE", help="- for stdout")
+    report.set_defaults(command=_make_report)
     return parser
 
 
@@ -259,6 +266,14 @@ def _bundles(arguments: argparse.Namespace) -> int:
         return bundles.show(path, as_json=arguments.json, out=sys.stdout)
     paths = bundles.stored_paths(directory, arguments.bundle)
     return bundles.verify_bundles(paths, as_json=arguments.json, out=sys.stdout)
+
+
+def _make_report(arguments: argparse.Namespace) -> int:
+    from aodasync.commands.bundles import find_bundle
+    from aodasync.commands.report import report
+
+    bundle = find_bundle(_load(arguments).output_dir, arguments.bundle)
+    return report(bundle, arguments.target, sys.stdout)
 
 
 def _check_config(arguments: argparse.Namespace) -> int:
