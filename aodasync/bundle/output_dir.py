@@ -6,6 +6,7 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -15,6 +16,9 @@ from aodasync.bundle.salvage import salvage_leftovers
 from aodasync.errors import OutputDirectoryError
 
 __all__ = ["BATCHES", "OutputDirectory"]
+
+_LOCK_SEC: Final = 1.0
+_LOCK_RETRY_SEC: Final = 0.02
 
 BATCHES: Final = "batches"
 """The directory that holds bundles, as AODv2 has it."""
@@ -146,10 +150,25 @@ def _own_batches(path: Path, batches_fd: int) -> None:
             hint=f"chown {os.geteuid()} {path}",
         )
     os.fchmod(batches_fd, safe_files.DIRECTORY_MODE)
-    try:
-        fcntl.flock(batches_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not _locked(batches_fd):
         raise OutputDirectoryError(
             f"output directory: another aodasync writes to {path}",
             hint="choose another with --output-dir",
-        ) from None
+        )
+
+
+def _locked(descriptor: int) -> bool:
+    """Take the lock; False when another process holds it and keeps it.
+
+    One that was killed may have left a child between fork and exec, which holds it for moments.
+    """
+    deadline_sec = time.monotonic() + _LOCK_SEC
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline_sec:
+                return False
+            time.sleep(_LOCK_RETRY_SEC)
+        else:
+            return True
