@@ -10,8 +10,9 @@ import structlog
 from structlog.testing import capture_logs
 
 from aodasync.audit import Audit
+from aodasync.errors import BpfError
 from aodasync.events import EventArray, EventBatch
-from aodasync.evidence import Trigger
+from aodasync.evidence import Sample, Trigger
 from aodasync.recorder import FlightRecorder
 from aodasync.tasks.detector import Detector
 from tests.unit.builders import SECOND, config, hang_anomaly, in_flight, latency_anomaly, request
@@ -38,6 +39,7 @@ class Bench:
         self.triggers: asyncio.Queue[Trigger] = asyncio.Queue(8)
         self.rows: EventArray = in_flight(issued_ns=SECOND)
         self.looks = 0
+        self.sampled = 0
         self.detector = Detector(
             config(*anomalies, **changes),
             batches=asyncio.Queue(8),
@@ -48,7 +50,12 @@ class Bench:
             log=structlog.get_logger(),
             audit=Audit(enabled=False),
             in_flight=self._look,
+            samples=self._sample,
         )
+
+    def _sample(self) -> tuple[Sample, ...]:
+        self.sampled += 1
+        return (Sample(self.clock.now_ns, (), {}),)
 
     def _look(self) -> EventArray:
         self.looks += 1
@@ -108,3 +115,29 @@ def test_an_episode_that_lasted_orders_a_second_bundle() -> None:
     assert second_.finding is not None
     assert second_.finding.max_latency_ms == 45_000.0
     assert bench.triggers.empty()
+
+
+def test_the_surroundings_are_sampled_at_the_trigger() -> None:
+    """TCP's figures of the moment go with the trigger; a suppressed one costs nothing."""
+    bench = Bench(latency_anomaly(acceptable_count=1))
+    for second in (10, 30):
+        bench.clock.now_ns = second * SECOND
+        slow = request(released_ns=second * SECOND, latency_ns=SECOND // 2)
+        bench.detector.process(EventBatch(slow, second * SECOND))
+        bench.tick((second + 5) * SECOND)
+    trigger = bench.triggers.get_nowait()
+    assert [sample.monotonic_ns for sample in trigger.samples] == [10 * SECOND]
+    assert (bench.sampled, bench.triggers.empty()) == (1, True)
+
+
+def test_a_table_that_cannot_be_read_is_told_and_survived() -> None:
+    """The scan fails; the detector says so and goes on."""
+    bench = Bench(hang_anomaly())
+
+    def refuse() -> EventArray:
+        raise BpfError("lookup_batch", 12)
+
+    bench.detector._in_flight = refuse
+    with capture_logs() as logs:
+        bench.tick(10 * SECOND)
+    assert [entry["event"] for entry in logs] == ["in_flight_unreadable"]
