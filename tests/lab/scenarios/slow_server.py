@@ -22,13 +22,15 @@ from aodasync.smb.commands import COMMANDS
 
 CLEAN_SEC = 60
 CALIBRATION_SEC = 30
+CALIBRATIONS = 3  # a host that has other work to do may spoil one
+LONGEST_DELAY_MS = 2500
 DELAY_FACTOR = 1.5
 SETTLE_SEC = 5  # the start of the agent itself takes the processor
 
 
-def calibration() -> dict[str, float]:
+def calibration(attempt: int) -> dict[str, float]:
     """Thresholds from 30 s of clean traffic."""
-    agent = Agent("calibration", product.config({}))
+    agent = Agent(f"calibration-{attempt}", product.config({}))
     agent.start()
     agent.wait("agent_ready", 120)
     time.sleep(SETTLE_SEC)
@@ -208,9 +210,13 @@ def main() -> None:
     """Calibrate, then one fault after another."""
     workload = Workload()
     time.sleep(3)
-    thresholds = calibration()
-    slow_ms = DELAY_FACTOR * max(thresholds.values())
-    check("the machine is quiet enough to calibrate", slow_ms < 3000, f"delay {slow_ms:.0f} ms")
+    for attempt in range(1, CALIBRATIONS + 1):
+        thresholds = calibration(attempt)
+        slow_ms = DELAY_FACTOR * max(thresholds.values())
+        if slow_ms < LONGEST_DELAY_MS:
+            break
+    what = f"the machine is quiet enough to calibrate ({attempt}. time)"
+    check(what, slow_ms < LONGEST_DELAY_MS, f"delay {slow_ms:.0f} ms")
     # Emergencies are for the second half; under the delay, the count alone shall fire.
     patient = product.config(thresholds, cooldown_sec=0, emergency_threshold_ms=10 * slow_ms)
     agent = started("agent", patient)
