@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from aodasync.detection.latency import latency_ns
-from aodasync.events import EVENT, OPAQUE, EventArray, Kind, Outcome
+from aodasync.events import EventArray, Kind, Outcome, pick
+from aodasync.ranks import distinct, median, quantile
 from aodasync.smb.commands import command_name
 
 __all__ = ["in_flight_summary", "render", "server_summary"]
@@ -23,19 +24,21 @@ def server_summary(
 ) -> dict[str, dict[str, Any]]:
     """Per server, the requests of the last minute: rate, latency, errors, without a response."""
     of_last_minute = (rows["kind"] == Kind.REQUEST) & (rows["released_ns"] + _RECENT_NS > now_ns)
-    recent = rows.view(OPAQUE)[of_last_minute]
-    ids, connection = np.unique(recent.view(EVENT)["connection_id"], return_inverse=True)
-    names = np.array([server_of(int(i)) for i in ids], dtype=object)
+    recent = pick(rows, of_last_minute)
+    connection_id = recent["connection_id"]
+    connections: dict[str, list[int]] = {}
+    for number in distinct(connection_id):
+        connections.setdefault(server_of(number), []).append(number)
     summary = {}
-    for server in sorted(set(names)):
-        of_server = recent[(names == server)[connection]].view(EVENT)
+    for server, numbers in sorted(connections.items()):
+        of_server = pick(recent, np.isin(connection_id, numbers))
         latency_ms = latency_ns(of_server) / _MS
         summary[server] = {
-            "connections": len(np.unique(of_server["connection_id"])),
+            "connections": len(numbers),
             "requests": len(of_server),
             "per_sec": round(len(of_server) / (_RECENT_NS / 1e9), 2),
-            "median_ms": round(float(np.median(latency_ms)), 3),
-            "p99_ms": round(float(np.percentile(latency_ms, 99)), 3),
+            "median_ms": round(median(latency_ms), 3),
+            "p99_ms": round(quantile(latency_ms, 0.99), 3),
             "max_ms": round(float(latency_ms.max()), 3),
             "errors": int(np.count_nonzero(of_server["status"])),
             "unanswered": int(np.count_nonzero(of_server["outcome"] != Outcome.ANSWERED)),

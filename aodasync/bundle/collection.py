@@ -18,8 +18,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from aodasync import actions
 from aodasync.actions import Action, ActionContext, ActionResult
 from aodasync.actions.running import Run, not_run, run_actions
@@ -33,6 +31,7 @@ from aodasync.bundle.writing import Look, Writer
 from aodasync.children import Children
 from aodasync.config.model import Config
 from aodasync.evidence import EvidenceSource, Trigger
+from aodasync.ranks import distinct
 from aodasync.worker import in_thread
 
 __all__ = ["Bundle", "Means", "collect_bundle"]
@@ -137,7 +136,7 @@ def _context(trigger: Trigger, means: Means, before: Look, directory_fd: int) ->
         file="",
         children=means.children,
         ports=tuple(sorted({c.port for c in before.connections.values() if c.port})),
-        waiting=tuple(int(pid) for pid in np.unique(before.in_flight["pid"])),
+        waiting=tuple(distinct(before.in_flight["pid"])),
     )
 
 

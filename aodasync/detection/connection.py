@@ -17,8 +17,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from aodasync.detection.windows import Hits
+from aodasync.detection.windows import NO_HITS, Hits
 from aodasync.events import EventArray, Kind, Outcome
+from aodasync.ranks import distinct
 from aodasync.smb.commands import COMMAND_CODES
 from aodasync.smb.ntstatus import STATUS_CODES, status_name
 
@@ -43,6 +44,10 @@ _TROUBLES: Final = frozenset(
 """The others are left out: LEASE_NOT_FOUND is a break that crossed a close, EIO has its
 errno, and TREE_CONNECT_FAILED its response, which names the NTSTATUS."""
 
+# An enum's members take a microsecond to look up, too much for every batch.
+_REQUEST: Final = int(Kind.REQUEST)
+_RETRY: Final = int(Outcome.RETRY)
+_SHUTDOWN: Final = int(Outcome.SHUTDOWN)
 _NEGOTIATE: Final = COMMAND_CODES["SMB2_NEGOTIATE"]
 _TREE_CONNECT: Final = COMMAND_CODES["SMB2_TREE_CONNECT"]
 _LOST_SHARE: Final = STATUS_CODES["STATUS_NETWORK_NAME_DELETED"]
@@ -77,7 +82,11 @@ class ConnectionTrouble:
 
     def select(self, rows: EventArray) -> Hits:
         """The rows that count, ``codes`` aligned; their ``connection_id`` filled in if unknown."""
-        index = np.flatnonzero(_suspects(rows))
+        suspects = _suspects(rows)
+        if not np.count_nonzero(suspects):
+            self._learn(rows)
+            return NO_HITS
+        index = np.flatnonzero(suspects)
         counted: list[int] = []
         codes: list[str] = []
         connections: list[int] = []
@@ -158,8 +167,8 @@ class ConnectionTrouble:
         ids = rows["connection_id"]
         if len(ids) == 0:
             return
-        distinct = ids[:1] if (ids == ids[0]).all() else np.unique(ids)
-        for connection in distinct.tolist():
+        one = int(ids[0])
+        for connection in [one] if np.count_nonzero(ids == one) == len(ids) else distinct(ids):
             known = self._known.get(connection)
             if connection and (known is None or not known.session_id):
                 known = self._known.setdefault(connection, _Connection())
@@ -170,8 +179,8 @@ class ConnectionTrouble:
 
 def _suspects(rows: EventArray) -> npt.NDArray[np.bool_]:
     outcome, command, status = rows["outcome"], rows["command"], rows["status"]
-    found = (rows["kind"] != Kind.REQUEST) | (command == _NEGOTIATE)
-    found |= (outcome == Outcome.RETRY) | (outcome == Outcome.SHUTDOWN)
+    found = (rows["kind"] != _REQUEST) | (command == _NEGOTIATE)
+    found |= (outcome == _RETRY) | (outcome == _SHUTDOWN)
     found |= (status == _LOST_SHARE) | ((command == _TREE_CONNECT) & (status != 0))
     suspects: npt.NDArray[np.bool_] = found
     return suspects

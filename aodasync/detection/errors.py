@@ -13,12 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from aodasync.config.model import ErrorAnomaly
-from aodasync.detection.windows import Hits
-from aodasync.events import EventArray, Kind, Outcome
+from aodasync.detection.windows import NO_HITS, Hits
+from aodasync.events import EventArray, Kind, Outcome, pick
 from aodasync.smb.ntstatus import ANY_COMMAND, EXPECTED_NOISE, status_errno, status_name
 
 __all__ = ["ErrorCodes"]
 
+# An enum's members take a microsecond to look up, too much for every batch.
+_REQUEST = int(Kind.REQUEST)
+_ANSWERED = int(Outcome.ANSWERED)
 _ERRNO_WITHOUT_RESPONSE = {Outcome.SHUTDOWN: "EHOSTDOWN", Outcome.MALFORMED: "EIO"}
 
 
@@ -33,9 +36,11 @@ class ErrorCodes:
 
     def failed_requests(self, rows: EventArray) -> Hits:
         """The requests of a batch whose code is tracked; ``codes`` aligns with their rows."""
-        suspect = (rows["status"] != 0) | (rows["outcome"] != Outcome.ANSWERED)
-        suspect &= rows["kind"] == Kind.REQUEST
-        failed = rows[suspect]
+        suspect = (rows["status"] != 0) | (rows["outcome"] != _ANSWERED)
+        if not np.count_nonzero(suspect):
+            return NO_HITS
+        suspect &= rows["kind"] == _REQUEST
+        failed = pick(rows, suspect)
         codes = self._codes(failed)
         index = np.flatnonzero([code != "" for code in codes])
         hits = failed[index]
@@ -51,9 +56,7 @@ class ErrorCodes:
         key: npt.NDArray[np.uint64] = failed["status"].astype(np.uint64)
         key |= failed["outcome"].astype(np.uint64) << np.uint64(32)
         key |= failed["command"].astype(np.uint64) << np.uint64(40)
-        keys, inverse = np.unique(key, return_inverse=True)
-        names = [self._decide(int(k)) for k in keys]
-        return [names[i] for i in inverse]
+        return [self._decide(number) for number in key.tolist()]
 
     def _decide(self, key: int) -> str:
         if key not in self._decided:

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from aodasync.config.model import LatencyAnomaly
-from aodasync.detection.windows import Hits
-from aodasync.events import EventArray, Flag, Kind
+from aodasync.detection.windows import NO_HITS, Hits
+from aodasync.events import EventArray, Flag, Kind, pick
 from aodasync.smb.commands import COMMAND_CODES, COMMANDS, MAY_WAIT_FOREVER
 
 __all__ = ["LatencyLimits", "latency_ns", "slow_requests", "urgent_thresholds_ns"]
@@ -30,12 +30,14 @@ class LatencyLimits:
 
     ``threshold_ns`` and ``emergency_ns`` (u8) hold 2^63 where a command is not
     tracked; ``patient`` (bool) marks the commands named in ``track_commands``,
-    which count even when the server may hold them back.
+    which count even when the server may hold them back. ``lowest_ns``, of shape (),
+    is the lowest limit of all.
     """
 
     threshold_ns: npt.NDArray[np.uint64]
     emergency_ns: npt.NDArray[np.uint64]
     patient: npt.NDArray[np.bool_]
+    lowest_ns: npt.NDArray[np.uint64]
 
     @classmethod
     def of(cls, anomaly: LatencyAnomaly) -> LatencyLimits:
@@ -48,7 +50,8 @@ class LatencyLimits:
             threshold[code] = round(threshold_ms * _MS)
             emergency[code] = round(anomaly.emergency_threshold_ms * _MS)
             patient[code] = name in anomaly.named_commands
-        return cls(threshold, emergency, patient)
+        lowest = np.array(np.minimum(threshold, emergency).min())
+        return cls(threshold, emergency, patient, lowest)
 
 
 _MAY_WAIT = np.array([name in MAY_WAIT_FOREVER for name in COMMANDS] + [False])
@@ -67,6 +70,11 @@ def slow_requests(limits: LatencyLimits, rows: EventArray) -> Hits:
     Requests that may wait for ever (CHANGE_NOTIFY, LOCK, those that got an
     interim response: MS-SMB2 3.3.4.4) count only when named.
     """
+    # Where an end is missing this is huge, and looked at closely below.
+    suspect = rows["released_ns"] - rows["issued_ns"] >= limits.lowest_ns
+    if not np.count_nonzero(suspect):
+        return NO_HITS
+    rows = pick(rows, suspect)
     command = np.minimum(rows["command"], _SLOTS - 1)
     latency = latency_ns(rows)
     waits = _MAY_WAIT[command] | ((rows["flags"] & Flag.ASYNC_RESPONSE) != 0)

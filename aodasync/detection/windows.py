@@ -11,15 +11,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from aodasync.events import EventArray, Kind
+from aodasync.events import EVENT, EventArray, Kind
 from aodasync.evidence import Finding
+from aodasync.ranks import distinct
 from aodasync.smb.commands import command_name
 
-__all__ = ["Firing", "Hits", "WindowCounter"]
+__all__ = ["NO_HITS", "Firing", "Hits", "WindowCounter"]
 
 _OPEN_WINDOWS = 3
 _MS = 1e6
@@ -38,6 +40,16 @@ class Hits:
     threshold_ns: npt.NDArray[np.uint64]
     emergency: npt.NDArray[np.bool_]
     codes: tuple[str, ...]
+
+
+NO_HITS: Final = Hits(
+    rows=np.zeros(0, EVENT),
+    latency_ns=np.zeros(0, np.uint64),
+    threshold_ns=np.zeros(0, np.uint64),
+    emergency=np.zeros(0, np.bool_),
+    codes=(),
+)
+"""What most batches give."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,22 +105,21 @@ class WindowCounter:
         if len(hits.rows) == 0:
             return []
         windows = hits.rows["released_ns"] // np.uint64(self._interval_ns)
-        servers = self._servers(hits.rows["connection_id"])
+        servers = self._servers(hits.rows["connection_id"].tolist())
         firings = []
         for server in sorted(set(servers)):
             of_server = np.array([name == server for name in servers])
-            for window in np.unique(windows[of_server]):
+            for window in distinct(windows[of_server]):
                 index = np.flatnonzero(of_server & (windows == window))
-                firing = self._count(server, int(window), hits, index)
+                firing = self._count(server, window, hits, index)
                 if firing is not None:
                     firings.append(firing)
         self._retire(int(windows.max()))
         return firings
 
-    def _servers(self, connection_ids: npt.NDArray[np.uint64]) -> list[str]:
-        ids, inverse = np.unique(connection_ids, return_inverse=True)
-        names = [self._server_of(int(i)) for i in ids]
-        return [names[i] for i in inverse]
+    def _servers(self, connection_ids: list[int]) -> list[str]:
+        names = {number: self._server_of(number) for number in set(connection_ids)}
+        return [names[number] for number in connection_ids]
 
     def _count(
         self, server: str, number: int, hits: Hits, index: npt.NDArray[np.intp]
