@@ -19,11 +19,13 @@ from aodasync.config.model import Config
 from aodasync.control import ask
 from aodasync.errors import AodasyncError, ProbeError, RequirementError
 from aodasync.host import host_facts
+from aodasync.probes.interface import Attachment, Candidate, ProbePlan
 from aodasync.programs import ENVIRONMENT
 
-__all__ = ["Check", "as_json", "as_text", "diagnose", "failed"]
+__all__ = ["Check", "as_json", "as_text", "diagnose", "failed", "probe_checks"]
 
 _ASK_SEC = 5.0
+_TROUBLE = "trouble"
 _TOOLS = {
     "setpriv": "apt install util-linux: without it children may outlive a killed agent",
     "journalctl": "the journalctl action needs systemd's journal",
@@ -101,17 +103,50 @@ async def _probe(cache_dir: Path) -> list[Check]:
         plan = probe.plan
     finally:
         probe.close()
+    return probe_checks(plan)
+
+
+def probe_checks(plan: ProbePlan) -> list[Check]:
+    """The plan of a probe that could be attached: all that was tried, and why each choice."""
     steps = ", ".join(f"{name} {ms:.0f} ms" for name, ms in plan.steps_ms.items())
-    checks = [Check("probe", "ok", f"{plan.name} ({steps})")]
-    for attachment in plan.attachments:
-        where = f"{attachment.method} of {attachment.target}"
-        if attachment.error:
-            checks.append(
-                Check(f"probe: {attachment.role}", "warning", f"{where}: {attachment.error}")
-            )
-        else:
-            checks.append(Check(f"probe: {attachment.role}", "ok", where))
-    return checks + [Check("probe: note", "warning", note) for note in plan.notes]
+    return [
+        Check("probe", "ok", f"{plan.name} ({steps})"),
+        *(_attached(each, plan.tried) for each in plan.attachments if each.role != _TROUBLE),
+        *(
+            Check(f"probe: {each.role}", "ok", f"passed over: {each.target}, {each.why}")
+            for each in plan.tried
+            if not each.chosen and each.role != _TROUBLE
+        ),
+        *_troubles(plan),
+        *(Check("probe: note", "warning", note) for note in plan.notes),
+    ]
+
+
+def _attached(attachment: Attachment, tried: Iterable[Candidate]) -> Check:
+    where = f"{attachment.method} of {attachment.target}"
+    why = [c.why for c in tried if c.target == attachment.target and c.role == attachment.role]
+    if attachment.error:
+        return Check(f"probe: {attachment.role}", "warning", f"{where}: {attachment.error}")
+    return Check(f"probe: {attachment.role}", "ok", "; ".join([where, *why]))
+
+
+def _troubles(plan: ProbePlan) -> list[Check]:
+    """Tracepoints of trouble: those attached as one line, each missing one with its reason."""
+    attached = [each for each in plan.attachments if each.role == _TROUBLE]
+    names = ", ".join(each.target for each in attached if not each.error)
+    return [
+        Check(f"probe: {_TROUBLE}", "ok", f"tracepoints {names}" if names else "no tracepoints"),
+        *(
+            Check(f"probe: {_TROUBLE}", "warning", f"{each.target}: {each.error}")
+            for each in attached
+            if each.error
+        ),
+        *(
+            Check(f"probe: {_TROUBLE}", "ok", f"passed over: {each.target}, {each.why}")
+            for each in plan.tried
+            if each.role == _TROUBLE and not each.chosen
+        ),
+    ]
 
 
 def _tools() -> list[Check]:

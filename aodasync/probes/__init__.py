@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from aodasync.probes.interface import Attachment, Probe, ProbePlan
+from aodasync.probes.interface import Attachment, Candidate, Probe, ProbePlan
 from aodasync.probes.module import cifs_loaded, wait_for_cifs
 from aodasync.probes.opening import open_probe
 from aodasync.probes.ring import RingReader
@@ -12,6 +12,7 @@ from aodasync.probes.shared import RING_BYTES
 __all__ = [
     "RING_BYTES",
     "Attachment",
+    "Candidate",
     "Probe",
     "ProbePlan",
     "RingReader",

@@ -10,7 +10,7 @@ from typing import Protocol
 from aodasync.events import EventArray
 from aodasync.evidence import Connection
 
-__all__ = ["Attachment", "Probe", "ProbePlan"]
+__all__ = ["Attachment", "Candidate", "Probe", "ProbePlan"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +24,21 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True)
+class Candidate:
+    """What was considered for a role, whether it was chosen, and why or why not."""
+
+    role: str
+    target: str
+    chosen: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class ProbePlan:
     """What was chosen for the running kernel, and why; logged at start and kept in manifests.
 
-    ``steps_ms`` is the time each step of the start took, by name.
+    ``steps_ms`` is the time each step of the start took, by name; ``tried`` holds all
+    candidates in the order of preference.
     """
 
     name: str
@@ -35,6 +46,7 @@ class ProbePlan:
     attachments: tuple[Attachment, ...]
     notes: tuple[str, ...]
     steps_ms: Mapping[str, float]
+    tried: tuple[Candidate, ...] = ()
 
 
 class Probe(Protocol):

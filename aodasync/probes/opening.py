@@ -58,6 +58,7 @@ async def open_probe(
         attachments=tuple(loaded.attachments),
         notes=prepared.notes,
         steps_ms={**prepared.steps_ms, "load": load_ms},
+        tried=prepared.tried,
     )
     return RequestProbe(loaded, plan, ring_bytes)
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from aodasync.errors import CompileError, LayoutError, ProbeError, RequirementError
+from aodasync.probes.interface import Candidate
 from aodasync.probes.loader import Program
 from aodasync.probes.shared import definitions
 
@@ -48,6 +49,7 @@ class Prepared:
     programs: tuple[Program, ...]
     notes: tuple[str, ...]
     steps_ms: Mapping[str, float]
+    tried: tuple[Candidate, ...] = ()
 
 
 def bpf_sources() -> Path:
@@ -148,7 +150,13 @@ def _prepared(answer: Mapping[str, Any]) -> Prepared:
         )
         for target in answer["targets"]
     )
-    return Prepared(answer["object"], programs, tuple(answer["notes"]), answer["steps_ms"])
+    return Prepared(
+        btf_object=answer["object"],
+        programs=programs,
+        notes=tuple(answer["notes"]),
+        steps_ms=answer["steps_ms"],
+        tried=tuple(Candidate(**candidate) for candidate in answer["tried"]),
+    )
 
 
 def _failure(error: Mapping[str, str]) -> ProbeError:

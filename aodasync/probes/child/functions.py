@@ -19,7 +19,7 @@ from typing import NamedTuple
 from .btf import Btf, Kind, Type
 from .members import LayoutProblemError, member_offset, mid_struct
 
-__all__ = ["Target", "function_targets"]
+__all__ = ["Candidate", "Target", "function_targets"]
 
 _MID = "mid_q_entry"
 _SERVER = "TCP_Server_Info"
@@ -55,29 +55,50 @@ class Target(NamedTuple):
     btf_id: int
 
 
-def function_targets(btf: Btf, exclude: Collection[str]) -> tuple[list[Target], dict[str, int]]:
+class Candidate(NamedTuple):
+    """What was considered for a role, whether it was chosen, and why or why not."""
+
+    role: str
+    target: str
+    chosen: bool
+    why: str
+
+
+class Choice(NamedTuple):
+    """What was found for a role: nothing, if ``targets`` is empty."""
+
+    targets: list[Target]
+    definitions: dict[str, int]
+    tried: list[Candidate]
+
+
+def function_targets(btf: Btf, exclude: Collection[str]) -> Choice:
     """What to attach, in order, and the positions of arguments (``*_ARG``).
 
     Ends first: a request whose allocation is seen must not miss its end. Raises
     :class:`LayoutProblemError`; only ``received`` and ``interim`` may be missing.
     """
-    release, release_definitions = _release(btf, mid_struct(btf), exclude)
-    received, received_definitions = _received(btf, exclude)
-    interim, interim_definitions = _interim(btf, exclude)
-    alloc, alloc_definitions = _alloc(btf, exclude)
-    definitions = {
-        **release_definitions,
-        **received_definitions,
-        **interim_definitions,
-        **alloc_definitions,
-    }
-    return [*release, *received, *interim, *alloc], definitions
+    choices = (
+        _release(btf, mid_struct(btf), exclude),
+        _received(btf, exclude),
+        _interim(btf, exclude),
+        _alloc(btf, exclude),
+    )
+    return Choice(
+        [target for choice in choices for target in choice.targets],
+        {name: at for choice in choices for name, at in choice.definitions.items()},
+        [candidate for choice in choices for candidate in choice.tried],
+    )
 
 
-def _function(btf: Btf, name: str, exclude: Collection[str]) -> tuple[Type, Type] | None:
-    """A function and its prototype; None when BTF has none or several, or it is excluded."""
-    found = [] if name in exclude else btf.find(name, Kind.FUNC)
-    return (found[0], btf.type(found[0].size_or_type)) if len(found) == 1 else None
+def _function(btf: Btf, name: str, exclude: Collection[str]) -> tuple[Type, Type] | str:
+    """A function and its prototype, or why there is none."""
+    if name in exclude:
+        return "it could not be attached to"
+    found = btf.find(name, Kind.FUNC)
+    if len(found) != 1:
+        return f"there are {len(found)} of that name" if found else "not among the kernel's types"
+    return found[0], btf.type(found[0].size_or_type)
 
 
 def _argument(btf: Btf, prototype: Type, struct: str) -> int | None:
@@ -93,69 +114,90 @@ def _described(btf: Btf, name: str, prototype: Type) -> str:
     return f"{name}({names})"
 
 
+def _unknown(btf: Btf, role: str, name: str, prototype: Type) -> Candidate:
+    described = _described(btf, name, prototype)
+    return Candidate(role, name, chosen=False, why=f"unknown prototype {described}")
+
+
+def _known(btf: Btf, role: str, name: str, prototype: Type) -> Candidate:
+    return Candidate(role, name, chosen=True, why=f"known as {_described(btf, name, prototype)}")
+
+
 def _server_argument(btf: Btf, prototype: Type, prefix: str) -> dict[str, int]:
     server = _argument(btf, prototype, _SERVER)
     return {} if server is None else {f"{prefix}_SERVER_ARG": server}
 
 
-def _release(btf: Btf, mid: Type, exclude: Collection[str]) -> tuple[list[Target], dict[str, int]]:
+def _release(btf: Btf, mid: Type, exclude: Collection[str]) -> Choice:
     """The function that frees a MID, or else the one that drops a reference to it."""
     refcount = member_offset(btf, mid, "refcount", 4)
     if refcount is None:
         raise LayoutProblemError(f"struct {mid.name} has no member refcount")
-    tried = []
+    tried: dict[str, Candidate] = {}
     for name, struct, is_put in _RELEASES:
         found = _function(btf, name, exclude)
-        argument = _argument(btf, found[1], struct) if found else None
-        if found is None or argument is None:
-            tried.append(_described(btf, name, found[1]) if found else name)
+        if isinstance(found, str):
+            tried[name] = Candidate("release", name, chosen=False, why=found)
             continue
         function, prototype = found
+        argument = _argument(btf, prototype, struct)
+        if argument is None:
+            tried[name] = _unknown(btf, "release", name, prototype)
+            continue
+        tried[name] = _known(btf, "release", name, prototype)
         server = _server_argument(btf, prototype, "RELEASE")
         if is_put:
             entry = Target("release", "request_put", name, "fentry", function.id)
             done = Target("freed", "request_put_done", name, "fexit", function.id)
-            return [done, entry], {"PUT_MID_ARG": argument, "MID_refcount": refcount, **server}
+            definitions = {"PUT_MID_ARG": argument, "MID_refcount": refcount, **server}
+            return Choice([done, entry], definitions, list(tried.values()))
         target = Target("release", "request_release", name, "fentry", function.id)
         bias = refcount if struct == _KREF else 0
-        return [target], {"RELEASE_MID_ARG": argument, "RELEASE_MID_BIAS": bias, **server}
-    raise LayoutProblemError("nothing that releases a MID can be probed: " + ", ".join(tried))
+        definitions = {"RELEASE_MID_ARG": argument, "RELEASE_MID_BIAS": bias, **server}
+        return Choice([target], definitions, list(tried.values()))
+    reasons = [f"{candidate.target}: {candidate.why}" for candidate in tried.values()]
+    raise LayoutProblemError("nothing that releases a MID can be probed: " + "; ".join(reasons))
 
 
-def _received(btf: Btf, exclude: Collection[str]) -> tuple[list[Target], dict[str, int]]:
+def _received(btf: Btf, exclude: Collection[str]) -> Choice:
     found = _function(btf, _RECEIVED, exclude)
-    argument = _argument(btf, found[1], _MID) if found else None
-    if found is None or argument is None:
-        return [], {}
+    if isinstance(found, str):
+        return Choice([], {}, [Candidate("received", _RECEIVED, chosen=False, why=found)])
     function, prototype = found
+    argument = _argument(btf, prototype, _MID)
+    if argument is None:
+        return Choice([], {}, [_unknown(btf, "received", _RECEIVED, prototype)])
+    target = Target("received", "request_received", _RECEIVED, "fentry", function.id)
     definitions = {"RECEIVED_MID_ARG": argument, **_server_argument(btf, prototype, "RECEIVED")}
-    return [Target("received", "request_received", _RECEIVED, "fentry", function.id)], definitions
+    return Choice([target], definitions, [_known(btf, "received", _RECEIVED, prototype)])
 
 
-def _interim(btf: Btf, exclude: Collection[str]) -> tuple[list[Target], dict[str, int]]:
+def _interim(btf: Btf, exclude: Collection[str]) -> Choice:
     found = _function(btf, _INTERIM, exclude)
-    if found is None:
-        return [], {}
+    if isinstance(found, str):
+        return Choice([], {}, [Candidate("interim", _INTERIM, chosen=False, why=found)])
     function, prototype = found
     server = _argument(btf, prototype, _SERVER)
     if prototype.entries != 2 or server != 1 or btf.size(prototype.size_or_type) != 1:
-        return [], {}
+        return Choice([], {}, [_unknown(btf, "interim", _INTERIM, prototype)])
+    target = Target("interim", "request_interim", _INTERIM, "fexit", function.id)
     definitions = {"INTERIM_RESPONSE_ARG": 0, "INTERIM_SERVER_ARG": 1, "INTERIM_RESULT": 2}
-    return [Target("interim", "request_interim", _INTERIM, "fexit", function.id)], definitions
+    return Choice([target], definitions, [_known(btf, "interim", _INTERIM, prototype)])
 
 
-def _alloc(btf: Btf, exclude: Collection[str]) -> tuple[list[Target], dict[str, int]]:
+def _alloc(btf: Btf, exclude: Collection[str]) -> Choice:
     found = _function(btf, _ALLOC, exclude)
-    if found is None:
-        raise LayoutProblemError(f"{_ALLOC} cannot be probed")
+    if isinstance(found, str):
+        raise LayoutProblemError(f"{_ALLOC} cannot be probed: {found}")
     function, prototype = found
     request = _argument(btf, prototype, _HEADER)
     server = _argument(btf, prototype, _SERVER)
     if request is None or server is None or not btf.points_to(prototype.size_or_type, _MID):
-        raise LayoutProblemError(f"unknown prototype {_described(btf, _ALLOC, prototype)}")
+        raise LayoutProblemError(_unknown(btf, "alloc", _ALLOC, prototype).why)
+    target = Target("alloc", "request_alloc", _ALLOC, "fexit", function.id)
     definitions = {
         "ALLOC_REQUEST_ARG": request,
         "ALLOC_SERVER_ARG": server,
         "ALLOC_RESULT": prototype.entries,
     }
-    return [Target("alloc", "request_alloc", _ALLOC, "fexit", function.id)], definitions
+    return Choice([target], definitions, [_known(btf, "alloc", _ALLOC, prototype)])

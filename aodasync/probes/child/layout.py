@@ -11,11 +11,11 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from .btf import Btf
-from .functions import Target, function_targets
+from .functions import Candidate, Target, function_targets
 from .members import LayoutProblemError, struct_definitions, tree_definitions
-from .trouble import attachable, names_trees
+from .trouble import NOT_THERE, attachable, names_trees
 
-__all__ = ["Layout", "LayoutProblemError", "Target", "decide"]
+__all__ = ["Candidate", "Layout", "LayoutProblemError", "Target", "decide"]
 
 
 class Layout(NamedTuple):
@@ -24,6 +24,7 @@ class Layout(NamedTuple):
     definitions: dict[str, int]
     targets: list[Target]
     notes: list[str]
+    tried: list[Candidate]
 
 
 def decide(btf: Btf, exclude: Collection[str] = ()) -> Layout:
@@ -33,8 +34,14 @@ def decide(btf: Btf, exclude: Collection[str] = ()) -> Layout:
     :class:`LayoutProblemError`.
     """
     structs = struct_definitions(btf)
-    targets, arguments = function_targets(btf, exclude)
-    troubles, notes = attachable(btf)
+    chosen = function_targets(btf, exclude)
+    targets, arguments = list(chosen.targets), chosen.definitions
+    troubles, trouble_candidates = attachable(btf)
+    notes = [
+        f"{candidate.target} has unknown {candidate.why}: left out"
+        for candidate in trouble_candidates
+        if not candidate.chosen and candidate.why != NOT_THERE
+    ]
     targets += [
         Target("trouble", trouble.program, trouble.tracepoint, "raw_tracepoint", 0)
         for trouble in troubles
@@ -50,7 +57,9 @@ def decide(btf: Btf, exclude: Collection[str] = ()) -> Layout:
         notes.append(
             "smb2_is_status_pending cannot be probed: interim responses are not seen in flight"
         )
-    return Layout({**structs, **arguments, **trees}, targets, notes)
+    return Layout(
+        {**structs, **arguments, **trees}, targets, notes, [*chosen.tried, *trouble_candidates]
+    )
 
 
 def _trees(btf: Btf) -> tuple[dict[str, int], list[Target], list[str]]:

@@ -6,7 +6,7 @@ compile), ``definitions`` (numbers shared with the agent), ``exclude`` (function
 that turned out not to be attachable), ``cache`` (directory, or null), ``btf``
 (directory of the kernel's BTF).
 
-Answer: ``object`` (whose BTF holds the functions), ``targets``, ``programs``
+Answer: ``object`` (whose BTF holds the functions), ``targets``, ``tried``, ``programs``
 (base64 by name), ``notes``, ``steps_ms``; or ``error`` with ``kind`` and ``what``.
 """
 
@@ -106,6 +106,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     return {
         "object": client,
         "targets": [target._asdict() for target in layout.targets],
+        "tried": [candidate._asdict() for candidate in layout.tried],
         "programs": {name: base64.b64encode(code).decode() for name, code in programs.items()},
         "notes": notes,
         "steps_ms": steps.ms,

@@ -11,8 +11,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .btf import Btf, Kind
+from .functions import Candidate
 
-__all__ = ["TROUBLES", "Trouble", "attachable", "names_trees"]
+__all__ = ["NOT_THERE", "TROUBLES", "Trouble", "attachable", "names_trees"]
+
+
+NOT_THERE = "not in this kernel"
 
 
 class Trouble(NamedTuple):
@@ -68,17 +72,16 @@ def names_trees(btf: Btf) -> bool:
     return _sizes(btf, "smb3_tcon") == _TREE
 
 
-def attachable(btf: Btf) -> tuple[list[Trouble], list[str]]:
-    """The programs that fit this kernel, and a note on each tracepoint that none fits."""
-    chosen: list[Trouble] = []
-    unknown: dict[str, tuple[int, ...]] = {}
+def attachable(btf: Btf) -> tuple[list[Trouble], list[Candidate]]:
+    """The programs that fit this kernel, and what became of each tracepoint."""
+    chosen: dict[str, Trouble] = {}
+    whys: dict[str, str] = {}
     for trouble in TROUBLES:
         sizes = _sizes(btf, trouble.tracepoint)
         if sizes == trouble.sizes:
-            chosen.append(trouble)
-        elif sizes is not None:
-            unknown[trouble.tracepoint] = sizes
-    for trouble in chosen:
-        unknown.pop(trouble.tracepoint, None)
-    notes = [f"{name} has unknown arguments {sizes}: left out" for name, sizes in unknown.items()]
-    return chosen, notes
+            chosen[trouble.tracepoint] = trouble
+        whys[trouble.tracepoint] = (
+            NOT_THERE if sizes is None else f"arguments of {', '.join(map(str, sizes))} bytes"
+        )
+    candidates = [Candidate("trouble", name, name in chosen, why) for name, why in whys.items()]
+    return list(chosen.values()), candidates

@@ -74,6 +74,7 @@ def test_the_second_answer_comes_from_the_cache(
     assert set(second["steps_ms"]) == {"layout", "cache"}
     assert first["object"] == "cifs"
     assert first["notes"][0].startswith("smb3_credit_timeout")
+    assert [c["target"] for c in first["tried"] if c["role"] == "alloc"] == ["smb2_mid_entry_alloc"]
     programs = [target["program"] for target in first["targets"]]
     assert {base64.b64decode(first["programs"][name]) for name in programs} == {
         name.encode() for name in programs

@@ -121,6 +121,21 @@ def test_targets_carry_the_split_btf_id_of_their_function() -> None:
     assert len({target.btf_id for target in targets}) == len(targets)
 
 
+def test_every_candidate_has_its_reason() -> None:
+    """What was considered for the release, in order of preference, up to the one chosen."""
+    tried = [c for c in layout("5.15").tried if c.role == "release"]
+    assert [(c.target, c.chosen) for c in tried] == [
+        ("__release_mid", False),
+        ("_cifs_mid_q_entry_release", False),
+        ("release_mid", False),
+        ("cifs_mid_q_entry_release", True),
+    ]
+    assert tried[0].why == "not among the kernel's types"
+    assert tried[-1].why == "known as cifs_mid_q_entry_release(mid)"
+    excluded = layout("6.12", exclude=("dequeue_mid",)).tried
+    assert [c.why for c in excluded if c.role == "received"] == ["it could not be attached to"]
+
+
 def test_without_dequeue_mid_all_else_goes_on() -> None:
     """It is optional: the note says what is missing then."""
     found = layout("6.12", "dequeue_mid")
@@ -196,4 +211,8 @@ def test_tracepoints_are_chosen_by_their_arguments(version: str) -> None:
         "smb3_connect_err",
     }
     assert trouble[lease] == Target("trouble", lease, "smb3_lease_not_found", "raw_tracepoint", 0)
-    assert found.notes == ["smb3_credit_timeout has unknown arguments (8, 8, 8): left out"]
+    assert found.notes == ["smb3_credit_timeout has unknown arguments of 8, 8, 8 bytes: left out"]
+    why = {c.target: (c.chosen, c.why) for c in found.tried if c.role == "trouble"}
+    assert why["smb3_eio"] == (False, "not in this kernel")
+    assert why["smb3_credit_timeout"] == (False, "arguments of 8, 8, 8 bytes")
+    assert why["smb3_reconnect"] == (True, "arguments of 8, 8, 8 bytes")

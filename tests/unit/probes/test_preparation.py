@@ -13,6 +13,7 @@ import pytest
 
 from aodasync.errors import CompileError, LayoutError, ProbeError, RequirementError
 from aodasync.probes import preparation
+from aodasync.probes.interface import Candidate
 from aodasync.probes.loader import Program
 from aodasync.probes.preparation import bpf_sources, interpreters, prepare
 
@@ -55,6 +56,7 @@ async def test_an_answer_becomes_programs(tmp_path: Path) -> None:
         {
             "object": "cifs",
             "targets": [target],
+            "tried": [{"role": "alloc", "target": "f", "chosen": True, "why": "known"}],
             "programs": {"request_alloc": "AAE="},
             "notes": ["a note"],
             "steps_ms": {"layout": 1.5},
@@ -63,6 +65,7 @@ async def test_an_answer_becomes_programs(tmp_path: Path) -> None:
     prepared = await prepare(cache_dir=tmp_path / "c", python=python, exclude=["g"])
     assert prepared.btf_object == "cifs"
     assert prepared.programs == (Program("alloc", "request_alloc", b"\0\1", "fexit", "f", 7),)
+    assert prepared.tried == (Candidate("alloc", "f", chosen=True, why="known"),)
     assert prepared.notes == ("a note",)
     assert prepared.steps_ms == {"layout": 1.5}
     request = json.loads((tmp_path / "request").read_text())
