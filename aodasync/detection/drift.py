@@ -22,6 +22,7 @@ from aodasync.detection.normals import Key, Normals
 from aodasync.detection.windows import Firing
 from aodasync.events import EventArray, Flag, Kind, Outcome
 from aodasync.evidence import Finding
+from aodasync.ranks import distinct, median
 from aodasync.smb.commands import COMMAND_CODES, MAY_WAIT_FOREVER, command_name
 
 __all__ = ["SLOT_NS", "DriftWatch"]
@@ -33,6 +34,7 @@ _SLOTS_SILENT: Final = 6
 _LEAST_REQUESTS: Final = 8
 _MOST_OF_A_BATCH: Final = 512
 _MOST_OF_A_SLOT: Final = 16_384
+_MOST_WAITING: Final = 4096
 _MS: Final = 1e6
 _MAY_WAIT: Final = np.array(sorted(COMMAND_CODES[name] for name in MAY_WAIT_FOREVER), np.uint16)
 
@@ -63,26 +65,24 @@ class DriftWatch:
         self._interval_ns = interval_ns
         self._server_of = server_of
         self._normals = Normals()
+        self._waiting: list[EventArray] = []
+        self._waiting_rows = 0
         self._slots: dict[int, list[npt.NDArray[np.uint64]]] = {}
         self._leaving: dict[Key, _Leaving] = {}
         self._windows: dict[str, int] = {}
 
     def add(self, rows: EventArray) -> None:
         """Take rows in, shape (N,): of a large batch, an even sample."""
-        rows = rows[:: 1 + len(rows) // _MOST_OF_A_BATCH]
-        ordinary = (rows["kind"] == Kind.REQUEST) & (rows["outcome"] == Outcome.ANSWERED)
-        ordinary &= (rows["flags"] & (Flag.ASYNC_RESPONSE | Flag.BEFORE_ATTACH)) == 0
-        rows = rows[ordinary & ~np.isin(rows["command"], _MAY_WAIT)]
-        slots = rows["released_ns"] // np.uint64(SLOT_NS)
-        for slot in np.unique(slots).tolist():
-            of_slot = rows[slots == slot]
-            parts = self._slots.setdefault(slot, [])
-            if sum(part.shape[1] for part in parts) < _MOST_OF_A_SLOT:
-                columns = (of_slot["connection_id"], of_slot["command"], latency_ns(of_slot))
-                parts.append(np.array(columns, np.uint64))
+        if len(rows) > _MOST_OF_A_BATCH:
+            rows = rows[:: 1 + len(rows) // _MOST_OF_A_BATCH].copy()
+        self._waiting.append(rows)
+        self._waiting_rows += len(rows)
+        if self._waiting_rows >= _MOST_WAITING:
+            self._sort_in()
 
     def look(self, now_ns: int) -> list[Firing]:
         """Judge the slots that are over; one firing an interval for each server that drifts."""
+        self._sort_in()
         for slot in sorted(self._slots):
             if (slot + 1) * SLOT_NS + _LATE_NS <= now_ns:
                 self._judge(slot, np.concatenate(self._slots.pop(slot), axis=1))
@@ -102,35 +102,52 @@ class DriftWatch:
         """Take up what was exported. Raises ValueError."""
         self._normals.restore(exported)
 
+    def _sort_in(self) -> None:
+        """Put the rows that wait into their slots: connection, command and latency of each."""
+        if not self._waiting:
+            return
+        rows = np.concatenate(self._waiting)
+        self._waiting.clear()
+        self._waiting_rows = 0
+        ordinary = (rows["kind"] == Kind.REQUEST) & (rows["outcome"] == Outcome.ANSWERED)
+        ordinary &= (rows["flags"] & (Flag.ASYNC_RESPONSE | Flag.BEFORE_ATTACH)) == 0
+        rows = rows[ordinary & ~np.isin(rows["command"], _MAY_WAIT)]
+        columns = np.array((rows["connection_id"], rows["command"], latency_ns(rows)), np.uint64)
+        slots = rows["released_ns"] // np.uint64(SLOT_NS)
+        for slot in distinct(slots):
+            parts = self._slots.setdefault(slot, [])
+            if sum(part.shape[1] for part in parts) < _MOST_OF_A_SLOT:
+                parts.append(columns[:, slots == slot])
+
     def _judge(self, slot: int, columns: npt.NDArray[np.uint64]) -> None:
         medians = self._medians(columns)
         keys = list(medians)
         limits = self._normals.limits_ms(keys)
         for key, limit in zip(keys, limits.tolist(), strict=True):
-            median, requests = medians[key]
-            if median <= limit:
+            recent_ms, requests = medians[key]
+            if recent_ms <= limit:
                 self._leaving.pop(key, None)
                 continue
             out = self._leaving.setdefault(key, _Leaving(slot, slot, 0, 0.0, 0.0, 0))
             out.last, out.slots = slot, out.slots + 1
-            out.recent_ms, out.limit_ms, out.requests = median, limit, requests
+            out.recent_ms, out.limit_ms, out.requests = recent_ms, limit, requests
         self._normals.learn(keys, np.array([medians[key][0] for key in keys]))
 
     def _medians(self, columns: npt.NDArray[np.uint64]) -> dict[Key, tuple[float, int]]:
         """Median latency in ms and number of requests, by server and command."""
-        ids, inverse = np.unique(columns[0], return_inverse=True)
-        names = [self._server_of(int(i)) for i in ids]
+        connections = distinct(columns[0])
+        names = [self._server_of(connection) for connection in connections]
         servers = sorted(set(names))
-        number = np.array([servers.index(name) for name in names])[inverse.ravel()]
-        group = number * 65_536 + columns[1].astype(np.int64)
-        order = np.argsort(group, kind="stable")
-        values, starts = np.unique(group[order], return_index=True)
-        parts = np.split(columns[2][order], starts[1:])
-        return {
-            (servers[value // 65_536], value % 65_536): (float(np.median(part)) / _MS, len(part))
-            for value, part in zip(values.tolist(), parts, strict=True)
-            if len(part) >= _LEAST_REQUESTS
-        }
+        number = np.array([servers.index(name) for name in names])
+        of_row = number[np.searchsorted(connections, columns[0])]
+        group = of_row * 65_536 + columns[1].astype(np.int64)
+        medians = {}
+        for value in distinct(group):
+            part = columns[2][group == value]
+            if len(part) >= _LEAST_REQUESTS:
+                key = (servers[value // 65_536], value % 65_536)
+                medians[key] = (median(part) / _MS, len(part))
+        return medians
 
     def _firing(self, server: str, window: int, now_ns: int) -> Firing:
         drifting = {k: out for k, out in self._leaving.items() if k[0] == server and out.gone}

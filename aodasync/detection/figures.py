@@ -14,6 +14,7 @@ import numpy.typing as npt
 from aodasync.detection.tcp_figures import Pressure, TcpFigures, pressure, tcp_figures
 from aodasync.events import EventArray, Flag, Kind, Outcome
 from aodasync.evidence import Connection, Finding, Sample
+from aodasync.ranks import median, quantile
 from aodasync.smb.commands import COMMAND_CODES, MAY_WAIT_FOREVER
 
 __all__ = ["Figures", "Phases", "figures_of"]
@@ -75,8 +76,14 @@ class Figures:
     memory: Pressure
 
     def as_evidence(self) -> dict[str, Any]:
-        """As plain values for a manifest; what is not known is left out."""
-        return {key: value for key, value in asdict(self).items() if value is not None}
+        """As plain values, ``tcp_rtt_ms`` and the like; what is not known is left out."""
+        evidence: dict[str, Any] = {}
+        for name, value in asdict(self).items():
+            parts = value if isinstance(value, dict) else {"": value}
+            for part, figure in parts.items():
+                key = part if name == "phases" else f"{name}_{part}".rstrip("_")
+                evidence[key] = round(figure, 3) if isinstance(figure, float) else figure
+        return {key: figure for key, figure in evidence.items() if figure is not None}
 
 
 def figures_of(
@@ -164,10 +171,10 @@ def _phases(finding: Finding, rows: EventArray, begin_ns: int) -> Phases | None:
     wire = _wire(slow)
     return Phases(
         slow=len(slow),
-        wire_ms=float(np.median(wire)) / _MS,
-        client_ms=float(np.median(_latency(slow) - wire)) / _MS,
-        usual_wire_ms=float(np.median(_wire(before))) / _MS if len(before) else 0.0,
-        quarter_wire_ms=float(np.percentile(_wire(during), 25)) / _MS,
+        wire_ms=median(wire) / _MS,
+        client_ms=median(_latency(slow) - wire) / _MS,
+        usual_wire_ms=median(_wire(before)) / _MS if len(before) else 0.0,
+        quarter_wire_ms=quantile(_wire(during), 0.25) / _MS,
     )
 
 

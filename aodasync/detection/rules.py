@@ -52,7 +52,7 @@ RULES: Final = (
         "network",
         "high",
         signs.undelivered,
-        "The network does not deliver: {retransmits} segments were sent again,"
+        "The network does not deliver: {tcp_retransmits} segments were sent again,"
         " and nothing acknowledges them.",
         "a capture at the server shows that it received the requests",
     ),
@@ -121,7 +121,7 @@ RULES: Final = (
         "client",
         "medium",
         signs.cpu_short_and_late,
-        "This host is short of CPU ({cpu} of the time, {cpu_usual} before) and handles responses"
+        "This host is short of CPU ({cpu} of the time, {cpu_before} before) and handles responses"
         " late.",
         "a capture shows that the responses came as late",
     ),
@@ -130,8 +130,8 @@ RULES: Final = (
         "network",
         "high",
         signs.lossy,
-        "The network loses packets: {retransmits} segments were sent again and {out_of_order}"
-        " came out of order while {slow} requests were slow.",
+        "The network loses packets: {tcp_retransmits} segments were sent again and"
+        " {tcp_out_of_order} came out of order while {slow} requests were slow.",
         "an equal rate of loss while requests are fast",
     ),
     Rule(
@@ -139,7 +139,7 @@ RULES: Final = (
         "network",
         "high",
         signs.round_trip,
-        "The network is slow: a round trip takes {rtt_ms} ms, {usual_rtt_ms} ms before.",
+        "The network is slow: a round trip takes {tcp_rtt_ms} ms, {tcp_usual_rtt_ms} ms before.",
         "ping to the server shows short round trips",
     ),
     Rule(
@@ -147,7 +147,7 @@ RULES: Final = (
         "client",
         "low",
         signs.cpu_short,
-        "This host is short of CPU ({cpu} of the time, {cpu_usual} before), and nothing speaks"
+        "This host is short of CPU ({cpu} of the time, {cpu_before} before), and nothing speaks"
         " against the network.",
         "the server's own latency figures are as bad",
     ),
@@ -157,7 +157,7 @@ RULES: Final = (
         "high",
         signs.server_slow,
         "The server is slow: it took {wire_ms} ms to answer, while the network lost nothing and"
-        " a round trip takes {rtt_ms} ms.",
+        " a round trip takes {tcp_rtt_ms} ms.",
         "a capture at the server shows that it answered at once",
     ),
 )

@@ -27,12 +27,11 @@ def verdict(figures: Figures) -> dict[str, Any]:
 def _words(figures: Figures) -> dict[str, Any]:
     """The figures as sentences name them."""
     known = figures.as_evidence()
-    words = {**known, **known.get("phases", {}), **known.get("tcp", {})}
-    shown = {k: round(v, 1) if isinstance(v, float) else v for k, v in words.items()}
+    shown = {k: round(v, 1) if isinstance(v, float) else v for k, v in known.items()}
     return shown | {
         "codes": ", ".join(figures.codes),
         "oldest_sec": round(figures.oldest_ms / 1000, 1),
         "cut_off_sec": round(figures.cut_off_ms / 1000, 1),
         "cpu": f"{figures.cpu.share or 0:.0%}",
-        "cpu_usual": f"{figures.cpu.usual or 0:.0%}",
+        "cpu_before": f"{figures.cpu.usual or 0:.0%}",
     }

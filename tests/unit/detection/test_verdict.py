@@ -267,6 +267,6 @@ def test_the_judge_takes_a_last_sample_when_all_is_collected() -> None:
     later = replace(samples[-1], sockets=(replace(_TCP, rtt_ms=98.0),), monotonic_ns=_AT + 9)
     judged = judge_by_rules(lambda: later)(case)
     assert (judged["cause"], judged["confidence"]) == ("network", "high")
-    assert judged["evidence"]["tcp"]["rtt_ms"] == 98.0
+    assert judged["evidence"]["tcp_rtt_ms"] == 98.0
     asked_for = Case(replace(trigger, finding=None), rows, _NONE, _NAS, {}, (), -1)
     assert judge_by_rules(None)(asked_for)["cause"] == "unknown"
