@@ -134,11 +134,12 @@ def _parser() -> argparse.ArgumentParser:
     snapshot.set_defaults(command=_snapshot)
 
     bundles = commands.add_parser(
-        "bundles", parents=[common], help="list bundles, show what one says, verify them"
+        "bundles", parents=[common], help="list, show, verify or anonymise bundles"
     )
-    bundles.add_argument("action", nargs="?", choices=("ls", "show", "verify"), default="ls")
+    bundles.add_argument("action", nargs="?", choices=("ls", "show", "verify", "anonymise"))
     bundles.add_argument("bundle", nargs="?", metavar="BUNDLE", help="a path, or a bundle's name")
     bundles.add_argument("--json", action="store_true", help="print JSON")
+    bundles.add_argument("-o", dest="target", type=Path, metavar="DIR", help="for anonymise")
     bundles.set_defaults(command=_bundles)
 
     report = commands.add_parser(
@@ -259,13 +260,15 @@ def _bundles(arguments: argparse.Namespace) -> int:
     from aodasync.commands import bundles
 
     directory = _load(arguments).output_dir
-    if arguments.action == "ls":
+    if arguments.action in {None, "ls"}:
         return bundles.ls(directory, as_json=arguments.json, out=sys.stdout)
+    if arguments.action == "verify":
+        paths = bundles.stored_paths(directory, arguments.bundle)
+        return bundles.verify_bundles(paths, as_json=arguments.json, out=sys.stdout)
+    path = bundles.find_bundle(directory, arguments.bundle)
     if arguments.action == "show":
-        path = bundles.find_bundle(directory, arguments.bundle)
         return bundles.show(path, as_json=arguments.json, out=sys.stdout)
-    paths = bundles.stored_paths(directory, arguments.bundle)
-    return bundles.verify_bundles(paths, as_json=arguments.json, out=sys.stdout)
+    return bundles.anonymise_bundle(path, arguments.target or Path.cwd(), out=sys.stdout)
 
 
 def _make_report(arguments: argparse.Namespace) -> int:

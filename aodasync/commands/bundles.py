@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``aodasync bundles``: list them, show what one says, verify them."""
+"""``aodasync bundles``: list them, show what one says, verify and anonymise them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TextIO
 
+from aodasync.bundle.anonymise import anonymise
 from aodasync.bundle.archive import list_bundles, read_manifest, verify
 from aodasync.bundle.names import BundleName
 from aodasync.bundle.output_dir import BATCHES
 from aodasync.commands.bundle_text import describe
 from aodasync.errors import BundleError, ExitCode, NotPermittedError
 
-__all__ = ["find_bundle", "ls", "show", "stored_paths", "verify_bundles"]
+__all__ = ["anonymise_bundle", "find_bundle", "ls", "show", "stored_paths", "verify_bundles"]
 
 _COLUMNS: Final = ("time", "anomaly", "size", "server", "verdict", "bundle")
 
@@ -69,6 +70,13 @@ def verify_bundles(paths: Iterable[Path], *, as_json: bool, out: TextIO) -> int:
             for path, problems in found.items()
         )
     return ExitCode.FAILURE if any(found.values()) else ExitCode.OK
+
+
+def anonymise_bundle(path: Path, directory: Path, *, out: TextIO) -> int:
+    """Write a copy with other names, and the map for who keeps the original."""
+    archive, names = anonymise(path, directory)
+    out.write(f"{archive}\n{names}\n")
+    return ExitCode.OK
 
 
 def stored_paths(output_dir: Path, named: str | None) -> list[Path]:

@@ -128,6 +128,8 @@ def _verdict(manifest: Mapping[str, Any]) -> str:
 
 def _timeline(content: Content) -> str:
     at = figures.moments(content.manifest, content.rows)
+    found = "first_ns" in part(content.manifest, "anomaly")
+    shaded = "from the first sign to the decision" if found else "the last ten seconds"
     keys = "".join(
         f'<span><i class="{colour}"></i>{text(name)}</span>'
         for colour, name in legend(content.rows)
@@ -138,8 +140,7 @@ def _timeline(content: Content) -> str:
         f'<div class="wide">{timeline(content.rows, at, _WIDE)}</div>',
         f'<div class="narrow">{timeline(content.rows, at, _NARROW)}</div>',
         f'<div class="key">{keys}{signs}</div>',
-        '<p class="dim">One mark a request, at its end. Shaded: from the first sign to the'
-        " decision.</p>",
+        f'<p class="dim">One mark a request, at its end. Shaded: {shaded}.</p>',
     )
 
 
