@@ -20,7 +20,7 @@ from aodasync.config.model import DriftAnomaly
 from aodasync.detection.latency import latency_ns
 from aodasync.detection.normals import Key, Normals
 from aodasync.detection.windows import Firing
-from aodasync.events import EventArray, Flag, Kind, Outcome
+from aodasync.events import EVENT, OPAQUE, EventArray, Flag, Kind, Outcome, pick
 from aodasync.evidence import Finding
 from aodasync.ranks import distinct, median
 from aodasync.smb.commands import COMMAND_CODES, MAY_WAIT_FOREVER, command_name
@@ -65,7 +65,7 @@ class DriftWatch:
         self._interval_ns = interval_ns
         self._server_of = server_of
         self._normals = Normals()
-        self._waiting: list[EventArray] = []
+        self._waiting: list[npt.NDArray[np.void]] = []
         self._waiting_rows = 0
         self._slots: dict[int, list[npt.NDArray[np.uint64]]] = {}
         self._leaving: dict[Key, _Leaving] = {}
@@ -73,10 +73,11 @@ class DriftWatch:
 
     def add(self, rows: EventArray) -> None:
         """Take rows in, shape (N,): of a large batch, an even sample."""
+        sample = rows.view(OPAQUE)
         if len(rows) > _MOST_OF_A_BATCH:
-            rows = rows[:: 1 + len(rows) // _MOST_OF_A_BATCH].copy()
-        self._waiting.append(rows)
-        self._waiting_rows += len(rows)
+            sample = sample[:: 1 + len(rows) // _MOST_OF_A_BATCH].copy()
+        self._waiting.append(sample)
+        self._waiting_rows += len(sample)
         if self._waiting_rows >= _MOST_WAITING:
             self._sort_in()
 
@@ -106,12 +107,12 @@ class DriftWatch:
         """Put the rows that wait into their slots: connection, command and latency of each."""
         if not self._waiting:
             return
-        rows = np.concatenate(self._waiting)
+        rows = np.concatenate(self._waiting).view(EVENT)
         self._waiting.clear()
         self._waiting_rows = 0
         ordinary = (rows["kind"] == Kind.REQUEST) & (rows["outcome"] == Outcome.ANSWERED)
         ordinary &= (rows["flags"] & (Flag.ASYNC_RESPONSE | Flag.BEFORE_ATTACH)) == 0
-        rows = rows[ordinary & ~np.isin(rows["command"], _MAY_WAIT)]
+        rows = pick(rows, ordinary & ~np.isin(rows["command"], _MAY_WAIT))
         columns = np.array((rows["connection_id"], rows["command"], latency_ns(rows)), np.uint64)
         slots = rows["released_ns"] // np.uint64(SLOT_NS)
         for slot in distinct(slots):
