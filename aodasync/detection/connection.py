@@ -98,7 +98,7 @@ class ConnectionTrouble:
                 counted.append(i)
                 codes.append(code)
                 connections.append(connection)
-        self._learn(rows)
+        self._learn(rows[rows["kind"] == _REQUEST])
         hits = rows[counted]
         hits["connection_id"] = connections
         return Hits(
@@ -142,7 +142,7 @@ class ConnectionTrouble:
         issued_ns = int(row["issued_ns"])
         known = self._known.get(connection)
         same = before[(before["connection_id"] == connection) & (before["kind"] == Kind.REQUEST)]
-        used = known is not None or bool((same["issued_ns"] < issued_ns).any())
+        used = known is not None or len(same) > 0
         told = known is not None and known.reconnecting
         self._known[connection] = _Connection(reconnected_ns=issued_ns)
         return Kind.RECONNECT.name if used and not told else ""
