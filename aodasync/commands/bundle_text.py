@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["describe"]
+__all__ = ["describe", "printable"]
 
 
 def describe(manifest: Mapping[str, Any]) -> str:
@@ -85,8 +85,13 @@ def _evidence(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _actions(manifest: Mapping[str, Any]) -> Iterator[str]:
-    for action in _items(manifest.get("actions")):
-        if isinstance(action, Mapping):
-            name, size, spent = (action.get(key) for key in ("name", "bytes", "duration_ms"))
-            state = action.get("error") or "ok"
-            yield f"{name!s:<12} {size!s:>9} B  {spent!s:>10} ms  {state}"
+    actions = [a for a in _items(manifest.get("actions")) if isinstance(a, Mapping)]
+    if manifest.get("live") is False:
+        # A replay runs none of them, for one and the same reason.
+        skipped = ", ".join(str(action.get("name")) for action in actions)
+        yield f"not collected, as this is a replay: {skipped or 'nothing'}"
+        return
+    for action in actions:
+        name, size, spent = (action.get(key) for key in ("name", "bytes", "duration_ms"))
+        state = action.get("error") or "ok"
+        yield f"{name!s:<12} {size!s:>9} B  {spent!s:>10} ms  {state}"

@@ -13,7 +13,8 @@ from aodasync.bundle.anonymise import anonymise
 from aodasync.bundle.archive import list_bundles, read_manifest, verify
 from aodasync.bundle.names import BundleName
 from aodasync.bundle.output_dir import BATCHES
-from aodasync.commands.bundle_text import describe
+from aodasync.bundle.unpacking import members
+from aodasync.commands.bundle_text import describe, printable
 from aodasync.errors import BundleError, ExitCode, NotPermittedError
 
 __all__ = ["anonymise_bundle", "find_bundle", "ls", "show", "stored_paths", "verify_bundles"]
@@ -52,9 +53,13 @@ def ls(output_dir: Path, *, as_json: bool, out: TextIO) -> int:
 
 
 def show(path: Path, *, as_json: bool, out: TextIO) -> int:
-    """Print a manifest: its key figures and verdict for people, or all of it as JSON."""
+    """Print a manifest: for people its verdict, key figures and files, or all of it as JSON."""
     manifest = read_manifest(path)
     out.write(f"{json.dumps(manifest, indent=2)}\n" if as_json else describe(manifest))
+    if not as_json and not path.is_dir():
+        with members(path) as files:
+            listed = [f"{file.size_bytes:>9} B  {printable(file.name)}\n" for file in files]
+        out.writelines(["\nfiles\n", *listed])
     return ExitCode.OK
 
 
