@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -19,6 +20,8 @@ from aodasync.bundle.output_dir import OutputDirectory
 from aodasync.children import Children
 from aodasync.config.model import Config
 from aodasync.evidence import EvidenceSource, Trigger
+from aodasync.programs import leashed
+from aodasync.worker import in_thread
 
 __all__ = ["Collector", "CollectorMetrics"]
 
@@ -84,6 +87,8 @@ class Collector:
     async def run(self, queue: asyncio.Queue[Trigger]) -> None:
         """Take triggers until cancelled. Bundles in hand go on: they are :meth:`finish`'s."""
         self._queue = queue
+        # Found out now, the leash of children does not cost the first bundle 100 ms.
+        await in_thread(partial(leashed, ("/bin/true",)))
         while True:
             while len(self._in_hand) >= _MOST_IN_HAND:
                 await asyncio.wait(self._in_hand, return_when=asyncio.FIRST_COMPLETED)
