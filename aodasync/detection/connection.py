@@ -23,7 +23,7 @@ from aodasync.ranks import distinct
 from aodasync.smb.commands import COMMAND_CODES
 from aodasync.smb.ntstatus import STATUS_CODES, status_name
 
-__all__ = ["ConnectionTrouble"]
+__all__ = ["ENDED_BY_UMOUNT", "ConnectionTrouble"]
 
 _RECONNECTS: Final = frozenset(
     {Kind.RECONNECT, Kind.PARTIAL_SEND_RECONNECT, Kind.RECONNECT_DETECTED}
@@ -51,7 +51,7 @@ _SHUTDOWN: Final = int(Outcome.SHUTDOWN)
 _NEGOTIATE: Final = COMMAND_CODES["SMB2_NEGOTIATE"]
 _TREE_CONNECT: Final = COMMAND_CODES["SMB2_TREE_CONNECT"]
 _LOST_SHARE: Final = STATUS_CODES["STATUS_NETWORK_NAME_DELETED"]
-_ENDED_BY_UMOUNT: Final = frozenset(
+ENDED_BY_UMOUNT: Final = frozenset(
     COMMAND_CODES[name]
     for name in (
         "SMB2_CHANGE_NOTIFY",
@@ -64,6 +64,8 @@ _ENDED_BY_UMOUNT: Final = frozenset(
         "SMB2_TREE_DISCONNECT",
     )
 )
+"""Codes of commands whose MID_SHUTDOWN is nobody's loss."""
+
 _REMEMBERED: Final = 4096
 
 
@@ -119,7 +121,7 @@ class ConnectionTrouble:
         if row["outcome"] == Outcome.RETRY:
             return self._cut_off(connection, row)
         if row["outcome"] == Outcome.SHUTDOWN:
-            return "" if int(row["command"]) in _ENDED_BY_UMOUNT else Outcome.SHUTDOWN.name
+            return "" if int(row["command"]) in ENDED_BY_UMOUNT else Outcome.SHUTDOWN.name
         if row["command"] == _NEGOTIATE:
             return self._negotiated(connection, row, before)
         status = int(row["status"])

@@ -2,9 +2,10 @@
 """Which responses carry a tracked code: one pass over a batch, decisions cached by status.
 
 A request without a response counts by the errno that its caller gets
-(cifs_sync_mid_result): a connection that was torn down is EHOSTDOWN, a response
-that could not be parsed EIO. One that a reconnect cut off is sent again by the
-client; it belongs to the connection anomaly.
+(cifs_sync_mid_result): a connection that was torn down is EHOSTDOWN (but an
+umount's own are not counted), a response that could not be parsed EIO. One that
+a reconnect cut off is sent again by the client; it belongs to the connection
+anomaly.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aodasync.config.model import ErrorAnomaly
+from aodasync.detection.connection import ENDED_BY_UMOUNT
 from aodasync.detection.windows import NO_HITS, Hits
 from aodasync.events import EventArray, Kind, Outcome, pick
 from aodasync.smb.ntstatus import ANY_COMMAND, EXPECTED_NOISE, status_errno, status_name
@@ -67,6 +69,8 @@ class ErrorCodes:
     def tracked_code(self, command: int, outcome: int, status: int) -> str:
         """The NTSTATUS (else errno) name under which a request counts; empty when it does not."""
         anomaly = self._anomaly
+        if outcome == Outcome.SHUTDOWN and command in ENDED_BY_UMOUNT:
+            return ""
         if outcome != Outcome.ANSWERED:
             errno = _ERRNO_WITHOUT_RESPONSE.get(Outcome(outcome), "") if outcome < 8 else ""
             return errno if errno in self._errnos else ""

@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from aodasync.detection.errors import ErrorCodes
 from aodasync.events import Outcome
+from aodasync.smb.commands import COMMANDS
 from aodasync.smb.ntstatus import STATUS_CODES
 from tests.unit.builders import SECOND, error_anomaly, request, requests
 
@@ -77,3 +80,46 @@ def test_requests_without_a_response_count_by_the_errno_of_their_caller(
     codes = ErrorCodes(error_anomaly(codes=("EIO", "EHOSTDOWN", "EAGAIN")))
     row = request("SMB2_READ", released_ns=SECOND, outcome=outcome)
     assert codes.failed_requests(row).codes == ((code,) if code else ())
+
+
+@pytest.mark.parametrize("command", ["SMB2_ECHO", "SMB2_CLOSE", "SMB2_LOGOFF"])
+def test_what_an_umount_ends_is_no_error(command: str) -> None:
+    """Nobody waits for it any more."""
+    codes = ErrorCodes(error_anomaly(codes=("EHOSTDOWN",)))
+    row = request(command, released_ns=SECOND, outcome=Outcome.SHUTDOWN)
+    assert codes.failed_requests(row).codes == ()
+
+
+@settings(deadline=None)
+@given(
+    drawn=st.lists(
+        st.tuples(
+            st.sampled_from(COMMANDS),
+            st.sampled_from([0, _DENIED, _NOT_FOUND, 0xC000007F, 0xC0001234, 0x103]),
+            st.sampled_from(list(Outcome)),
+            st.sampled_from([0, 1, 4]),
+        ),
+        max_size=40,
+    ),
+    tracked=st.sets(st.sampled_from(["EACCES", "EIO", "ENOENT", "ENOSPC", "EHOSTDOWN"])),
+    named=st.sets(st.sampled_from(["ENOENT", "EIO"])),
+)
+def test_a_batch_agrees_with_one_response_at_a_time(
+    drawn: list[tuple[str, int, Outcome, int]], tracked: set[str], named: set[str]
+) -> None:
+    """Whatever is tracked and whatever comes, in whatever order; trouble events never count."""
+    anomaly = error_anomaly(codes=tuple(tracked), named_codes=frozenset(named))
+    rows = requests(
+        *(
+            request(command, released_ns=SECOND + n, status=status, outcome=outcome, kind=kind)
+            for n, (command, status, outcome, kind) in enumerate(drawn)
+        )
+    )
+    one = ErrorCodes(anomaly)
+    expected = [
+        (SECOND + n, code)
+        for n, (command, status, outcome, kind) in enumerate(drawn)
+        if kind == 0 and (code := one.tracked_code(COMMANDS.index(command), outcome, status))
+    ]
+    hits = ErrorCodes(anomaly).failed_requests(rows)
+    assert list(zip(hits.rows["released_ns"].tolist(), hits.codes, strict=True)) == expected
