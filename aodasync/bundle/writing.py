@@ -76,7 +76,7 @@ class Writer:
         """
         free_bytes = self.bundle.free_bytes()
         if free_bytes < _LEAST_FREE_BYTES + 2 * self.before.rows.nbytes:
-            raise OSError(errno.ENOSPC, f"Only {free_bytes / _MB:.0f} MB of disk space are free")
+            raise OSError(errno.ENOSPC, f"Only {free_bytes} bytes of disk space are free")
         look = self.before
         now_ns = look.clocks.monotonic_ns if self.live else self.trigger.decided_monotonic_ns
         self.bundle.create()

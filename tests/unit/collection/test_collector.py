@@ -299,6 +299,62 @@ async def test_disk_full_loses_that_bundle_only(
     assert len(_names(output)) == 1
 
 
+async def test_a_nearly_full_disk_is_not_filled_up(
+    output: OutputDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With hardly any space left nothing is begun, and the log says how much there is."""
+
+    class _Nearly:
+        f_bavail, f_frsize = 1024, 1024
+
+    monkeypatch.setattr(os, "fstatvfs", lambda _descriptor: _Nearly)
+    (entry,) = await _collect(_collector(_config(_GOOD), output), _trigger("good"))
+    assert (
+        entry["error"]
+        == "the bundle could not be written: only 1048576 bytes of disk space are free"
+    )
+    assert _names(output) == []
+
+
+async def test_hostile_actions_cost_their_entries_and_no_more(output: OutputDirectory) -> None:
+    """One sleeps, one floods, one forks what ignores signals, one is missing: a bundle in time."""
+    hostile = (
+        UserAction("sleeps", ("sleep", "inf"), 1.0),
+        UserAction("floods", ("yes", "password=Hunter2"), 1.0),
+        _own("forks", "trap '' TERM INT; (trap '' TERM INT; sleep 300) & sleep 300", 1.0),
+        UserAction("missing", ("aod-no-such-tool",), 1.0),
+    )
+    begun = time.monotonic()
+    names = [action.name for action in hostile]
+    await _collect(_collector(_config(*hostile, _GOOD), output), _trigger(*names, "good"))
+    assert time.monotonic() - begun < 10
+    path = next(output.batches.iterdir())
+    assert verify(path) == ()
+    errors = {a["name"]: a["error"] for a in read_manifest(path)["actions"]}
+    assert errors == {
+        "sleeps": "timed out after 1 s",
+        "floods": "timed out after 1 s",
+        "forks": "timed out after 1 s",
+        "missing": "aod-no-such-tool is not installed",
+        "good": None,
+    }
+    assert b"Hunter2" not in b"".join(_files(path).values())
+
+
+async def test_secrets_are_in_no_file_of_a_bundle(output: OutputDirectory) -> None:
+    """Printed, complained of, or on the very command line that a manifest states."""
+    shows = _own("shows", "echo mount -o user=u,password=Hunter2 //a/b; exit 1")
+    fails = _own("fails", "echo 'bad option pass=Hunter2' >&2; exit 2")
+    states = UserAction("states", ("echo", "PASSWD=Hunter2", "--token=Hunter2"), 5.0)
+    logs = await _collect(
+        _collector(_config(shows, fails, states), output), _trigger("shows", "fails", "states")
+    )
+    contents = _files(next(output.batches.iterdir()))
+    assert contents["shows.log"].startswith(b"mount -o user=u,password=********")
+    assert b"Hunter2" not in b"".join(contents.values())
+    assert "Hunter2" not in str(logs)
+
+
 async def test_odd_anomaly_names_stay_in_their_directory(output: OutputDirectory) -> None:
     """An anomaly called like a path gives a bundle like any other."""
     await _collect(_collector(_config(), output), _trigger(anomaly="../../evil name"))
