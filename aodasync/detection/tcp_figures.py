@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import numpy as np
+
 from aodasync.evidence import Sample
+from aodasync.ranks import median
 from aodasync.tcp import TcpSocket
 
 __all__ = ["Pressure", "TcpFigures", "pressure", "tcp_figures"]
@@ -77,7 +79,7 @@ def tcp_figures(
     return TcpFigures(
         sockets=len(established),
         rtt_ms=max((s.rtt_ms for s in last.values()), default=0.0),
-        usual_rtt_ms=statistics.median(usual) if usual else None,
+        usual_rtt_ms=median(np.array(usual)) if usual else None,
         retransmits=retransmits,
         out_of_order=out_of_order,
         lost=max(0.0, retransmits + out_of_order - _expected(before, during, peers)),
