@@ -4,6 +4,7 @@
 import os
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 from .cache import digest, locked
@@ -36,5 +37,6 @@ def _boots(kernel: Kernel) -> bool:
         console, disk = Path(scratch, "console.log"), Path(scratch, "out")
         make_out_disk(disk)
         machine = Machine(kernel, KVM, {}, disk, console, ("lab.probe",))
-        run_machine(machine, _PROBE_TIMEOUT_S, lambda _: None, subprocess.DEVNULL)
+        end = time.monotonic() + _PROBE_TIMEOUT_S
+        run_machine(machine, lambda: end - time.monotonic(), lambda _: None, subprocess.DEVNULL)
         return console.exists() and b"lab: booted" in console.read_bytes()

@@ -14,10 +14,15 @@ from .outcome import console_tail, fetch_files, kernel_complaints, read_status
 from .qemu import Machine, make_out_disk, run_machine
 from .runlayer import build_run_layer
 from .scenario import Scenario
+from .stream import Stream
 from .tally import Tally
 from .testbed import Testbed
 
-ATTEMPTS = 2
+# A machine may die so often before the script starts, and with the script, until it is given up.
+BOOTS = 3
+RUNS = 2
+# For a machine that never comes to the script; seconds.
+BOOT_LIMIT_S = 900
 # What runs as PID 1, as kernel parameters.
 SCRIPT = ("lab.init=/lab/init.sh",)
 SYSTEMD = ("lab.init=/sbin/init", "systemd.unit=lab.target", "systemd.show_status=no")
@@ -41,23 +46,33 @@ class Result:
     checks: int = 0
 
 
+class _DiedError(Exception):
+    """A machine ended without a status, or never came to the script."""
+
+    def __init__(self, *, started: bool) -> None:
+        super().__init__(started)
+        self.started = started
+
+
 def run_scenario(
     testbed: Testbed, scenario: Scenario, timeout_s: float | None, out: Path | None
 ) -> Result:
-    """Run a scenario, retrying once a machine that died before it reported."""
-    for attempt in range(1, ATTEMPTS + 1):
-        result = _attempt(testbed, scenario, timeout_s or scenario.timeout_s, out)
-        if result is not None:
-            return result
-        say(f"infrastructure failure: the machine died without a status (attempt {attempt})")
+    """Run a scenario, trying again if its machine dies without a word."""
+    boots = runs = 0
+    while boots < BOOTS and runs < RUNS:
+        try:
+            return _attempt(testbed, scenario, timeout_s or scenario.timeout_s, out)
+        except _DiedError as death:
+            boots += 1
+            runs += death.started
+            when = "with the script" if death.started else "before the script started"
+            say(f"infrastructure failure: machine {boots} died {when}, without a status")
     return Result(
         testbed.kernel.version, scenario.name, EXIT_LAB, "VM DIED", failures=["the machine died"]
     )
 
 
-def _attempt(
-    testbed: Testbed, scenario: Scenario, timeout_s: float, out: Path | None
-) -> Result | None:
+def _attempt(testbed: Testbed, scenario: Scenario, timeout_s: float, out: Path | None) -> Result:
     with tempfile.TemporaryDirectory(prefix="aodasync-lab-") as name:
         scratch = Path(name)
         out_disk, console = scratch / "out.disk", scratch / "console.log"
@@ -67,16 +82,15 @@ def _attempt(
         layers = {"run": run_layer, **testbed.layers()}
         boot = SYSTEMD if scenario.systemd else SCRIPT
         machine = Machine(testbed.kernel, testbed.accelerator, layers, out_disk, console, boot)
-        tally = Tally()
+        stream = Stream(_print)
+        begin = time.monotonic()
 
-        def receive(data: bytes) -> None:
-            sys.stdout.buffer.write(data)
-            sys.stdout.buffer.flush()
-            tally.feed(data)
+        def time_left_s() -> float:
+            limit = timeout_s if stream.started else min(timeout_s, BOOT_LIMIT_S)
+            return begin + limit - time.monotonic()
 
-        started = time.monotonic()
-        in_time = run_machine(machine, timeout_s, receive)
-        seconds = time.monotonic() - started
+        in_time = run_machine(machine, time_left_s, stream.feed)
+        seconds = time.monotonic() - begin
         status = read_status(out_disk)
         for line in kernel_complaints(console):
             say(f"the guest's kernel complained: {line}")
@@ -85,16 +99,22 @@ def _attempt(
                 fetch_files(out_disk, out)
             out.mkdir(parents=True, exist_ok=True)
             shutil.copy(console, out / "console.log")
-        if in_time and status is None:
+        if not in_time and stream.started:
+            status = EXIT_TIMEOUT
+        if status is None:
             say("the end of its console:\n" + console_tail(console))
-            return None
-        return _judge(testbed, scenario, status if in_time else EXIT_TIMEOUT, tally, seconds)
+            raise _DiedError(started=stream.started)
+        return _judge(testbed, scenario, status, stream.tally, seconds)
+
+
+def _print(data: bytes) -> None:
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
 
 
 def _judge(
-    testbed: Testbed, scenario: Scenario, status: int | None, tally: Tally, seconds: float
+    testbed: Testbed, scenario: Scenario, status: int, tally: Tally, seconds: float
 ) -> Result:
-    assert status is not None
     failures = list(tally.failures)
     if status == EXIT_TIMEOUT:
         failures.append(f"ended by the time limit after {seconds:.0f} s")

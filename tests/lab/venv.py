@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 """The layer /opt/aodasync: a venv of the guest's Python with the project's dependencies.
 
-pip of the host fetches the guest's wheels, so nothing of the guest runs and nothing is
-mounted, and the host's own settings reach the package index.
+pip of the host fetches the guest's wheels, so nothing is mounted, and the host's own settings
+reach the package index. The guest's Python only compiles them, in a chroot, as its own pip would.
 """
 
+import os
 import sys
 import tempfile
 import tomllib
@@ -17,7 +18,7 @@ from .userland import IMAGE as USERLAND_IMAGE
 
 IMAGE = "venv.squashfs"
 PREFIX = "opt/aodasync"
-_RECIPE = 2
+_RECIPE = 3
 _PLATFORMS = tuple(f"manylinux_2_{minor}_x86_64" for minor in (28, 27, 24, 17))
 
 
@@ -45,19 +46,18 @@ def get_venv(cache: Cache, userland: Path, dependencies: list[str]) -> Path:
 
 def _build(into: Path, userland: Path, dependencies: list[str]) -> None:
     with tempfile.TemporaryDirectory(dir=into) as scratch:
-        python = _guest_python(userland, Path(scratch, "python"))
-        layer = Path(scratch, "layer")
-        packages = _make_venv(layer / PREFIX, python)
+        root = Path(scratch, "root")
+        run(("unsquashfs", "-no-progress", "-d", root, userland))
+        python = (root / "usr/bin/python3").readlink().name
+        packages = _make_venv(root / PREFIX, python)
         if dependencies:
             _install(packages, python, dependencies)
+            _compile(root)
+        layer = Path(scratch, "layer")
+        (layer / PREFIX).parent.mkdir(parents=True)
+        (root / PREFIX).rename(layer / PREFIX)
         make_squashfs(layer, into / IMAGE)
-        (into / "site-packages").write_text(str(packages.relative_to(layer)), encoding="utf-8")
-
-
-def _guest_python(userland: Path, scratch: Path) -> str:
-    """Return what the userland's /usr/bin/python3 is, such as ``python3.13``."""
-    run(("unsquashfs", "-no-progress", "-d", scratch, userland, "usr/bin/python3"))
-    return (scratch / "usr/bin/python3").readlink().name
+        (into / "site-packages").write_text(str(packages.relative_to(root)), encoding="utf-8")
 
 
 def _make_venv(prefix: Path, python: str) -> Path:
@@ -77,5 +77,12 @@ def _install(packages: Path, python: str, dependencies: list[str]) -> None:
     version = python.removeprefix("python")
     guest = ("--python-version", version, "--implementation", "cp", "--only-binary=:all:")
     platforms = (word for name in _PLATFORMS for word in ("--platform", name))
-    pip = (sys.executable, "-m", "pip", "install", "--quiet", "--no-cache-dir")
+    pip = (sys.executable, "-m", "pip", "install", "--quiet", "--no-cache-dir", "--no-compile")
     run((*pip, *guest, *platforms, "--target", packages, *dependencies))
+
+
+def _compile(root: Path) -> None:
+    """Leave byte code, as an installer does; a file that does not compile is left alone."""
+    if os.geteuid() == 0:
+        command = f"/{PREFIX}/bin/python3 -m compileall -q /{PREFIX}/lib || true"
+        run(("chroot", root, "sh", "-c", command))

@@ -4,8 +4,13 @@
 # lab.layers=a,b,c: serial numbers of squashfs disks, the topmost first. lab.init=PATH.
 # lab.probe: only say that a kernel boots on this accelerator.
 
+# Through the kernel's log, which a reset does not cut short.
+tell() {
+    echo "<0>lab: $*" > /dev/kmsg
+}
+
 fail() {
-    echo "lab: initramfs: $*"
+    tell "initramfs: $*"
     exec /bin/busybox sh -c 'echo b > /proc/sysrq-trigger'
 }
 
@@ -31,7 +36,7 @@ for word in $(cat /proc/cmdline); do
         lab.layers=*) layers=${word#*=} ;;
         lab.init=*) init=${word#*=} ;;
         lab.probe)
-            echo "lab: booted"
+            tell booted
             echo b > /proc/sysrq-trigger
             ;;
     esac
@@ -52,6 +57,11 @@ for layer in $(echo "$layers" | tr , ' '); do
     mkdir -p "/layers/$layer"
     mount -t squashfs -o ro "$device" "/layers/$layer" || fail "cannot mount $layer"
     lower=${lower:+$lower:}/layers/$layer
+done
+
+# The machine boots on one CPU (see qemu.py).
+for cpu in /sys/devices/system/cpu/cpu[1-9]*/online; do
+    echo 1 > "$cpu"
 done
 
 mkdir /layers/rw

@@ -44,6 +44,7 @@ if prepare >&3 2>&3 3>&-; then
     lab_wait_for 30 test -S /run/systemd/journal/dev-log
     wait "$compiler"
     cd /root || exit
+    echo "lab: the script starts" >&3
     interpreter=()
     [ "$(head -c 2 /lab/script)" = '#!' ] || interpreter=(bash)
     setsid --wait "${interpreter[@]}" /lab/script >&3 2>&3 3>&- </dev/null
