@@ -46,7 +46,7 @@ def rank_of(manifest: Mapping[str, Any]) -> Rank:
     anomaly = manifest.get("anomaly")
     if not isinstance(anomaly, Mapping):
         return Rank.FIRST
-    if anomaly.get("at_end"):
+    if anomaly.get("phase") == "end":
         return Rank.REPEAT
     grave = anomaly.get("type") in ("hang", "connection") or anomaly.get("emergency") is True
     return Rank.CRITICAL if grave else Rank.FIRST
