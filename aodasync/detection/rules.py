@@ -160,6 +160,15 @@ RULES: Final = (
         " a round trip takes {tcp_rtt_ms} ms.",
         "a capture at the server shows that it answered at once",
     ),
+    Rule(
+        "not this client",
+        "unknown",
+        "medium",
+        signs.answered_late,
+        "The network or the server is slow, not this client: answers took {wire_ms} ms,"
+        " {usual_wire_ms} ms before. Without TCP's figures the two cannot be told apart.",
+        "TCP's retransmissions and round trips during the episode",
+    ),
 )
 
 UNKNOWN: Final = Rule(

@@ -8,6 +8,7 @@ from typing import Final
 from aodasync.detection.figures import Figures
 
 __all__ = [
+    "answered_late",
     "closed",
     "cpu_short",
     "cpu_short_and_late",
@@ -120,3 +121,8 @@ def lossless(f: Figures) -> bool:
 def server_slow(f: Figures) -> bool:
     """Whether requests were slow over a sound network."""
     return f.phases is not None and lossless(f)
+
+
+def answered_late(f: Figures) -> bool:
+    """Whether requests were slow before their response came, and TCP is not known."""
+    return f.phases is not None and f.tcp is None
