@@ -12,9 +12,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from aodasync.events import EventArray, Kind, Outcome
+from aodasync.events import EventArray, Flag, Kind, Outcome
 from aodasync.smb.commands import command_name
-from aodasync.smb.ntstatus import EXPECTED_NOISE, status_name
+from aodasync.smb.ntstatus import ANY_COMMAND, EXPECTED_NOISE, status_name
 
 __all__ = [
     "CommandFigures",
@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 _BEFORE_NS: Final = 10 * 1_000_000_000
+_NAME_NOT_FOUND: Final = 0xC0000034
 _SHARE: Final = re.compile(r"^\s*(?:\d+\)|\d+\) IPC:) (?:IPC: )?(\\\\\S+) Mounts:", re.MULTILINE)
 _TID: Final = re.compile(r"\btid: 0x([0-9a-f]+)")
 
@@ -111,22 +112,38 @@ def _at(values: npt.NDArray[np.float64], percentile: float) -> float | None:
     return float(np.percentile(values, percentile)) if len(values) else None
 
 
+def silent(rows: EventArray) -> npt.NDArray[np.bool_]:
+    """Requests that ended without a response; shape (N,)."""
+    ended = (rows["kind"] == Kind.REQUEST) & (rows["outcome"] != Outcome.IN_FLIGHT)
+    return np.asarray(ended & (rows["outcome"] != Outcome.ANSWERED), dtype=np.bool_)
+
+
+def failed(rows: EventArray) -> npt.NDArray[np.bool_]:
+    """Requests whose response is an error, expected noise left out; shape (N,).
+
+    In a compound the parts after a CREATE that found no file fail like it (MS-SMB2
+    3.3.5.2.7.2), and are as expected.
+    """
+    answered = (rows["kind"] == Kind.REQUEST) & (rows["outcome"] == Outcome.ANSWERED)
+    bad = answered & (rows["status"] >= 0x80000000)
+    for command, status in EXPECTED_NOISE:
+        of_command = True if command == ANY_COMMAND else rows["command"] == command
+        bad &= ~((rows["status"] == status) & of_command)
+    followers = (rows["flags"] & Flag.COMPOUND) > 0
+    return np.asarray(bad & ~((rows["status"] == _NAME_NOT_FOUND) & followers), dtype=np.bool_)
+
+
 def errors(rows: EventArray, shares: Mapping[int, str]) -> list[tuple[str, str, str, int]]:
     """(what, command, share, count), most first: failed statuses, and ends without a response.
 
     Expected noise is left out. ``shares`` are by tree id.
     """
-    requests = rows[rows["kind"] == Kind.REQUEST]
     counts: Counter[tuple[str, str, str]] = Counter()
-    abnormal = (requests["outcome"] != Outcome.ANSWERED) | (requests["status"] >= 0x80000000)
-    for row in requests[abnormal]:
-        command, status, outcome = int(row["command"]), int(row["status"]), int(row["outcome"])
-        if (command, status) in EXPECTED_NOISE or outcome == Outcome.IN_FLIGHT:
-            continue
+    for row in rows[failed(rows) | silent(rows)]:
+        status, outcome, tree = int(row["status"]), int(row["outcome"]), int(row["tree_id"])
         what = status_name(status) if outcome == Outcome.ANSWERED else _outcome(outcome)
-        tree = int(row["tree_id"])
         share = shares.get(tree, f"tree 0x{tree:x}" if tree else "")
-        counts[what, command_name(command), share] += 1
+        counts[what, command_name(int(row["command"])), share] += 1
     return [(*key, count) for key, count in counts.most_common(50)]
 
 

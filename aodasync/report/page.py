@@ -128,6 +128,9 @@ def _verdict(manifest: Mapping[str, Any]) -> str:
 
 def _timeline(content: Content) -> str:
     at = figures.moments(content.manifest, content.rows)
+    wide = timeline(content.rows, at, _WIDE)
+    if not wide:
+        return section("Latency over time", '<p class="none">No request ended.</p>')
     found = "first_ns" in part(content.manifest, "anomaly")
     shaded = "from the first sign to the decision" if found else "the last ten seconds"
     keys = "".join(
@@ -137,7 +140,7 @@ def _timeline(content: Content) -> str:
     signs = "".join(f"<span>{_SIGN.format(mark)}{name}</span>" for name, mark in _SIGNS)
     return section(
         "Latency over time",
-        f'<div class="wide">{timeline(content.rows, at, _WIDE)}</div>',
+        f'<div class="wide">{wide}</div>',
         f'<div class="narrow">{timeline(content.rows, at, _NARROW)}</div>',
         f'<div class="key">{keys}{signs}</div>',
         f'<p class="dim">One mark a request, at its end. Shaded: {shaded}.</p>',
@@ -161,7 +164,9 @@ def _commands(content: Content) -> str:
         "Times in ms. The last two are medians of the phases during the trouble: issue to"
         " response, and response to release."
     )
-    return section("Latency by command", table(heads, rows), f'<p class="dim">{note}</p>')
+    return section(
+        "Latency by command", table(heads, rows), f'<p class="dim">{note}</p>' if rows else ""
+    )
 
 
 def _in_flight(content: Content) -> str:

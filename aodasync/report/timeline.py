@@ -10,8 +10,8 @@ from typing import Final
 
 import numpy as np
 
-from aodasync.events import EventArray, Kind, Outcome
-from aodasync.report.figures import Moments, latency_ms
+from aodasync.events import EventArray, Kind
+from aodasync.report.figures import Moments, failed, latency_ms, silent
 from aodasync.report.html import text
 from aodasync.smb.commands import command_name
 
@@ -69,10 +69,13 @@ def legend(rows: EventArray) -> list[tuple[str, str]]:
 
 
 def timeline(rows: EventArray, at: Moments, size: Size) -> str:
-    """An ``<svg>``; marks with a title for what is slowest and what went wrong."""
+    """An ``<svg>``, or nothing if no request ended.
+
+    Marks of what is slowest and of what went wrong have a title.
+    """
     ended = rows[rows["released_ns"] > 0]
     if not len(ended):
-        return '<p class="none">No request was recorded.</p>'
+        return ""
     requests, troubles = ended[ended["kind"] == Kind.REQUEST], ended[ended["kind"] != Kind.REQUEST]
     spans = latency_ms(requests)
     last_ns = max(int(ended["released_ns"].max()), at.decided_ns)
@@ -148,12 +151,11 @@ def _points(scale: _Scale, requests: EventArray) -> Iterator[str]:
 def _marks(scale: _Scale, requests: EventArray) -> Iterator[str]:
     """What failed (ring), what got no response (cross); the slowest, for their titles."""
     spans = latency_ms(requests)
-    silent = requests["outcome"] != Outcome.ANSWERED
-    failed = ~silent & (requests["status"] >= 0xC0000000)
+    lost, bad = silent(requests), failed(requests)
     titled = set(np.argsort(spans)[-_LABELLED:].tolist())
-    for n in np.flatnonzero(silent | failed)[:2000].tolist():
+    for n in np.flatnonzero(lost | bad)[:2000].tolist():
         titled.discard(n)
-        yield _mark(scale, requests[n], float(spans[n]), "silent" if silent[n] else "failed")
+        yield _mark(scale, requests[n], float(spans[n]), "silent" if lost[n] else "failed")
     for n in sorted(titled):
         yield _mark(scale, requests[n], float(spans[n]), "slow")
 

@@ -18,10 +18,18 @@ from aodasync import cli
 from aodasync.bundle.names import BundleName
 from aodasync.bundle.packing import pack
 from aodasync.bundle.partial import PartialBundle
-from aodasync.events import EVENT, EventArray, Kind, Outcome
+from aodasync.events import EVENT, EventArray, Flag, Kind, Outcome
 from aodasync.report import render
 from aodasync.report.content import Content
-from aodasync.report.figures import Moments, by_command, errors, moments, shares_by_tree, sockets
+from aodasync.report.figures import (
+    Moments,
+    by_command,
+    errors,
+    failed,
+    moments,
+    shares_by_tree,
+    sockets,
+)
 from aodasync.report.timeline import Size, legend, timeline
 from tests.unit.builders import MS, SECOND, request, requests
 
@@ -178,6 +186,14 @@ def test_errors_are_named_with_their_share() -> None:
         ("no response: retry", "SMB2_READ", "", 1),
         ("STATUS_ACCESS_DENIED", "SMB2_CREATE", r"\\nas\share", 1),
     ]
+
+
+def test_parts_of_a_compound_that_found_no_file_are_no_errors() -> None:
+    """A look-up fails as a whole: QUERY_INFO and CLOSE after the CREATE, too."""
+    missing = {"status": 0xC0000034, "flags": Flag.COMPOUND, "released_ns": SECOND}
+    lookup = requests(*(request(c, **missing) for c in ("SMB2_QUERY_INFO", "SMB2_CLOSE")))
+    alone = request("SMB2_CLOSE", status=0xC0000034, released_ns=SECOND)
+    assert failed(requests(lookup, alone)).tolist() == [False, False, True]
 
 
 def test_a_snapshots_trouble_is_its_last_ten_seconds() -> None:
