@@ -75,10 +75,14 @@ class Pings:
         a ping counts when BUSY_REQUESTS of them came in the BUSY_NS before it.
         """
         argv = ["tshark", "-r", str(capture), "-n", "-Y", f"tcp.port == {PORT} && tcp.len > 0"]
-        argv += ["-T", "fields", "-e", "frame.time_epoch"]
+        argv += ["-T", "fields", "-e", "frame.time_epoch", "-e", "tcp.srcport", "-e", "tcp.seq"]
         done = subprocess.run(argv, capture_output=True, text=True, check=True)
-        stamps = np.array([nanoseconds(line) for line in done.stdout.split()])
-        sent, answered = stamps[0::2], stamps[1::2]
+        first: dict[tuple[str, str], int] = {}  # a segment may be sent twice
+        for line in done.stdout.splitlines():
+            stamp, port, sequence = line.split("\t")
+            first.setdefault((port, sequence), nanoseconds(stamp))
+        answered = np.array([at for (port, _), at in first.items() if port == str(PORT)])
+        sent = np.array([at for (port, _), at in first.items() if port != str(PORT)])
         excess = np.array(self._took_ns) - (answered - sent)
         requests = np.array(requests_ns)
         before = np.searchsorted(requests, sent) - np.searchsorted(requests, sent - BUSY_NS)

@@ -101,7 +101,8 @@ def _described(row: Any) -> str:
         f"{command_name(int(row['command']))} connection {row['connection_id']} "
         f"mid {row['message_id']} outcome {Outcome(row['outcome']).name} "
         f"state 0x{row['mid_state']:02x} flags {row['flags']} mid_flags {row['mid_flags']} "
-        f"status {status_name(int(row['status']))} comm {row['comm'].decode()} pid {row['pid']}"
+        f"status 0x{row['status']:08x} {status_name(int(row['status']))} "
+        f"comm {row['comm'].decode()} pid {row['pid']}"
     )
 
 

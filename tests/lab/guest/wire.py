@@ -20,6 +20,8 @@ from pathlib import Path
 
 from product import OUT, wait_for
 
+from aodasync.smb.commands import command_name
+
 STATUS_PENDING = 0x103
 NEGOTIATE, CANCEL = 0x00, 0x0C
 _FALSE = ("0", "False")
@@ -50,6 +52,14 @@ class Request:
     interim: bool = False
     one_segment: bool = True
     smb2_time_ns: int | None = None
+
+    def __str__(self) -> str:
+        """For lists of what differs."""
+        end = "no answer" if self.status is None else f"status 0x{self.status:08x}"
+        return (
+            f"{command_name(self.command)} stream {self.stream} mid {self.message_id} "
+            f"sent at {self.sent_ns / 1e9:.6f}, {end}{', interim' * self.interim}"
+        )
 
     @property
     def wire_ns(self) -> int:

@@ -29,8 +29,8 @@ from aodasync.smb.commands import COMMAND_CODES, command_name
 DIRECT = Path("/mnt/direct")
 CAPTURE = Path("/run/lab/wire.pcap")
 FEWEST_REQUESTS, FEWEST_COMMANDS = 3000, 12
-FEWEST_SAMPLES = {50: 20, 99: 200}  # by percentile
-NATIVE_LIMIT_US, MARGIN = 1000.0, 3
+FEWEST_SAMPLES = {50: 100, 99: 200}  # by percentile
+NATIVE_LIMIT_US, MARGIN = 1000.0, 6
 SEALED = ["ntlmssp.nt_password:lab"]  # tshark derives the session's keys from it
 
 
@@ -121,8 +121,9 @@ def check_delay(pairs: list[truth.Pair], ping_us: Any) -> None:
 
     Where instructions run natively the bound is the product's own. An emulated
     machine is busy with the workload itself, so there it is the wake-up delay of a
-    small TCP request in the same machine at the same time, with MARGIN for all that
-    the SMB client does besides.
+    small TCP request in the same machine at the same time, with MARGIN for what the
+    SMB client does besides in emulated instructions: a compound's other parts, and
+    signing or sealing them (2 to 5 times the pings' were seen).
     """
     emulated = "TCG" in Path("/proc/cpuinfo").read_text()
     print(
@@ -184,10 +185,9 @@ def run(variant: str, *server: str) -> None:
         agent.events("events_lost") + agent.events("agent_blind") + agent.events("task_restarted")
     )
     check("the agent reports no loss, no blindness, no restart", not told, told)
-    if product.failed():
-        shutil.move(CAPTURE, OUT)
-        sys.exit(1)
-    CAPTURE.unlink()
+    if product.failed() and not list(OUT.glob("*.pcap")):
+        shutil.move(CAPTURE, OUT / f"{name}.pcap")
+    CAPTURE.unlink(missing_ok=True)
 
 
 def main() -> None:

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: MIT
+"""What BPF programs cost, by the kernel's own count (kernel.bpf_stats_enabled)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import struct
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from aodasync.probes.loader import load
+from aodasync.probes.preparation import prepare
+
+__all__ = ["EMPTY", "Runs", "counted", "empty_programs", "runs"]
+
+EMPTY = "empty_"
+_RETURN_0 = struct.pack("<BBhi", 0xB7, 0, 0, 0) + struct.pack("<BBhi", 0x95, 0, 0, 0)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Runs:
+    """How often a program ran, and for how long in all."""
+
+    count: int = 0
+    total_ns: int = 0
+
+    def since(self, before: Runs) -> Runs:
+        """What came after ``before``."""
+        return Runs(self.count - before.count, self.total_ns - before.total_ns)
+
+
+@contextlib.contextmanager
+def counted() -> Iterator[None]:
+    """Let the kernel count; that in itself costs some 40 ns a run."""
+    switch = Path("/proc/sys/kernel/bpf_stats_enabled")
+    switch.write_text("1")
+    try:
+        yield
+    finally:
+        switch.write_text("0")
+
+
+def runs() -> dict[str, Runs]:
+    """Every loaded tracing program by name."""
+    done = subprocess.run(["bpftool", "-j", "prog", "show"], capture_output=True, check=True)
+    return {
+        program["name"]: Runs(program.get("run_cnt", 0), program.get("run_time_ns", 0))
+        for program in json.loads(done.stdout)
+        if program["type"] == "tracing"
+    }
+
+
+@contextlib.contextmanager
+def empty_programs() -> Iterator[None]:
+    """Three programs that do nothing, where the agent attaches its own three."""
+    prepared = asyncio.run(prepare(cache_dir=Path("/var/cache/aodasync")))
+    empty = [
+        dataclasses.replace(program, name=f"{EMPTY}{program.role}"[:15], code=_RETURN_0)
+        for program in prepared.programs
+        if program.attach != "raw_tracepoint"
+    ][:3]
+    loaded = load(empty, {}, prepared.btf_object)
+    try:
+        if loaded.failed or len(loaded.links) != len(empty):
+            raise RuntimeError(f"not attached: {loaded.attachments}")
+        yield
+    finally:
+        loaded.close()
