@@ -22,7 +22,7 @@ __all__ = ["Figures", "Phases", "figures_of"]
 _MS: Final = 1e6
 _WAITS: Final = [COMMAND_CODES[name] for name in MAY_WAIT_FOREVER]
 _UNANSWERED_NS: Final = 500_000_000
-_MEMORY_NS: Final = 60_000_000_000
+_SLACK_NS: Final = 2_000_000_000  # what led to a trouble may be released after it
 _UNREACHABLE: Final = frozenset(
     {errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN}
 )
@@ -110,7 +110,7 @@ def figures_of(
     age_ns = now_ns - np.minimum(waiting["issued_ns"], np.uint64(now_ns)).astype(np.int64)
     late = age_ns >= _UNANSWERED_NS
     received = waiting["received_ns"] != 0
-    recent = mine[mine["released_ns"].astype(np.int64) >= finding.first_ns - _MEMORY_NS]
+    recent = mine[mine["released_ns"].astype(np.int64) >= finding.first_ns - _SLACK_NS]
     cut_off = recent[recent["outcome"] == Outcome.RETRY]
     begin_ns = _beginning(finding, cut_off)
     peers = {(c.address, c.port) for c in own.values()}

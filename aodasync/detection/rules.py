@@ -131,7 +131,7 @@ RULES: Final = (
         "high",
         signs.lossy,
         "The network loses packets: {tcp_retransmits} segments were sent again and"
-        " {tcp_out_of_order} came out of order while {slow} requests were slow.",
+        " {tcp_out_of_order} came out of order meanwhile.",
         "an equal rate of loss while requests are fast",
     ),
     Rule(

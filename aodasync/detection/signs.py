@@ -61,9 +61,9 @@ def refused(f: Figures) -> bool:
 
 
 def delivered_unanswered(f: Figures) -> bool:
-    """Whether requests wait though TCP has delivered all of them."""
+    """Whether requests wait though TCP has delivered all of them, and lost nothing."""
     acknowledged = f.tcp is not None and f.tcp.sockets > 0 and f.tcp.unacked == 0
-    return f.unanswered > 0 and acknowledged
+    return f.unanswered > 0 and acknowledged and lossless(f)
 
 
 def starved_of_credits(f: Figures) -> bool:
@@ -73,7 +73,7 @@ def starved_of_credits(f: Figures) -> bool:
 
 def silent_before_reconnect(f: Figures) -> bool:
     """Whether requests had waited long, over a sound network, before they were cut off."""
-    return f.type == "connection" and lossless(f) and f.cut_off_ms >= 2000
+    return f.type != "error" and lossless(f) and f.cut_off_ms >= 2000
 
 
 def closed(f: Figures) -> bool:
@@ -99,8 +99,8 @@ def cpu_short_and_late(f: Figures) -> bool:
 
 
 def lossy(f: Figures) -> bool:
-    """Whether segments were lost while requests were slow."""
-    return f.phases is not None and f.tcp is not None and f.tcp.lost >= 1
+    """Whether segments were lost while requests suffered."""
+    return f.type != "error" and f.tcp is not None and f.tcp.lost >= 1
 
 
 def round_trip(f: Figures) -> bool:

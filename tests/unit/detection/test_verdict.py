@@ -175,6 +175,34 @@ def test_a_hang_that_tcp_repeats_is_the_network() -> None:
     assert _judged(finding, waiting=waiting, samples=samples) == ("network", "nothing gets through")
 
 
+def test_a_hang_amid_losses_is_the_network() -> None:
+    """Requests were delivered, but segments of the server are missing: its answer may be."""
+    waiting = in_flight(issued_ns=_AT - 5 * SECOND)
+    finding = _finding("hang", first_ns=_AT - 5 * SECOND)
+    judged = _judged(finding, waiting=waiting, samples=_samples(out_of_order=9))
+    assert judged == ("network", "segments lost")
+
+
+def test_slow_requests_without_a_response_are_judged_by_losses() -> None:
+    """All that was slow was cut off: there are no phases, but what TCP lost is known."""
+    rows = request(released_ns=_AT, latency_ns=6 * SECOND, outcome=Outcome.RETRY)
+    for type_ in ("latency", "connection"):
+        assert _judged(_finding(type_), rows, samples=_samples(retransmits=8))[0] == "network"
+
+
+def test_an_earlier_reconnect_is_another_story() -> None:
+    """What was lost half a minute ago does not blame the network for a server that restarts."""
+    before = request(released_ns=_AT - 8 * SECOND, latency_ns=SECOND, outcome=Outcome.RETRY)
+    rows = requests(
+        before, request(released_ns=_AT, latency_ns=MS, outcome=Outcome.RETRY, message_id=1)
+    )
+    samples = _samples()
+    lost = replace(_TCP, retransmits=1)
+    samples[:3] = [replace(sample, sockets=(lost,)) for sample in samples[:3]]
+    finding = _finding("connection", codes=("RECONNECT",))
+    assert _judged(finding, rows, samples=samples) == ("server", "closed by the server")
+
+
 def test_a_hang_of_answered_requests_is_the_client() -> None:
     """The responses are there; nobody takes them."""
     waiting = in_flight(issued_ns=_AT - 5 * SECOND, received_ns=_AT - 4 * SECOND)
