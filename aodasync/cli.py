@@ -11,12 +11,12 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 from aodasync import __version__
 from aodasync import config as configuration
-from aodasync.config import commands as config_commands
 from aodasync.config.model import Config
 from aodasync.errors import AodasyncError, ConfigError, ExitCode, NotPermittedError, UsageError
 
@@ -188,9 +188,10 @@ def _load(arguments: argparse.Namespace, *, output_dir: Path | None = None) -> C
 def _run(arguments: argparse.Namespace) -> int:
     if os.geteuid() != 0:
         raise NotPermittedError("the agent must run as root", hint="sudo aodasync")
-    from aodasync.footprint import stay_small
+    from aodasync.footprint import apart, stay_small
 
     stay_small()
+    config = apart(partial(_load, arguments))
     import asyncio
 
     from aodasync.agent import Agent
@@ -198,7 +199,6 @@ def _run(arguments: argparse.Namespace) -> int:
     from aodasync.lock import RUN_DIR, single_instance
     from aodasync.logs import configure
 
-    config = _load(arguments)
     os.umask(0o077)
     log = configure(level=arguments.log_level, fmt=arguments.log_format)
     for warning in config.warnings:
@@ -280,6 +280,8 @@ def _make_report(arguments: argparse.Namespace) -> int:
 
 
 def _check_config(arguments: argparse.Namespace) -> int:
+    from aodasync.config import commands as config_commands
+
     path = configuration.find(arguments.file or arguments.config)
     return config_commands.check_config(
         path, as_json=arguments.json, out=sys.stdout, err=sys.stderr
@@ -287,4 +289,6 @@ def _check_config(arguments: argparse.Namespace) -> int:
 
 
 def _config_schema(_arguments: argparse.Namespace) -> int:
+    from aodasync.config import commands as config_commands
+
     return config_commands.config_schema(sys.stdout)

@@ -4,7 +4,7 @@
 The kernel would map it as a whole, twice in a row, and every page of a mapping
 counts as resident: a ring of 8 MiB made the agent 16 MiB larger. The reader looks
 at one place only, so a window that moves along does as well. Moving it takes some
-20 us, once in WINDOW_BYTES.
+30 us, once in WINDOW_BYTES.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import numpy.typing as npt
 
 __all__ = ["WINDOW_BYTES", "Window", "Windows", "map_positions", "windows_of_map"]
 
-WINDOW_BYTES: Final = 512 * 1024
-"""Some 5,000 records; a power of two."""
+WINDOW_BYTES: Final = 256 * 1024
+"""Some 2,500 records; a power of two."""
 
 _U64: Final = np.dtype("<u8")
 

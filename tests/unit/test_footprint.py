@@ -58,6 +58,45 @@ def test_other_c_libraries_are_left_alone() -> None:
     """One without mallopt is no error."""
     program = (
         "import ctypes; ctypes.CDLL = lambda name: object();"
-        "from aodasync.footprint import stay_small; stay_small(); print('well')"
+        "from aodasync.footprint import give_back, stay_small;"
+        "stay_small(); give_back(); print('well')"
     )
     assert run(program) == ["well"]
+
+
+def test_work_apart_leaves_its_imports_behind() -> None:
+    """The result comes back, the modules do not."""
+    program = """
+import sys
+from pathlib import Path
+from aodasync import config
+from aodasync.footprint import apart
+loaded = apart(lambda: config.load(config.default_path()))
+print(loaded == config.load(config.default_path()) if "yaml" not in sys.modules else "yaml")
+"""
+    assert run(program) == ["True"]
+
+
+def test_work_that_fails_apart_fails_here() -> None:
+    """With the error that it has, told once, and no child left."""
+    program = """
+import os
+from aodasync.footprint import apart
+def work():
+    raise OSError("no such luck")
+try:
+    apart(work)
+except OSError as error:
+    print(error)
+try:
+    os.waitpid(-1, os.WNOHANG)
+except ChildProcessError:
+    print("no child")
+"""
+    assert run(program) == ["no such luck", "no child"]
+
+
+def test_the_agent_does_without_the_configurations_reader() -> None:
+    """It needs the model alone."""
+    program = "import sys, aodasync.agent; print({'yaml', 'argparse'} & set(sys.modules) or 'none')"
+    assert run(program) == ["none"]
