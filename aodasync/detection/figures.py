@@ -160,8 +160,8 @@ def _phases(finding: Finding, rows: EventArray, begin_ns: int) -> Phases | None:
     complete = (rows["kind"] == Kind.REQUEST) & (rows["received_ns"] != 0)
     complete &= rows["received_ns"] >= rows["issued_ns"]
     complete &= rows["released_ns"] >= rows["received_ns"]
-    complete &= (rows["flags"] & Flag.ASYNC_RESPONSE) == 0
-    rows = rows[complete & ~np.isin(rows["command"], _WAITS)]
+    named = [COMMAND_CODES[name] for name in finding.commands if name in COMMAND_CODES]
+    rows = rows[complete & (~np.isin(rows["command"], _WAITS) | np.isin(rows["command"], named))]
     released = rows["released_ns"].astype(np.int64)
     during = rows[released >= finding.first_ns] if finding.first_ns else rows
     before = rows[released < begin_ns]

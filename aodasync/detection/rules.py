@@ -82,6 +82,15 @@ RULES: Final = (
         "the server logs the requests as answered",
     ),
     Rule(
+        "writes refused late",
+        "server",
+        "medium",
+        signs.writeback_lost,
+        "Data that programs had written before was lost: the server did not take it when it was"
+        " written back.",
+        "the WRITE requests before it in events.npy succeeded",
+    ),
+    Rule(
         "no credits",
         "server",
         "medium",

@@ -25,8 +25,10 @@ __all__ = [
     "undelivered",
     "unreachable",
     "untaken",
+    "writeback_lost",
 ]
 
+_LOST_WRITES: Final = {"FLUSH_ERROR", "FSYNC_ERROR"}
 _CPU_SHORT: Final = 0.25
 _HALF: Final = 0.5
 # A delayed acknowledgement of a slow response looks like a round trip of up to 40 ms.
@@ -74,6 +76,11 @@ def starved_of_credits(f: Figures) -> bool:
 def silent_before_reconnect(f: Figures) -> bool:
     """Whether requests had waited long, over a sound network, before they were cut off."""
     return f.type != "error" and lossless(f) and f.cut_off_ms >= 2000
+
+
+def writeback_lost(f: Figures) -> bool:
+    """Whether all there is are writes that the server did not take, over a sound network."""
+    return bool(f.codes) and set(f.codes) <= _LOST_WRITES and lossless(f)
 
 
 def closed(f: Figures) -> bool:

@@ -15,7 +15,7 @@ from aodasync.bundle.judging import Case, judge_by_rules
 from aodasync.detection.figures import figures_of
 from aodasync.detection.rules import RULES
 from aodasync.detection.verdict import verdict
-from aodasync.events import EVENT, EventArray, Kind, Outcome
+from aodasync.events import EVENT, EventArray, Flag, Kind, Outcome
 from aodasync.evidence import Connection, Finding, Sample, Trigger
 from aodasync.tcp import TcpSocket
 from tests.unit.builders import MS, SECOND, in_flight, request, requests, trouble
@@ -138,6 +138,19 @@ def test_a_delayed_acknowledgement_alone_blames_nobody_else() -> None:
     """A disk that takes 60 ms, acknowledged after 40: most requests are fast, so the wire is."""
     rows = _slow(wire_ms=62, share=0.3)
     assert _judged(_finding(), rows, samples=_samples(rtt_ms=40.0)) == ("server", "slow to answer")
+
+
+def test_slow_writes_that_were_announced_as_pending_have_phases() -> None:
+    """A server may send an interim response before it writes to a slow disk."""
+    rows = _slow(wire_ms=300, share=0.3)
+    rows["flags"] = int(Flag.ASYNC_RESPONSE)
+    assert _judged(_finding(), rows, samples=_samples()) == ("server", "slow to answer")
+
+
+def test_writes_that_were_lost_later_are_the_server() -> None:
+    """The disk was full when the cache was written back; nothing is wrong with the network."""
+    finding = _finding("connection", codes=("FLUSH_ERROR",))
+    assert _judged(finding, samples=_samples()) == ("server", "writes refused late")
 
 
 def test_responses_taken_late_are_the_client() -> None:
