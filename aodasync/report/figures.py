@@ -168,15 +168,8 @@ def shares_by_tree(manifest: Mapping[str, Any], texts: Mapping[str, str]) -> dic
     return found
 
 
-_SOCKET_KEYS: Final = (
-    "rtt",
-    "rto",
-    "cwnd",
-    "retrans",
-    "bytes_retrans",
-    "lost",
-    "unacked",
-    "lastrcv",
+_SOCKET_KEYS: Final = frozenset(
+    ["rtt", "rto", "cwnd", "retrans", "lost", "unacked", "rcv_ooopack", "lastrcv"]
 )
 
 
