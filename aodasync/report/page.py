@@ -189,8 +189,8 @@ def _errors(content: Content) -> str:
 
 def _tcp(content: Content) -> str:
     found = figures.sockets(content.texts.get("sockets.log", ""))
-    keys = ("peer", "state", "rtt", "rto", "cwnd", "unacked", "retrans", "lost", "rcv_ooopack")
-    keys += ("send_q", "recv_q")
+    keys = [*("peer", "state", "rtt", "rto", "cwnd", "unacked", "retrans", "lost")]
+    keys += ["rcv_ooopack", "send_q", "recv_q"]
     heads = ["peer", "state", "#rtt/var ms", "#rto ms", "#cwnd", "#unacked", "#retrans now/all"]
     heads += ["#lost", "#came out of order", "#send queue", "#receive queue"]
     rows = [tuple(socket.get(key, "\N{EN DASH}") for key in keys) for socket in found]
