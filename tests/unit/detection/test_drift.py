@@ -150,6 +150,14 @@ def test_a_steady_server_is_never_an_alarm(seed: int, median_ms: float, per_sec:
     assert world.started == []
 
 
+def test_a_disk_that_gets_slow_is_drift_though_every_write_is_announced_as_pending() -> None:
+    """An interim response to a WRITE says nothing: Samba sends one after half a millisecond."""
+    world = World()
+    world.run(_LEARNT_SEC, 2.0, command=9)
+    world.run(45, 12.0, command=9, flags=int(Flag.ASYNC_RESPONSE))
+    assert len(world.started) == 1
+
+
 def test_what_was_learnt_survives_a_restart() -> None:
     """Through JSON and back: a fresh engine knows at once what is normal."""
     world = World()
