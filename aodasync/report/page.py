@@ -29,6 +29,7 @@ _SIGN: Final = '<svg class="small" viewBox="0 0 18 14">{}</svg>'
 _SIGNS: Final = (
     ("failed", '<circle class="failed" cx="9" cy="7" r="4.5"/>'),
     ("no response", '<path class="silent" d="M5 3l8 8m0 -8l-8 8"/>'),
+    ("in flight, at its age", '<path class="flying" d="M4 7l9 -5v10z"/>'),
     ("connection trouble", '<path class="trouble" d="M9 0l5 7l-5 7l-5 -7z"/>'),
 )
 _MOST_IN_FLIGHT: Final = 100
@@ -128,7 +129,8 @@ def _verdict(manifest: Mapping[str, Any]) -> str:
 
 def _timeline(content: Content) -> str:
     at = figures.moments(content.manifest, content.rows)
-    wide = timeline(content.rows, at, _WIDE)
+    ages = [age for age in (r.get("age_ms") for r in content.in_flight) if isinstance(age, float)]
+    wide = timeline(content.rows, ages, at, _WIDE)
     if not wide:
         return section("Latency over time", '<p class="none">No request ended.</p>')
     found = "first_ns" in part(content.manifest, "anomaly")
@@ -141,7 +143,7 @@ def _timeline(content: Content) -> str:
     return section(
         "Latency over time",
         f'<div class="wide">{wide}</div>',
-        f'<div class="narrow">{timeline(content.rows, at, _NARROW)}</div>',
+        f'<div class="narrow">{timeline(content.rows, ages, at, _NARROW)}</div>',
         f'<div class="key">{keys}{signs}</div>',
         f'<p class="dim">One mark a request, at its end. Shaded: {shaded}.</p>',
     )
@@ -191,8 +193,8 @@ def _tcp(content: Content) -> str:
     found = figures.sockets(content.texts.get("sockets.log", ""))
     keys = [*("peer", "state", "rtt", "rto", "cwnd", "unacked", "retrans", "lost")]
     keys += ["rcv_ooopack", "send_q", "recv_q"]
-    heads = ["peer", "state", "#rtt/var ms", "#rto ms", "#cwnd", "#unacked", "#retrans now/all"]
-    heads += ["#lost", "#came out of order", "#send queue", "#receive queue"]
+    heads = ["peer", "state", "#rtt ms", "#rto ms", "#cwnd", "#unacked", "#retrans"]
+    heads += ["#lost", "#out of order", "#send q", "#recv q"]
     rows = [tuple(socket.get(key, "\N{EN DASH}") for key in keys) for socket in found]
     changed = content.texts.get("netstat.log", "").partition("==> difference <==\n")[2]
     counters = [line.partition(": ")[::2] for line in changed.splitlines() if ": " in line]

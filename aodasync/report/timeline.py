@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -68,10 +68,11 @@ def legend(rows: EventArray) -> list[tuple[str, str]]:
     return named
 
 
-def timeline(rows: EventArray, at: Moments, size: Size) -> str:
+def timeline(rows: EventArray, ages_ms: Sequence[float], at: Moments, size: Size) -> str:
     """An ``<svg>``, or nothing if no request ended.
 
-    Marks of what is slowest and of what went wrong have a title.
+    ``ages_ms`` are those of the requests in flight at the decision. Marks of what is
+    slowest and of what went wrong have a title.
     """
     ended = rows[rows["released_ns"] > 0]
     if not len(ended):
@@ -81,12 +82,14 @@ def timeline(rows: EventArray, at: Moments, size: Size) -> str:
     last_ns = max(int(ended["released_ns"].max()), at.decided_ns)
     first_ns = int(ended["released_ns"].min())
     low = math.floor(math.log10(max(0.01, float(spans.min(initial=1.0)))))
-    high = math.ceil(math.log10(max(10.0, float(spans.max(initial=1.0)) * 1.05)))
+    highest = max([10.0, float(spans.max(initial=1.0)), *ages_ms])
+    high = math.ceil(math.log10(highest * 1.05))
     scale = _Scale(size, first_ns, last_ns, low, max(high, low + 1))
     parts = [
         *_axes(scale, at),
         *_points(scale, requests),
         *_marks(scale, requests),
+        *(_flying(scale, at, age) for age in ages_ms[:500]),
         *(_trouble(scale, row) for row in troubles[:200]),
     ]
     box = f"0 0 {size.width} {size.height}"
@@ -169,6 +172,12 @@ def _mark(scale: _Scale, row: np.void, span: float, kind: str) -> str:
     if kind == "silent":
         return f'<path class="silent" d="M{x - 4:.1f} {y - 4:.1f}l8 8m0 -8l-8 8">{title}</path>'
     return f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="4.5">{title}</circle>'
+
+
+def _flying(scale: _Scale, at: Moments, age_ms: float) -> str:
+    x, y = scale.x(at.decided_ns), scale.y(age_ms)
+    title = f"<title>in flight for {_span(age_ms)}</title>"
+    return f'<path class="flying" d="M{x - 10:.1f} {y:.1f}l9 -5v10z">{title}</path>'
 
 
 def _trouble(scale: _Scale, row: np.void) -> str:

@@ -221,11 +221,12 @@ def test_many_requests_make_a_page_that_a_phone_can_open() -> None:
     rows["command"] = np.arange(50_000) % 12
     rows["issued_ns"][777] = 1
     begun = time.perf_counter()
-    drawn = timeline(rows, Moments(30 * SECOND, 40 * SECOND), Size(1000, 400, 10))
+    drawn = timeline(rows, [60_000.0], Moments(30 * SECOND, 40 * SECOND), Size(1000, 400, 10))
     assert time.perf_counter() - begun < 10
     assert len(drawn) < 1_000_000
     assert "SMB2_CANCEL" not in drawn
     assert "778 ms" in drawn
+    assert "in flight for 60 s" in drawn
     assert legend(rows)[-1] == ("c7", "others")
 
 
