@@ -84,11 +84,10 @@ class ConnectionTrouble:
 
     def select(self, rows: EventArray) -> Hits:
         """The rows that count, ``codes`` aligned; their ``connection_id`` filled in if unknown."""
-        suspects = _suspects(rows)
-        if not np.count_nonzero(suspects):
+        if not _is_any_odd(rows):
             self._learn(rows)
             return NO_HITS
-        index = np.flatnonzero(suspects)
+        index = np.flatnonzero(_suspects(rows))
         counted: list[int] = []
         codes: list[str] = []
         connections: list[int] = []
@@ -177,6 +176,15 @@ class ConnectionTrouble:
                 known.session_id = int(rows["session_id"][ids == connection].max())
         while len(self._known) > _REMEMBERED:
             del self._known[next(iter(self._known))]
+
+
+def _is_any_odd(rows: EventArray) -> bool:
+    """Whether any row may be a suspect, by what is 0 in others: kind, outcome, status.
+
+    The command that is 0 is NEGOTIATE.
+    """
+    odd = any(np.count_nonzero(rows[name]) for name in ("kind", "outcome", "status"))
+    return odd or bool(np.count_nonzero(rows["command"]) < len(rows))
 
 
 def _suspects(rows: EventArray) -> npt.NDArray[np.bool_]:

@@ -38,9 +38,10 @@ class ErrorCodes:
 
     def failed_requests(self, rows: EventArray) -> Hits:
         """The requests of a batch whose code is tracked; ``codes`` aligns with their rows."""
-        suspect = (rows["status"] != 0) | (rows["outcome"] != _ANSWERED)
-        if not np.count_nonzero(suspect):
+        # Both are 0 in most batches.
+        if not np.count_nonzero(rows["status"]) and not np.count_nonzero(rows["outcome"]):
             return NO_HITS
+        suspect = (rows["status"] != 0) | (rows["outcome"] != _ANSWERED)
         suspect &= rows["kind"] == _REQUEST
         failed = pick(rows, suspect)
         codes = self._codes(failed)

@@ -19,6 +19,9 @@ from aodasync.smb.commands import COMMAND_CODES, COMMANDS, MAY_WAIT_FOREVER
 
 __all__ = ["LatencyLimits", "latency_ns", "slow_requests", "urgent_thresholds_ns"]
 
+# An enum's members take microseconds to look up and convert, too much for every batch.
+_REQUEST = int(Kind.REQUEST)
+_ASYNC_RESPONSE = int(Flag.ASYNC_RESPONSE)
 _NEVER = np.uint64(2**63)
 _SLOTS = len(COMMANDS) + 1  # the last slot stands for every unknown command
 _MS = 1_000_000
@@ -60,7 +63,7 @@ _MAY_WAIT = np.array([name in MAY_WAIT_FOREVER for name in COMMANDS] + [False])
 def latency_ns(rows: EventArray) -> npt.NDArray[np.uint64]:
     """Latency of each row in ns, shape (N,); 0 for a row that has not both ends."""
     issued, released = rows["issued_ns"], rows["released_ns"]
-    complete = (issued != 0) & (released >= issued) & (rows["kind"] == Kind.REQUEST)
+    complete = (issued != 0) & (released >= issued) & (rows["kind"] == _REQUEST)
     return np.where(complete, released - issued, np.uint64(0))
 
 
@@ -77,8 +80,8 @@ def slow_requests(limits: LatencyLimits, rows: EventArray) -> Hits:
     rows = pick(rows, suspect)
     command = np.minimum(rows["command"], _SLOTS - 1)
     latency = latency_ns(rows)
-    waits = _MAY_WAIT[command] | ((rows["flags"] & Flag.ASYNC_RESPONSE) != 0)
-    counts = (rows["kind"] == Kind.REQUEST) & (rows["issued_ns"] != 0)
+    waits = _MAY_WAIT[command] | ((rows["flags"] & _ASYNC_RESPONSE) != 0)
+    counts = (rows["kind"] == _REQUEST) & (rows["issued_ns"] != 0)
     counts &= limits.patient[command] | ~waits
     emergency = counts & (latency >= limits.emergency_ns[command])
     index = np.flatnonzero(emergency | (counts & (latency >= limits.threshold_ns[command])))

@@ -23,6 +23,7 @@ from aodasync.smb.commands import command_name
 
 __all__ = ["NO_HITS", "Firing", "Hits", "WindowCounter"]
 
+_REQUEST = int(Kind.REQUEST)  # looking an enum's member up takes a microsecond
 _OPEN_WINDOWS = 3
 _MS = 1e6
 
@@ -105,47 +106,52 @@ class WindowCounter:
         if len(hits.rows) == 0:
             return []
         windows = hits.rows["released_ns"] // np.uint64(self._interval_ns)
-        servers = self._servers(hits.rows["connection_id"].tolist())
+        connections = hits.rows["connection_id"]
+        numbers, ids = distinct(windows), distinct(connections)
+        servers: dict[str, list[int]] = {}
+        for connection in ids:
+            servers.setdefault(self._server_of(connection), []).append(connection)
         firings = []
-        for server in sorted(set(servers)):
-            of_server = np.array([name == server for name in servers])
-            for window in distinct(windows[of_server]):
-                index = np.flatnonzero(of_server & (windows == window))
-                firing = self._count(server, window, hits, index)
+        for server in sorted(servers):
+            for number in numbers:
+                if len(ids) == len(numbers) == 1:
+                    mine = np.arange(len(windows))
+                else:
+                    mine = np.flatnonzero(
+                        np.isin(connections, servers[server]) & (windows == number)
+                    )
+                firing = self._count(server, number, hits, mine) if len(mine) else None
                 if firing is not None:
                     firings.append(firing)
-        self._retire(int(windows.max()))
+        self._retire(numbers[-1])
         return firings
-
-    def _servers(self, connection_ids: list[int]) -> list[str]:
-        names = {number: self._server_of(number) for number in set(connection_ids)}
-        return [names[number] for number in connection_ids]
 
     def _count(
         self, server: str, number: int, hits: Hits, index: npt.NDArray[np.intp]
     ) -> Firing | None:
-        rows = hits.rows[index]
-        released = rows["released_ns"]
+        # Lists: there are few hits as a rule, and numpy takes microseconds a call.
+        released: list[int] = hits.rows["released_ns"][index].tolist()
+        emergency: list[bool] = hits.emergency[index].tolist()
+        commands = hits.rows["command"][index[hits.rows["kind"][index] == _REQUEST]]
         window = self._windows.setdefault((server, number), _Window())
-        emergencies = released[hits.emergency[index]]
         missing = self._acceptable_count - window.count
-        window.count += len(rows)
-        window.emergency |= len(emergencies) > 0
-        window.first_ns = min(window.first_ns or int(released.min()), int(released.min()))
-        window.last_ns = max(window.last_ns, int(released.max()))
-        window.max_latency_ns = max(window.max_latency_ns, int(hits.latency_ns[index].max()))
-        window.min_threshold_ns = min(window.min_threshold_ns, int(hits.threshold_ns[index].min()))
-        window.commands.update(rows["command"][rows["kind"] == Kind.REQUEST].tolist())
-        window.codes.update(hits.codes[i] for i in index if hits.codes)
-        crossings = [int(t) for t in emergencies[:1]]
-        if 0 < missing <= len(rows):
-            crossings.append(int(np.sort(released)[missing - 1]))
+        window.count += len(released)
+        window.emergency |= any(emergency)
+        window.first_ns = min(window.first_ns or released[0], *released)
+        window.last_ns = max(window.last_ns, *released)
+        window.max_latency_ns = max(window.max_latency_ns, *hits.latency_ns[index].tolist())
+        window.min_threshold_ns = min(window.min_threshold_ns, *hits.threshold_ns[index].tolist())
+        window.commands.update(commands.tolist())
+        window.codes.update(hits.codes[i] for i in index.tolist() if hits.codes)
+        crossings = [at_ns for at_ns, alone in zip(released, emergency, strict=True) if alone][:1]
+        if 0 < missing <= len(released):
+            crossings.append(sorted(released)[missing - 1])
         first = not window.fired and bool(crossings)
         if first:
             window.fired, window.crossed_ns = True, min(crossings)
         if not window.fired:
             return None
-        added = window.count if first else len(rows)
+        added = window.count if first else len(released)
         return Firing(number, first, added, self._finding(server, window))
 
     def _finding(self, server: str, window: _Window) -> Finding:
