@@ -10,10 +10,20 @@
 
 #include "smb_request.h"
 
+#define STATUS_PENDING 0x103
+
 struct smb_interim_key {
 	u64 connection_id;
 	u64 message_id;
 };
+
+static __always_inline bool is_interim(u64 response)
+{
+	u32 status = 0;
+
+	bpf_probe_read_kernel(&status, sizeof(status), (void *)(response + HDR_Status));
+	return status == STATUS_PENDING;
+}
 
 static __always_inline int on_interim(u64 response, u64 server, bool is_pending)
 {

@@ -181,21 +181,6 @@ static __always_inline void read_end(struct smb_event *event, const struct mid_c
 			   (deleted ? MIDFLAG_DELETED : 0);
 }
 
-static __always_inline bool is_urgent(const struct smb_event *event)
-{
-	u32 command = event->command;
-	struct smb_emergency *emergency;
-
-	if (event->outcome != OUTCOME_ANSWERED)
-		return true;
-	emergency = bpf_map_lookup_elem_(MAP(MAP_EMERGENCY), &command);
-	if (!emergency || !emergency->threshold_ns)
-		return false;
-	if (event->flags & FLAG_ASYNC_RESPONSE && !emergency->interim_too)
-		return false;
-	return event->released_ns - event->issued_ns >= emergency->threshold_ns;
-}
-
 static __always_inline void submit_request(struct smb_event *event, u64 now)
 {
 	event->outcome = outcome_of(event->mid_state, event->mid_flags & MIDFLAG_WAIT_CANCELLED);

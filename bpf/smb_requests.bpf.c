@@ -4,13 +4,16 @@
  * other entry points. All are here, since bcc makes programs of this file's
  * functions alone.
  *
- * ctx[n] is argument n of the function, in fexit the one after the last its result.
- * Which argument is which (*_ARG) comes from the running kernel's BTF.
+ * Which word of ctx is which (*_ARG, *_RESULT) comes from the running kernel's BTF.
+ * In fentry and fexit ctx[n] is argument n, the one after the last the result; in a
+ * kprobe ctx is struct pt_regs (KPROBES), in which a return probe sees no arguments.
  */
+#include "smb_trouble.h"
+
+#ifdef MID_mid
+#include "smb_calls.h"
 #include "smb_interim.h"
 #include "smb_request.h"
-#include "smb_trees.h"
-#include "smb_trouble.h"
 
 #ifdef RECEIVED_SERVER_ARG
 #define RECEIVED_SERVER(ctx) ((ctx)[RECEIVED_SERVER_ARG])
@@ -24,10 +27,26 @@
 #define RELEASE_SERVER(ctx) 0
 #endif
 
+#ifdef KPROBES
+int request_alloc_entered(u64 *ctx)
+{
+	return on_entered(CALL_ALLOC, ctx[ALLOC_REQUEST_ARG], ctx[ALLOC_SERVER_ARG]);
+}
+
+int request_alloc(u64 *ctx)
+{
+	struct smb_call call;
+
+	if (!take_call(CALL_ALLOC, &call))
+		return 0;
+	return on_alloc(call.first, call.second, ctx[ALLOC_RESULT]);
+}
+#else
 int request_alloc(u64 *ctx)
 {
 	return on_alloc(ctx[ALLOC_REQUEST_ARG], ctx[ALLOC_SERVER_ARG], ctx[ALLOC_RESULT]);
 }
+#endif
 
 #ifdef RECEIVED_MID_ARG
 int request_received(u64 *ctx)
@@ -39,7 +58,13 @@ int request_received(u64 *ctx)
 #ifdef INTERIM_RESULT
 int request_interim(u64 *ctx)
 {
-	return on_interim(ctx[INTERIM_RESPONSE_ARG], ctx[INTERIM_SERVER_ARG], (u8)ctx[INTERIM_RESULT]);
+	u64 response = ctx[INTERIM_RESPONSE_ARG];
+
+#ifdef KPROBES
+	return on_interim(response, ctx[INTERIM_SERVER_ARG], is_interim(response));
+#else
+	return on_interim(response, ctx[INTERIM_SERVER_ARG], (u8)ctx[INTERIM_RESULT]);
+#endif
 }
 #endif
 
@@ -54,21 +79,91 @@ int request_release(u64 *ctx)
 #ifdef PUT_MID_ARG
 int request_put(u64 *ctx)
 {
+#ifdef KPROBES
+	on_entered(CALL_PUT, ctx[PUT_MID_ARG], 0);
+#endif
 	return on_put(ctx[PUT_MID_ARG], RELEASE_SERVER(ctx));
 }
 
 int request_put_done(u64 *ctx)
 {
+#ifdef KPROBES
+	struct smb_call call;
+
+	if (!take_call(CALL_PUT, &call))
+		return 0;
+	return on_put_done(call.first);
+#else
 	return on_put_done(ctx[PUT_MID_ARG]);
+#endif
+}
+#endif
+#endif
+
+#ifdef ENTER_mid
+#include "smb_commands.h"
+
+/*
+ * Tracepoints: ctx is the record, whose fields' offsets (ENTER_*, DONE_*, ERR_*) come
+ * from the running kernel's description of it.
+ */
+#define FIELD(type, ctx, name) (*(type *)((u8 *)(ctx) + (name)))
+
+int command_enter(u64 *ctx)
+{
+	return on_command(FIELD(u32, ctx, ENTER_tid), FIELD(u64, ctx, ENTER_sesid),
+			  FIELD(u16, ctx, ENTER_cmd), FIELD(u64, ctx, ENTER_mid));
+}
+
+int command_done(u64 *ctx)
+{
+	return on_command_end(FIELD(u64, ctx, DONE_sesid), FIELD(u16, ctx, DONE_cmd),
+			      FIELD(u64, ctx, DONE_mid), 0);
+}
+
+int command_err(u64 *ctx)
+{
+	return on_command_end(FIELD(u64, ctx, ERR_sesid), FIELD(u16, ctx, ERR_cmd),
+			      FIELD(u64, ctx, ERR_mid), FIELD(u32, ctx, ERR_status));
+}
+
+int command_reconnect(u64 *ctx)
+{
+	return on_reconnect();
 }
 #endif
 
 #ifdef SES_tcon_list
+#include "smb_trees.h"
+
 /* Not attached: the agent runs it on (server, connection id). */
 int walk_trees(u64 *ctx)
 {
 	return on_walk(ctx[0], ctx[1]);
 }
+
+#ifdef TREE_TCON_ARG
+#ifdef KPROBES
+int tree_connected_entered(u64 *ctx)
+{
+	return on_entered(CALL_TREE, ctx[TREE_TCON_ARG], 0);
+}
+
+int tree_connected(u64 *ctx)
+{
+	struct smb_call call;
+
+	if (!take_call(CALL_TREE, &call))
+		return 0;
+	return on_tree_connected(call.first, ctx[TREE_RESULT]);
+}
+#else
+int tree_connected(u64 *ctx)
+{
+	return on_tree_connected(ctx[TREE_TCON_ARG], ctx[TREE_RESULT]);
+}
+#endif
+#endif
 #endif
 
 /*
@@ -143,14 +238,6 @@ int smb3_tcon(u64 *ctx)
 		return 0;
 	return TROUBLE(TREE_CONNECT_FAILED, .tree_id = ctx[1], .session_id = ctx[2],
 		       .status = errno_of(ctx[4]));
-}
-
-/* The same tracepoint: what a tree that was connected is called. */
-int tree_connected(u64 *ctx)
-{
-	if (!(u32)ctx[4])
-		remember_tree(ctx[2], ctx[1], ctx[3]);
-	return 0;
 }
 
 /* (char *hostname, u64 conn_id, sockaddr_storage *dst_addr, int rc) */

@@ -38,6 +38,21 @@ static __always_inline struct smb_event *reserve(void)
 	return event;
 }
 
+static __always_inline bool is_urgent(const struct smb_event *event)
+{
+	u32 command = event->command;
+	struct smb_emergency *emergency;
+
+	if (event->outcome != OUTCOME_ANSWERED)
+		return true;
+	emergency = bpf_map_lookup_elem_(MAP(MAP_EMERGENCY), &command);
+	if (!emergency || !emergency->threshold_ns)
+		return false;
+	if (event->flags & FLAG_ASYNC_RESPONSE && !emergency->interim_too)
+		return false;
+	return event->released_ns - event->issued_ns >= emergency->threshold_ns;
+}
+
 static __always_inline u64 wakeup(u64 now, bool urgent)
 {
 	u32 index = STATE_LAST_WAKE_NS;

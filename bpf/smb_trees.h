@@ -2,9 +2,11 @@
 /*
  * Which share a tree id stands for.
  *
- *   tree_connected   the client's own tracepoint smb3_tcon: every tree from now on
+ *   tree_connected   SMB2_tcon, exit: every tree from now on
  *   walk_trees       on the agent's demand: the trees that a connection has now,
  *                    those from before the agent among them
+ *
+ * The client's tracepoint smb3_tcon does not serve: it fires before the id is known.
  *
  * The walk takes no lock: it reads memory that may be freed meanwhile. So it reads
  * with a helper that cannot fault, follows a struct only if that points back to
@@ -35,7 +37,6 @@ static __always_inline void remember_tree(u64 session_id, u32 tree_id, u64 name)
 		bpf_map_update_elem_(MAP(MAP_TREES), &key, &tree, BPF_ANY);
 }
 
-#ifdef SES_tcon_list
 static __always_inline u64 read_u64(u64 at)
 {
 	u64 value = 0;
@@ -84,6 +85,17 @@ static __always_inline int on_walk(u64 server, u64 connection_id)
 	}
 	return step;
 }
-#endif
+
+static __always_inline int on_tree_connected(u64 tcon, s32 error)
+{
+	u32 tree_id = 0;
+
+	if (error)
+		return 0;
+	bpf_probe_read_kernel(&tree_id, sizeof(tree_id), (void *)(tcon + TCON_tid));
+	remember_tree(read_u64(read_u64(tcon + TCON_ses) + SES_Suid), tree_id,
+		      tcon + TCON_tree_name);
+	return 0;
+}
 
 #endif

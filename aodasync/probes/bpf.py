@@ -68,6 +68,8 @@ class ProgramType(IntEnum):
     """enum bpf_prog_type."""
 
     SOCKET_FILTER = 1
+    KPROBE = 2
+    TRACEPOINT = 5
     RAW_TRACEPOINT = 17
     TRACING = 26
 

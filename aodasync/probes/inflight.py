@@ -13,10 +13,11 @@ from aodasync.errors import BpfError
 from aodasync.events import EventArray
 from aodasync.probes.maps import lookup_batch
 
-__all__ = ["MapScanner", "in_flight"]
+__all__ = ["MapScanner", "believable", "in_flight"]
 
 _FIRST_ROWS: Final = 1024
 _U64: Final = np.dtype(np.uint64)
+_GIVEN_UP_NS: Final = 180 * 10**9  # 3 x echo_interval by default: then the client reconnects
 
 
 class MapScanner:
@@ -67,3 +68,14 @@ def in_flight(scanner: MapScanner) -> EventArray:
     # A reference may have been dropped already (see on_put in bpf/); it is not the end.
     ordered["released_ns"] = 0
     return ordered
+
+
+def believable(rows: EventArray, reconnected_ns: int, now_ns: int) -> EventArray:
+    """Those of the rows in flight that may still be, where not every end is seen.
+
+    What was in flight at a reconnect is not any more, and by the time that the client
+    gives a connection up nothing on it is.
+    """
+    since = max(reconnected_ns, now_ns - _GIVEN_UP_NS)
+    kept: EventArray = rows[rows["issued_ns"] > max(since, 0)]
+    return kept

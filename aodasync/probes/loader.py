@@ -17,11 +17,15 @@ from aodasync.probes import bpf
 from aodasync.probes.bpf import AttachType, ProgramType
 from aodasync.probes.interface import Attachment
 from aodasync.probes.maps import MapType, create_map
+from aodasync.probes.perf_events import attach_kprobe, attach_tracepoint
 from aodasync.probes.shared import (
+    CALL_BYTES,
+    COMMAND_KEY_BYTES,
     CONNECTION_BYTES,
     EMERGENCY_COMMANDS,
     IN_FLIGHT_MAX,
     INTERIM_KEY_BYTES,
+    MAX_CALLS,
     MAX_CONNECTIONS,
     MAX_INTERIM,
     MAX_TREES,
@@ -34,7 +38,7 @@ from aodasync.probes.shared import (
 
 __all__ = ["ESSENTIAL", "Loaded", "Program", "create_maps", "load", "patched"]
 
-ESSENTIAL: Final = frozenset({"release", "freed", "alloc"})
+ESSENTIAL: Final = frozenset({"release", "freed", "entered", "alloc"})
 """Roles without which nothing can be recorded; any other may fail alone."""
 
 _INSTRUCTION: Final = np.dtype(
@@ -47,14 +51,24 @@ _ATTACH_TYPES: Final = MappingProxyType(
     {"fentry": AttachType.TRACE_FENTRY, "fexit": AttachType.TRACE_FEXIT}
 )
 
+_KINDS: Final = MappingProxyType(
+    {
+        "kprobe": ProgramType.KPROBE,
+        "kretprobe": ProgramType.KPROBE,
+        "tracepoint": ProgramType.TRACEPOINT,
+        "raw_tracepoint": ProgramType.RAW_TRACEPOINT,
+        "on_demand": ProgramType.RAW_TRACEPOINT,
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Program:
     """Byte code, and what to attach it to.
 
     ``attach`` is ``fentry`` or ``fexit`` of ``function`` (``btf_id`` in the BTF of
-    the object that holds it), ``raw_tracepoint`` of that name, or ``on_demand``: not
-    attached, the agent runs it.
+    the object that holds it), ``kprobe`` or ``kretprobe`` of it, ``raw_tracepoint`` or
+    ``tracepoint`` of that name, or ``on_demand``: not attached, the agent runs it.
     """
 
     role: str
@@ -94,8 +108,8 @@ class Loaded:
         self.maps, self.programs, self.links = {}, [], []
 
 
-def create_maps(ring_bytes: int) -> dict[MapNumber, int]:
-    """Descriptors of all maps by their number in the byte code. Raises BpfError."""
+def create_maps(ring_bytes: int, method: str = "fentry") -> dict[MapNumber, int]:
+    """Descriptors of the maps by their number in the byte code. Raises BpfError."""
     # Kind, bytes of key and value, rows.
     table = {
         MapNumber.RING: (MapType.RINGBUF, 0, 0, ring_bytes),
@@ -107,6 +121,12 @@ def create_maps(ring_bytes: int) -> dict[MapNumber, int]:
         MapNumber.TREES: (MapType.LRU_HASH, TREE_KEY_BYTES, TREE_NAME_BYTES, MAX_TREES),
         MapNumber.INTERIM: (MapType.LRU_HASH, INTERIM_KEY_BYTES, 8, MAX_INTERIM),
     }
+    if method == "kprobe":
+        table[MapNumber.CALLS] = (MapType.HASH, CALL_BYTES, CALL_BYTES, MAX_CALLS)
+    if method == "tracepoint":
+        # By session and message id; what never ends there must not fill it.
+        row = (MapType.LRU_HASH, COMMAND_KEY_BYTES, EVENT.itemsize, IN_FLIGHT_MAX)
+        table[MapNumber.IN_FLIGHT] = row
     maps: dict[MapNumber, int] = {}
     try:
         for number, (kind, key_size, value_size, rows) in table.items():
@@ -146,12 +166,10 @@ def load(programs: Sequence[Program], maps: Mapping[MapNumber, int], btf_object:
     Raises BpfError when the object's BTF cannot be had.
     """
     loaded = Loaded(maps)
+    btf_fd = -1
     try:
-        btf_fd = bpf.btf_object(btf_object)
-    except BpfError:
-        loaded.close()
-        raise
-    try:
+        if any(program.attach in _ATTACH_TYPES for program in programs):
+            btf_fd = bpf.btf_object(btf_object)
         for program in programs:
             error = ""
             try:
@@ -164,16 +182,18 @@ def load(programs: Sequence[Program], maps: Mapping[MapNumber, int], btf_object:
             loaded.attachments.append(
                 Attachment(program.role, program.attach, program.function, error)
             )
+    except BpfError:
+        loaded.close()
+        raise
     finally:
-        os.close(btf_fd)
+        if btf_fd >= 0:
+            os.close(btf_fd)
     return loaded
 
 
 def _load_one(program: Program, loaded: Loaded, btf_fd: int) -> None:
     code = patched(program.code, loaded.maps)
-    if program.attach in ("raw_tracepoint", "on_demand"):
-        fd = bpf.load_program(ProgramType.RAW_TRACEPOINT, code, program.name)
-    else:
+    if program.attach in _ATTACH_TYPES:
         fd = bpf.load_program(
             ProgramType.TRACING,
             code,
@@ -182,13 +202,29 @@ def _load_one(program: Program, loaded: Loaded, btf_fd: int) -> None:
             btf_id=program.btf_id,
             btf_fd=btf_fd,
         )
-    if program.attach == "on_demand":
-        loaded.programs.append((program.role, fd))
-        return
+    else:
+        fd = bpf.load_program(_KINDS[program.attach], code, program.name)
     try:
-        tracepoint = program.function if program.attach == "raw_tracepoint" else ""
-        loaded.links.append(bpf.attach(fd, program.function, tracepoint))
+        link = _attach(program, fd)
     except BpfError:
         os.close(fd)
         raise
+    if link is not None:
+        loaded.links.append(link)
     loaded.programs.append((program.role, fd))
+
+
+def _attach(program: Program, fd: int) -> int | None:
+    """The descriptor that holds the attachment; None for a program that is run on demand."""
+    match program.attach:
+        case "on_demand":
+            return None
+        case "raw_tracepoint":
+            return bpf.attach(fd, program.function, program.function)
+        case "kprobe" | "kretprobe":
+            at_return = program.attach == "kretprobe"
+            return attach_kprobe(fd, program.function, at_return=at_return)
+        case "tracepoint":
+            return attach_tracepoint(fd, program.function)
+        case _:
+            return bpf.attach(fd, program.function)

@@ -23,11 +23,26 @@ from typing import Any, Final
 from aodasync.errors import CompileError, LayoutError, ProbeError, RequirementError
 from aodasync.probes.interface import Candidate
 from aodasync.probes.loader import Program
+from aodasync.probes.perf_events import tracefs
 from aodasync.probes.shared import definitions
 
-__all__ = ["BTF_DIRECTORY", "Prepared", "bpf_sources", "interpreters", "prepare"]
+__all__ = [
+    "BTF_DIRECTORY",
+    "FALLBACK",
+    "METHODS",
+    "Prepared",
+    "bpf_sources",
+    "interpreters",
+    "prepare",
+]
 
 BTF_DIRECTORY: Final = Path("/sys/kernel/btf")
+
+FALLBACK: Final = "tracepoint"
+"""The way to look that sees only a part."""
+
+METHODS: Final = ("fentry", "kprobe", FALLBACK)
+"""Ways to look at the client, the best first."""
 
 _SOURCE: Final = "smb_requests.bpf.c"
 _DEADLINE_SEC: Final = 60.0  # a cold compilation takes 16 s in an emulated machine
@@ -50,6 +65,7 @@ class Prepared:
     notes: tuple[str, ...]
     steps_ms: Mapping[str, float]
     tried: tuple[Candidate, ...] = ()
+    method: str = "fentry"
 
 
 def bpf_sources() -> Path:
@@ -73,10 +89,15 @@ async def prepare(
     python: str | None = None,
     exclude: Collection[str] = (),
     btf: Path = BTF_DIRECTORY,
+    method: str = "fentry",
+    machine: str = "",
+    traces: Path | None = None,
 ) -> Prepared:
     """Run the child under the first interpreter that has bcc.
 
-    ``exclude`` names kernel functions that turned out not to be attachable. Raises
+    ``exclude`` names kernel functions that turned out not to be attachable, ``method``
+    is one of :data:`METHODS`; ``btf``, ``machine`` and ``traces`` (tracefs) stand in for
+    this host's in tests. Raises
     RequirementError without bcc, LayoutError on unknown types, CompileError.
     """
     request = {
@@ -86,13 +107,16 @@ async def prepare(
         "exclude": sorted(exclude),
         "cache": None if cache_dir is None else str(cache_dir),
         "btf": str(btf),
+        "tracefs": str(traces or tracefs()),
+        "machine": machine or os.uname().machine,
+        "method": method,
     }
     refusals = []
     for interpreter in interpreters(python):
         answer = await _ask(interpreter, request)
         error = answer.get("error")
         if error is None:
-            return _prepared(answer)
+            return _prepared(answer, method)
         if error["kind"] != "bcc":
             raise _failure(error)
         refusals.append(f"{interpreter}: {error['what']}")
@@ -138,7 +162,7 @@ async def _ask(interpreter: str, request: Mapping[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def _prepared(answer: Mapping[str, Any]) -> Prepared:
+def _prepared(answer: Mapping[str, Any], method: str) -> Prepared:
     programs = tuple(
         Program(
             role=target["role"],
@@ -156,6 +180,7 @@ def _prepared(answer: Mapping[str, Any]) -> Prepared:
         notes=tuple(answer["notes"]),
         steps_ms=answer["steps_ms"],
         tried=tuple(Candidate(**candidate) for candidate in answer["tried"]),
+        method=method,
     )
 
 

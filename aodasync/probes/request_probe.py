@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 import struct
+import sys
+import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -13,7 +16,7 @@ from aodasync.errors import BpfError
 from aodasync.events import EVENT, EventArray
 from aodasync.evidence import Connection
 from aodasync.probes.connections import ConnectionTable
-from aodasync.probes.inflight import MapScanner, in_flight
+from aodasync.probes.inflight import MapScanner, believable, in_flight
 from aodasync.probes.interface import ProbePlan
 from aodasync.probes.interim import InterimResponses
 from aodasync.probes.loader import Loaded
@@ -25,10 +28,16 @@ from aodasync.probes.shared import (
     LOSS_COUNTERS,
     Counter,
     MapNumber,
+    StateIndex,
 )
 from aodasync.probes.shares import ShareTable
 
-__all__ = ["RequestProbe", "possible_cpus"]
+__all__ = ["COMMAND_KEY", "RequestProbe", "possible_cpus"]
+
+MID_KEY: Final = np.dtype("<u8")
+
+COMMAND_KEY: Final = np.dtype([("session_id", "<u8"), ("message_id", "<u8")])
+"""struct smb_command_key of ``bpf/smb_commands.h``."""
 
 
 def possible_cpus(path: Path = Path("/sys/devices/system/cpu/possible")) -> int:
@@ -40,13 +49,17 @@ def possible_cpus(path: Path = Path("/sys/devices/system/cpu/possible")) -> int:
 class RequestProbe:
     """Implements :class:`aodasync.probes.interface.Probe` over loaded programs."""
 
-    def __init__(self, loaded: Loaded, plan: ProbePlan, ring_bytes: int) -> None:
+    def __init__(
+        self, loaded: Loaded, plan: ProbePlan, ring_bytes: int, method: str = "fentry"
+    ) -> None:
         maps = loaded.maps
         self._loaded = loaded
         self._plan = plan
         self._ring_fd = maps[MapNumber.RING]
         self._ring = RingReader.of_map(self._ring_fd, ring_bytes)
-        self._in_flight = MapScanner(maps[MapNumber.IN_FLIGHT], EVENT, IN_FLIGHT_MAX)
+        self._by_message = method == "tracepoint"
+        key = COMMAND_KEY if self._by_message else MID_KEY
+        self._in_flight = MapScanner(maps[MapNumber.IN_FLIGHT], EVENT, IN_FLIGHT_MAX, key)
         self._interim = InterimResponses(maps[MapNumber.INTERIM])
         self._connections = ConnectionTable(maps[MapNumber.CONNECTIONS])
         self._shares = ShareTable(maps[MapNumber.TREES], loaded.on_demand("walk"))
@@ -72,6 +85,9 @@ class RequestProbe:
         if self._closed:
             return np.empty(0, EVENT)
         rows = in_flight(self._in_flight)
+        if self._by_message:
+            reconnected_ns = self._state(StateIndex.RECONNECTED_NS)
+            return believable(rows, reconnected_ns, time.monotonic_ns())
         self._interim.mark(rows)
         return rows
 
@@ -124,6 +140,10 @@ class RequestProbe:
             self._closed = True
             self._ring.close()
             self._loaded.close()
+
+    def _state(self, index: StateIndex) -> int:
+        value = lookup(self._loaded.maps[MapNumber.STATE], struct.pack("I", index), 8)
+        return int.from_bytes(value or b"", sys.byteorder)
 
     def _counter(self, counter: Counter) -> int:
         key = struct.pack("I", counter)

@@ -14,6 +14,8 @@ from aodasync.events import EVENT, Flag, Kind, MidState, Outcome
 
 __all__ = [
     "ADDRESS_BYTES",
+    "CALL_BYTES",
+    "COMMAND_KEY_BYTES",
     "CONNECTION_BYTES",
     "EMERGENCY_COMMANDS",
     "FILL_MARK_BYTES",
@@ -21,6 +23,7 @@ __all__ = [
     "INTERIM_KEY_BYTES",
     "IN_FLIGHT_MAX",
     "LOSS_COUNTERS",
+    "MAX_CALLS",
     "MAX_CONNECTIONS",
     "MAX_INTERIM",
     "MAX_TREES",
@@ -64,6 +67,14 @@ MAX_TREES: Final = 1024
 TREE_KEY_BYTES: Final = 16
 TREE_NAME_BYTES: Final = 256
 
+MAX_CALLS: Final = 4096
+"""Threads that can be inside one of the functions whose return is probed."""
+
+CALL_BYTES: Final = 16
+"""Of key and value alike."""
+
+COMMAND_KEY_BYTES: Final = 16
+
 EMERGENCY_COMMANDS: Final = 32
 """Rows of the table of emergency thresholds; SMB2 has 20 commands."""
 
@@ -79,6 +90,7 @@ class MapNumber(IntEnum):
     STATE = 0x7FFF0006
     INTERIM = 0x7FFF0007
     TREES = 0x7FFF0008
+    CALLS = 0x7FFF0009
 
 
 class Counter(IntEnum):
@@ -91,6 +103,8 @@ class Counter(IntEnum):
     ORPHAN_RELEASED = 4  # release of one
     BEFORE_ATTACH = 5  # in flight when the probes attached, told from the MID itself
     WAKEUPS = 6  # forced wake-ups of the agent
+    UNENDED = 7  # tracepoints alone: a later part of a failed compound, not recorded
+    UNPAIRED = 8  # tracepoints alone: an end told twice, or one whose beginning was not seen
 
 
 LOSS_COUNTERS: Final = (
@@ -99,6 +113,7 @@ LOSS_COUNTERS: Final = (
     Counter.OVERWRITTEN,
     Counter.ORPHAN_RECEIVED,
     Counter.ORPHAN_RELEASED,
+    Counter.UNENDED,
 )
 """The counters that mean something was missed; the others are figures."""
 
@@ -108,6 +123,7 @@ class StateIndex(IntEnum):
 
     TRACKED_SINCE_NS = 0  # when the agent had attached `alloc`; 0: not yet
     LAST_WAKE_NS = 1
+    RECONNECTED_NS = 2  # tracepoints alone: when the client last gave a connection up
 
 
 _MID_WAIT_CANCELLED = 1

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from aodasync.probes.preparation import Prepared, prepare
-from tests.kernel.rig import Rig
+from tests.kernel.rig import KPROBE_MACHINE, Rig
+from tests.unit.probes.fake_tracefs import write_tracefs
 from tests.unit.probes.kernel_types import write_kernel
 
 RING_BYTES = 1 << 20
@@ -30,26 +31,31 @@ def _root() -> None:
 
 
 @pytest.fixture(scope="session")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Prepared]:
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Prepared]:
     """Our programs, compiled by the real child for the SMB client of a kernel."""
-    made: dict[str, Prepared] = {}
+    made: dict[tuple[str, str], Prepared] = {}
 
-    def make(version: str) -> Prepared:
-        if version not in made:
+    def make(version: str, method: str = "fentry") -> Prepared:
+        if (version, method) not in made:
             btf: Path = write_kernel(tmp_path_factory.mktemp("btf"), version)
-            made[version] = asyncio.run(prepare(cache_dir=None, btf=btf))
-        return made[version]
+            traces = write_tracefs(tmp_path_factory.mktemp("tracefs"))
+            made[version, method] = asyncio.run(
+                prepare(
+                    cache_dir=None, btf=btf, method=method, machine=KPROBE_MACHINE, traces=traces
+                )
+            )
+        return made[version, method]
 
     return make
 
 
 @pytest.fixture
-def make_rig(prepared: Callable[[str], Prepared]) -> Iterator[Callable[..., Rig]]:
+def make_rig(prepared: Callable[..., Prepared]) -> Iterator[Callable[..., Rig]]:
     """Makes rigs for the types of a kernel, and closes them."""
     rigs: list[Rig] = []
 
-    def make(version: str = "6.12", ring_bytes: int = RING_BYTES) -> Rig:
-        rigs.append(Rig(prepared(version), version, ring_bytes))
+    def make(version: str = "6.12", ring_bytes: int = RING_BYTES, method: str = "fentry") -> Rig:
+        rigs.append(Rig(prepared(version, method), version, ring_bytes, method))
         return rigs[-1]
 
     yield make

@@ -85,6 +85,16 @@ class FakeClient:
         self._link(arena.base + server + layout["SERVER_smb_ses_list"], sessions)
         return addresses
 
+    def tree_connected(self, tree: int, error: int) -> None:
+        """SMB2_tcon returns."""
+        context = [0] * 6
+        context[self.layout["TREE_TCON_ARG"]] = tree
+        context[self.layout["TREE_RESULT"]] = error
+        if "KPROBES" in self.layout:
+            self.rig.run("tree_connected_entered", 0, 0, 0, tree)
+            context = [error]
+        self.rig.run("tree_connected", *context)
+
     def _struct(self) -> int:
         """Offset of room for a session or a tree."""
         self._structs += 1
@@ -135,6 +145,9 @@ class FakeClient:
         context = [0, 0, arena.base + mid.at]
         context[self.layout["ALLOC_REQUEST_ARG"]] = arena.base + header
         context[self.layout["ALLOC_SERVER_ARG"]] = arena.base + server
+        if "KPROBES" in self.layout:
+            self.rig.run("request_alloc_entered", *context)
+            context = [arena.base + mid.at]
         self.rig.run("request_alloc", *context)
         self.set(mid, "mid_state", "=I", MidState.SUBMITTED)
         return mid
@@ -160,6 +173,8 @@ class FakeClient:
         """smb2_is_status_pending looked at a response; the MID does not notice."""
         header = _HEADERS_AT + mid.slot * HEADER_BYTES
         self._header(header, 0, RESPONSE | ASYNC_COMMAND)
+        status = 0x103 if is_pending else 0
+        self.rig.arena.write(header + self.layout["HDR_Status"], "=I", status)
         self.rig.arena.write(header + self.layout["HDR_MessageId"], "=Q", mid.message_id)
         base = self.rig.arena.base
         # A bool is one byte; what the register holds beyond it means nothing.
@@ -194,7 +209,7 @@ class FakeClient:
         self.rig.run("request_put", *arguments)
         if last:
             self.rig.arena.write(mid.at + 16, "=I", 0)
-        self.rig.run("request_put_done", *arguments)
+        self.rig.run("request_put_done", *([0] if "KPROBES" in self.layout else arguments))
 
     def set(self, mid: Mid, member: str, form: str, value: int) -> None:
         """Write a member of the MID."""

@@ -31,6 +31,9 @@ _BPF_F_TEST_RUN_ON_CPU: Final = 1
 ARENA_BYTES: Final = 1 << 16
 """Of the arena, for what a request touches; as much again for sessions and trees."""
 
+KPROBE_MACHINE: Final = "aarch64"
+"""Whose registers kprobes are compiled for: arguments are where a raw tracepoint has them."""
+
 _MEMORY_BYTES: Final = 2 * ARENA_BYTES
 
 
@@ -117,11 +120,14 @@ def _insn(code: int, dst: int = 0, src: int = 0, *, offset: int = 0, imm: int = 
 class Rig:
     """The programs and maps, a probe over them, and an arena for the client's structs."""
 
-    def __init__(self, prepared: Prepared, version: str, ring_bytes: int) -> None:
+    def __init__(
+        self, prepared: Prepared, version: str, ring_bytes: int, method: str = "fentry"
+    ) -> None:
         kernel, cifs = kernel_blobs(version)
-        self.definitions = decide(Btf(cifs, Btf(kernel))).definitions
+        types = Btf(cifs, Btf(kernel))
+        self.definitions = decide(types, (), method, KPROBE_MACHINE).definitions
         self.arena = Arena()
-        self.maps = create_maps(ring_bytes)
+        self.maps = create_maps(ring_bytes, method)
         self.programs: dict[str, int] = {}
         loaded = Loaded(self.maps)
         for program in prepared.programs:
@@ -130,7 +136,7 @@ class Rig:
             self.programs[program.name] = fd
             loaded.programs.append((program.role, fd))
         plan = ProbePlan("test", os.uname().release, (), (), {})
-        self.probe = RequestProbe(loaded, plan, ring_bytes)
+        self.probe = RequestProbe(loaded, plan, ring_bytes, method)
         self.track_since(1)
 
     def track_since(self, monotonic_ns: int) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from aodasync.errors import CompileError
-from aodasync.probes.preparation import Prepared, bpf_sources, prepare
+from aodasync.probes.preparation import METHODS, Prepared, bpf_sources, prepare
 from aodasync.probes.shared import definitions
 from tests.unit.probes.kernel_types import KERNELS, write_kernel
 
@@ -33,12 +33,13 @@ MAX_INSTRUCTIONS = 600
 _INSTRUCTION = np.dtype([("code", "u1"), ("registers", "u1"), ("offset", "<i2"), ("imm", "<i4")])
 
 
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("version", sorted(KERNELS))
 def test_only_expected_helpers_are_called(
-    prepared: Callable[[str], Prepared], version: str
+    prepared: Callable[..., Prepared], version: str, method: str
 ) -> None:
     """Bcc rewrites what it takes for foreign pointers; nothing of ours is rewritten."""
-    for program in prepared(version).programs:
+    for program in prepared(version, method).programs:
         instructions = np.frombuffer(program.code, _INSTRUCTION)
         calls = instructions[instructions["code"] == 0x85]
         assert set(calls["imm"].tolist()) <= set(HELPERS), program.name

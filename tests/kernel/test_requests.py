@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from aodasync.events import EVENT, Flag, Kind, MidState, Outcome
+from aodasync.probes.preparation import METHODS
 from aodasync.smb.commands import COMMAND_CODES
 from tests.kernel.fake_client import ASYNC_COMMAND, RESPONSE, FakeClient
 from tests.kernel.rig import Rig
@@ -37,10 +38,11 @@ NO_LOSSES = {
 }
 
 
-@pytest.fixture(params=sorted(KERNELS))
+@pytest.fixture(params=[(version, by) for version in sorted(KERNELS) for by in METHODS[:2]])
 def client(request: pytest.FixtureRequest, make_rig: Callable[..., Rig]) -> FakeClient:
-    """A client with the types of each kernel."""
-    return FakeClient(make_rig(request.param))
+    """A client with the types of each kernel, looked at by fentry and by kprobe."""
+    version, method = request.param
+    return FakeClient(make_rig(version, method=method))
 
 
 def only_row(client: FakeClient) -> Any:

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
 
 from aodasync.probes import bpf
+from aodasync.probes.preparation import METHODS
 from aodasync.smb.commands import COMMAND_CODES
 from tests.kernel.fake_client import FakeClient
 from tests.kernel.rig import Rig
@@ -92,20 +94,41 @@ def test_a_connection_without_sessions_has_no_trees(rig: Rig) -> None:
     assert bpf.run(rig.programs["walk_trees"], (0xFFFF_8000_0000_0000, 12)) == 0
 
 
-def test_a_tree_that_is_connected_is_known_at_once(rig: Rig) -> None:
-    """By the client's tracepoint; one that could not be connected is none."""
-    name = b"\\\\nas\\new"
-    rig.arena.write(0x8000, "=64s", name)
-    rig.run("tree_connected", 1, 7, 88, rig.arena.base + 0x8000, 0)
-    rig.run("tree_connected", 1, 8, 88, rig.arena.base + 0x8000, (-13) & 0xFFFFFFFF)
-    rig.run("tree_connected", 1, 9, 88, 0, 0)
-    assert rig.probe.shares() == {(88, 7): "//nas/new"}
+@pytest.mark.parametrize("method", METHODS[:2])
+def test_a_tree_that_is_connected_is_known_at_once(
+    make_rig: Callable[..., Rig], method: str
+) -> None:
+    """When the client has its id; one that could not be connected is none."""
+    client = FakeClient(make_rig(method=method))
+    server = client.server(0, 12, "nas", "10.0.0.1")
+    ipc, home, data, *_ = client.connect_trees(server, TREES)
+    client.tree_connected(home, 0)
+    client.tree_connected(data, (-13) & 0xFFFFFFFF)
+    assert client.rig.probe.shares() == {(2**60 + 1, 5): "//nas/home"}
+    client.tree_connected(ipc, 0)
+    assert len(client.rig.probe.shares()) == 2
 
 
 def test_a_closed_probe_still_knows_its_shares(rig: Rig) -> None:
     """The last bundle is written after the probe is gone."""
-    rig.arena.write(0x8000, "=64s", b"\\\\nas\\new")
-    rig.run("tree_connected", 1, 7, 88, rig.arena.base + 0x8000, 0)
+    client = FakeClient(rig)
+    trees = client.connect_trees(client.server(0, 12, "nas", "10.0.0.1"), TREES)
+    client.tree_connected(trees[1], 0)
     rig.probe.shares()
     rig.probe.close()
-    assert rig.probe.shares() == {(88, 7): "//nas/new"}
+    assert rig.probe.shares() == {(2**60 + 1, 5): "//nas/home"}
+
+
+def test_shares_are_read_fast_enough_for_the_event_loop(rig: Rig) -> None:
+    """With a connection of many trees: a walk and a scan."""
+    client = FakeClient(rig)
+    server = client.server(0, 12, "nas", "10.0.0.1")
+    client.connect_trees(server, TREES)
+    client.alloc(0, server, READ)
+    took_ms = []
+    for _ in range(20):
+        start = time.perf_counter()
+        assert len(rig.probe.shares()) == 5
+        took_ms.append((time.perf_counter() - start) * 1e3)
+    print(f"shares: median {sorted(took_ms)[10]:.3f} ms")
+    assert sorted(took_ms)[10] < 5

@@ -19,16 +19,18 @@ from typing import NamedTuple
 from .btf import Btf, Kind, Type
 from .members import LayoutProblemError, member_offset, mid_struct
 
-__all__ = ["Candidate", "Target", "function_targets"]
+__all__ = ["Candidate", "Choice", "Target", "function_targets", "tree_target"]
 
 _MID = "mid_q_entry"
 _SERVER = "TCP_Server_Info"
 _HEADER = "smb2_hdr"
 _KREF = "kref"
+_TCON = "cifs_tcon"
 
 _ALLOC = "smb2_mid_entry_alloc"
 _RECEIVED = "dequeue_mid"
 _INTERIM = "smb2_is_status_pending"
+_TREE = "SMB2_tcon"
 # Name, what its argument points to, and whether it only drops a reference. In order of
 # preference: freeing functions before those they are inlined into, newest first.
 _RELEASES = (
@@ -44,8 +46,9 @@ class Target(NamedTuple):
     """One program and the function it is attached to.
 
     ``attach`` is ``fentry`` or ``fexit``, ``btf_id`` the function's id in the BTF
-    of the object that holds the client (it changes from boot to boot); or it is
-    ``raw_tracepoint``, and ``function`` the tracepoint's name.
+    of the object that holds the client (it changes from boot to boot); ``kprobe`` or
+    ``kretprobe`` of the function; ``raw_tracepoint`` or ``tracepoint``, and
+    ``function`` the tracepoint's name; or ``on_demand``.
     """
 
     role: str
@@ -89,6 +92,20 @@ def function_targets(btf: Btf, exclude: Collection[str]) -> Choice:
         {name: at for choice in choices for name, at in choice.definitions.items()},
         [candidate for choice in choices for candidate in choice.tried],
     )
+
+
+def tree_target(btf: Btf, exclude: Collection[str]) -> Choice:
+    """The function that connects a tree, on success; nothing when it cannot be probed."""
+    found = _function(btf, _TREE, exclude)
+    if isinstance(found, str):
+        return Choice([], {}, [Candidate("trees", _TREE, chosen=False, why=found)])
+    function, prototype = found
+    tcon = _argument(btf, prototype, _TCON)
+    if tcon is None or btf.size(prototype.size_or_type) != 4:
+        return Choice([], {}, [_unknown(btf, "trees", _TREE, prototype)])
+    target = Target("trees", "tree_connected", _TREE, "fexit", function.id)
+    definitions = {"TREE_TCON_ARG": tcon, "TREE_RESULT": prototype.entries}
+    return Choice([target], definitions, [_known(btf, "trees", _TREE, prototype)])
 
 
 def _function(btf: Btf, name: str, exclude: Collection[str]) -> tuple[Type, Type] | str:

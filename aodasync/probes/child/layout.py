@@ -8,14 +8,17 @@ Nothing is guessed and no version is looked at. What is not understood is a
 from __future__ import annotations
 
 from collections.abc import Collection
+from pathlib import Path
 from typing import NamedTuple
 
 from .btf import Btf
-from .functions import Candidate, Target, function_targets
+from .functions import Candidate, Choice, Target, function_targets, tree_target
+from .kprobes import as_kprobes
 from .members import LayoutProblemError, struct_definitions, tree_definitions
-from .trouble import NOT_THERE, attachable, names_trees
+from .tracepoints import LIMITS, command_targets
+from .trouble import NOT_THERE, attachable
 
-__all__ = ["Candidate", "Layout", "LayoutProblemError", "Target", "decide"]
+__all__ = ["Candidate", "Layout", "LayoutProblemError", "Target", "decide", "decide_without_types"]
 
 
 class Layout(NamedTuple):
@@ -27,53 +30,80 @@ class Layout(NamedTuple):
     tried: list[Candidate]
 
 
-def decide(btf: Btf, exclude: Collection[str] = ()) -> Layout:
+def decide(
+    btf: Btf, exclude: Collection[str] = (), method: str = "fentry", machine: str = ""
+) -> Layout:
     """Work out the layout from the BTF of the object that holds the client.
 
-    ``exclude`` names functions that turned out not to be attachable. Raises
-    :class:`LayoutProblemError`.
+    ``exclude`` names functions that turned out not to be attachable, ``method`` is
+    ``fentry`` or ``kprobe`` (of this ``machine``). Raises :class:`LayoutProblemError`.
     """
     structs = struct_definitions(btf)
     chosen = function_targets(btf, exclude)
-    targets, arguments = list(chosen.targets), chosen.definitions
-    troubles, trouble_candidates = attachable(btf)
-    notes = [
-        f"{candidate.target} has unknown {candidate.why}: left out"
-        for candidate in trouble_candidates
-        if not candidate.chosen and candidate.why != NOT_THERE
-    ]
-    targets += [
-        Target("trouble", trouble.program, trouble.tracepoint, "raw_tracepoint", 0)
-        for trouble in troubles
-    ]
-    trees, tree_targets, tree_notes = _trees(btf)
-    targets += tree_targets
-    notes += tree_notes
+    trees = _trees(btf, exclude)
+    if method == "kprobe":
+        chosen, trees = as_kprobes(chosen, machine), as_kprobes(trees, machine)
+    troubles = _troubles(btf)
+    notes = list(troubles.notes)
     if "MID_when_sent" not in structs:
         notes.append("the client does not note when it sends (CONFIG_CIFS_STATS2): sent_ns is 0")
-    if "RECEIVED_MID_ARG" not in arguments:
+    if "RECEIVED_MID_ARG" not in chosen.definitions:
         notes.append("dequeue_mid cannot be probed: received_ns is 0")
-    if "INTERIM_RESULT" not in arguments:
+    if "INTERIM_RESULT" not in chosen.definitions:
         notes.append(
             "smb2_is_status_pending cannot be probed: interim responses are not seen in flight"
         )
+    if not trees.targets:
+        notes.append("a tree cannot be told its name: shares are not known")
     return Layout(
-        {**structs, **arguments, **trees}, targets, notes, [*chosen.tried, *trouble_candidates]
+        {**structs, **chosen.definitions, **trees.definitions},
+        [*chosen.targets, *troubles.targets, *trees.targets],
+        notes,
+        [*chosen.tried, *trees.tried, *troubles.tried],
     )
 
 
-def _trees(btf: Btf) -> tuple[dict[str, int], list[Target], list[str]]:
+def decide_without_types(btf: Btf | None, tracefs: Path) -> Layout:
+    """The layout of the client's tracepoints, as tracefs describes them.
+
+    ``btf`` is only asked for tracepoints of trouble, which are left out without it.
+    Raises :class:`LayoutProblemError`.
+    """
+    chosen = command_targets(tracefs)
+    if btf is None:
+        notes = [*LIMITS, "without the client's types no tracepoint of trouble is attached"]
+        return Layout(chosen.definitions, chosen.targets, notes, chosen.tried)
+    troubles = _troubles(btf)
+    return Layout(
+        chosen.definitions,
+        [*chosen.targets, *troubles.targets],
+        [*LIMITS, *troubles.notes],
+        [*chosen.tried, *troubles.tried],
+    )
+
+
+def _troubles(btf: Btf) -> Layout:
+    troubles, tried = attachable(btf)
+    notes = [
+        f"{candidate.target} has unknown {candidate.why}: left out"
+        for candidate in tried
+        if not candidate.chosen and candidate.why != NOT_THERE
+    ]
+    targets = [
+        Target("trouble", trouble.program, trouble.tracepoint, "raw_tracepoint", 0)
+        for trouble in troubles
+    ]
+    return Layout({}, targets, notes, tried)
+
+
+def _trees(btf: Btf, exclude: Collection[str]) -> Choice:
     """How shares are named: those of new trees, and those of trees that are there already."""
-    targets, notes = [], []
-    definitions: dict[str, int] = {}
-    if names_trees(btf):
-        targets.append(Target("trees", "tree_connected", "smb3_tcon", "raw_tracepoint", 0))
-    else:
-        notes.append("smb3_tcon does not tell: shares are known only of trees found by walking")
     try:
         definitions = tree_definitions(btf)
     except LayoutProblemError as problem:
-        notes.append(f"shares of mounts older than the agent are not known: {problem}")
-    else:
-        targets.append(Target("walk", "walk_trees", "cifs_tcon", "on_demand", 0))
-    return definitions, targets, notes
+        return Choice([], {}, [Candidate("trees", "cifs_tcon", chosen=False, why=str(problem))])
+    connected = tree_target(btf, exclude)
+    walk = Target("walk", "walk_trees", "cifs_tcon", "on_demand", 0)
+    return Choice(
+        [*connected.targets, walk], {**definitions, **connected.definitions}, connected.tried
+    )

@@ -4,7 +4,8 @@
 Request: ``sources`` (directory of the C files), ``source`` (name of the one to
 compile), ``definitions`` (numbers shared with the agent), ``exclude`` (functions
 that turned out not to be attachable), ``cache`` (directory, or null), ``btf``
-(directory of the kernel's BTF).
+(directory of the kernel's BTF), ``tracefs``, ``machine`` (as uname has it), ``method``
+(``fentry``, ``kprobe`` or ``tracepoint``).
 
 Answer: ``object`` (whose BTF holds the functions), ``targets``, ``tried``, ``programs``
 (base64 by name), ``notes``, ``steps_ms``; or ``error`` with ``kind`` and ``what``.
@@ -20,10 +21,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from .btf import Btf, BtfError
+from .btf import Btf, BtfError, Kind
 from .cache import Cache, CacheUnusableError, cache_key
 from .compile import CompileProblemError, MissingBccError, bcc_version, compile_programs
-from .layout import Layout, LayoutProblemError, decide
+from .layout import Layout, LayoutProblemError, decide, decide_without_types
 
 __all__ = ["answer", "main"]
 
@@ -50,19 +51,36 @@ class _Steps:
         self._last = now
 
 
-def _read_layout(directory: Path, exclude: list[str]) -> tuple[str, Layout]:
-    """The layout, and the name of the object it comes from; a built-in client is in vmlinux."""
+def _read_types(directory: Path) -> tuple[str, Btf]:
+    """Name and BTF of the object that holds the client; a built-in client is in vmlinux."""
     try:
         kernel = Btf((directory / _KERNEL).read_bytes())
     except OSError as error:
         raise BtfError(f"{error.filename}: {error.strerror} (CONFIG_DEBUG_INFO_BTF)") from error
     try:
         data = (directory / _CLIENT).read_bytes()
-    except FileNotFoundError:
-        return _KERNEL, decide(kernel, exclude)
+    except FileNotFoundError as error:
+        if not kernel.find("TCP_Server_Info", Kind.STRUCT):
+            missing = f"{error.filename} is missing (CONFIG_DEBUG_INFO_BTF_MODULES)"
+            raise BtfError(missing) from error
+        return _KERNEL, kernel
     except OSError as error:
         raise BtfError(f"{error.filename}: {error.strerror}") from error
-    return _CLIENT, decide(Btf(data, kernel), exclude)
+    return _CLIENT, Btf(data, kernel)
+
+
+def _read_layout(request: dict[str, Any]) -> tuple[str, Layout]:
+    """The layout, and the name of the object whose BTF has the functions."""
+    directory = Path(request["btf"])
+    if request["method"] != "tracepoint":
+        client, btf = _read_types(directory)
+        return client, decide(btf, request["exclude"], request["method"], request["machine"])
+    tracefs = Path(request["tracefs"])
+    try:
+        _, types = _read_types(directory)
+    except BtfError:
+        return "", decide_without_types(None, tracefs)
+    return "", decide_without_types(types, tracefs)
 
 
 def _host_definitions() -> dict[str, int]:
@@ -77,7 +95,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     """The answer to one request. Raises one of the problems this package defines."""
     steps = _Steps()
     version = bcc_version()
-    client, layout = _read_layout(Path(request["btf"]), request["exclude"])
+    client, layout = _read_layout(request)
     steps.done("layout")
 
     sources = Path(request["sources"])

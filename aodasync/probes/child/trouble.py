@@ -13,7 +13,7 @@ from typing import NamedTuple
 from .btf import Btf, Kind
 from .functions import Candidate
 
-__all__ = ["NOT_THERE", "TROUBLES", "Trouble", "attachable", "names_trees"]
+__all__ = ["NOT_THERE", "TROUBLES", "Trouble", "attachable"]
 
 
 NOT_THERE = "not in this kernel"
@@ -29,7 +29,6 @@ class Trouble(NamedTuple):
 
 _CONNECTION = (8, 8, 8)
 _CREDITS = (8, 8, 8, 4, 4, 4)
-_TREE = (4, 4, 8, 8, 4)
 
 TROUBLES = (
     Trouble("smb3_reconnect", "smb3_reconnect", _CONNECTION),
@@ -42,7 +41,7 @@ TROUBLES = (
     # Since v6.12.
     Trouble("smb3_ses_not_found", "smb3_ses_not_found", (8,)),
     Trouble("smb3_key_expired", "smb3_key_expired", (8, 8, 8, 8, 4)),
-    Trouble("smb3_tcon", "smb3_tcon", _TREE),
+    Trouble("smb3_tcon", "smb3_tcon", (4, 4, 8, 8, 4)),
     Trouble("smb3_connect_err", "smb3_connect_err", (8, 8, 8, 4)),
     Trouble("smb3_lease_not_found", "smb3_lease_not_found", (4, 4, 8, 8, 8)),
     # Since about v6.19: with flags and epoch.
@@ -65,11 +64,6 @@ def _sizes(btf: Btf, tracepoint: str) -> tuple[int, ...] | None:
         return None
     prototype = btf.strip(btf.strip(found[0].id).size_or_type)
     return tuple(btf.size(parameter.type_id) for parameter in btf.parameters(prototype)[1:])
-
-
-def names_trees(btf: Btf) -> bool:
-    """Whether smb3_tcon has the arguments that name a tree."""
-    return _sizes(btf, "smb3_tcon") == _TREE
 
 
 def attachable(btf: Btf) -> tuple[list[Trouble], list[Candidate]]:

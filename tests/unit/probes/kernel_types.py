@@ -177,7 +177,7 @@ def _add_trees(
         ),
     )
     name = cifs.array(cifs.int_("char", 1), 1285)
-    cifs.struct(
+    tree = cifs.struct(
         "cifs_tcon",
         2032,
         _kept(
@@ -188,6 +188,9 @@ def _add_trees(
             ("tid", 1392, u32),
         ),
     )
+    if "SMB2_tcon" not in leave_out:
+        arguments = [("xid", u32), ("ses", cifs.ptr(session)), ("tree", pointer)]
+        cifs.func("SMB2_tcon", u32, [*arguments, ("tcon", cifs.ptr(tree)), ("cp", pointer)])
 
 
 def write_kernel(directory: Path, version: str, *, built_in: bool = False) -> Path:

@@ -18,6 +18,7 @@ from aodasync.probes.child import main as child
 from aodasync.probes.child.btf import BtfError
 from aodasync.probes.child.cache import Cache, CacheUnusableError, cache_key
 from aodasync.probes.preparation import bpf_sources
+from tests.unit.probes.fake_tracefs import write_tracefs
 from tests.unit.probes.kernel_types import write_kernel
 
 
@@ -56,6 +57,9 @@ def request_(tmp_path: Path) -> dict[str, Any]:
         "source": "smb_requests.bpf.c",
         "definitions": {"EVENT_BYTES": 96},
         "exclude": [],
+        "method": "fentry",
+        "machine": "x86_64",
+        "tracefs": str(tmp_path / "tracefs"),
         "cache": str(tmp_path / "cache"),
         "btf": str(write_kernel(tmp_path / "btf", "6.12")),
     }
@@ -117,6 +121,27 @@ def test_a_kernel_without_btf_is_told(compiler: FakeCompiler, request_: dict[str
     with pytest.raises(BtfError, match=r"vmlinux.*CONFIG_DEBUG_INFO_BTF"):
         child.answer(request_)
     assert compiler.runs == 0
+
+
+def test_a_module_without_btf_is_told(compiler: FakeCompiler, request_: dict[str, Any]) -> None:
+    """As on 5.10: the kernel has types, its modules have none."""
+    Path(request_["btf"], "cifs").unlink()
+    with pytest.raises(BtfError, match=r"cifs is missing .*_BTF_MODULES"):
+        child.answer(request_)
+    assert compiler.runs == 0
+
+
+def test_tracepoints_need_no_types(
+    compiler: FakeCompiler, request_: dict[str, Any], tmp_path: Path
+) -> None:
+    """Only tracepoints of trouble, whose arguments nothing else tells, are left out then."""
+    Path(request_["btf"], "cifs").unlink()
+    write_tracefs(tmp_path / "tracefs")
+    answer = child.answer(request_ | {"method": "tracepoint"})
+    assert {target["attach"] for target in answer["targets"]} == {"tracepoint"}
+    assert compiler.definitions["ENTER_mid"] == 32
+    assert "MID_mid" not in compiler.definitions
+    assert any("no tracepoint of trouble" in note for note in answer["notes"])
 
 
 def test_an_unusable_cache_is_a_note(compiler: FakeCompiler, request_: dict[str, Any]) -> None:

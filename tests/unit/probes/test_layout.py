@@ -189,11 +189,19 @@ def test_an_excluded_function_is_not_chosen() -> None:
 
 @pytest.mark.parametrize("missing", ["tree_name", "tcon_ipc", "smb_ses_list"])
 def test_without_the_trees_all_else_goes_on(missing: str) -> None:
-    """Shares of older mounts are not known then, as the note says."""
+    """Shares are not known then, as the note says; what was missing is told."""
     found = layout("6.12", missing)
     assert "walk" not in {target.role for target in found.targets}
     assert "SES_tcon_list" not in found.definitions
-    assert any("older than the agent" in note and missing in note for note in found.notes)
+    assert any("shares are not known" in note for note in found.notes)
+    assert any(missing in c.why for c in found.tried if c.role == "trees")
+
+
+def test_without_smb2_tcon_trees_are_found_by_walking() -> None:
+    """The walk needs no function to attach to."""
+    found = layout("6.12", "SMB2_tcon")
+    assert [t.role for t in found.targets if t.role in {"walk", "trees"}] == ["walk"]
+    assert not any("shares" in note for note in found.notes)
 
 
 @pytest.mark.parametrize("version", sorted(KERNELS))

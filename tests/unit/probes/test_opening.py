@@ -12,7 +12,7 @@ import pytest
 
 from aodasync.errors import BpfError, LayoutError, NotPermittedError, RequirementError
 from aodasync.probes import bpf, loader, opening
-from aodasync.probes.interface import ProbePlan
+from aodasync.probes.interface import Candidate, ProbePlan
 from aodasync.probes.loader import Loaded, Program, load
 from aodasync.probes.opening import open_probe
 from aodasync.probes.preparation import Prepared
@@ -131,7 +131,10 @@ def test_without_the_objects_btf_nothing_is_left_open(
 class FakeProbe(RequestProbe):
     """Keeps what it is made of, maps no ring."""
 
-    def __init__(self, loaded: Loaded, plan: ProbePlan, ring_bytes: int) -> None:
+    def __init__(
+        self, loaded: Loaded, plan: ProbePlan, ring_bytes: int, method: str = "fentry"
+    ) -> None:
+        self.method = method
         self._loaded, self._plan, self.ring_bytes = loaded, plan, ring_bytes
 
     def close(self) -> None:
@@ -143,16 +146,21 @@ class FakeHost:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, kernel: FakeKernel) -> None:
         self.asked: list[list[str]] = []
+        self.methods: list[str] = []
+        self.refuses: set[str] = set()
         self.loaded: list[Loaded] = []
         monkeypatch.setattr("os.geteuid", lambda: 0)
         monkeypatch.setattr(opening, "cifs_loaded", lambda: True)
         monkeypatch.setattr(opening, "prepare", self._prepare)
-        monkeypatch.setattr(opening, "create_maps", lambda _: kernel.maps())
+        monkeypatch.setattr(opening, "create_maps", lambda *_: kernel.maps())
         monkeypatch.setattr(opening, "update", lambda *_: None)
         monkeypatch.setattr(opening, "RequestProbe", FakeProbe)
 
-    async def _prepare(self, *, exclude: Collection[str] = (), **_: Any) -> Prepared:
+    async def _prepare(self, *, method: str, exclude: Collection[str] = (), **_: Any) -> Prepared:
         self.asked.append(list(exclude))
+        self.methods.append(method)
+        if method in self.refuses:
+            raise LayoutError(f"no {method} here")
         left = [p for p in (RELEASE, PUT) if p.function not in exclude]
         if not left or ALLOC.function in exclude:
             raise LayoutError("nothing left to try")
@@ -212,6 +220,39 @@ async def test_without_another_candidate_the_first_error_is_told(
     with pytest.raises(BpfError, match="smb2_mid_entry_alloc") as caught:
         await open_probe()
     assert caught.value.errno == 524
-    assert host.asked == [[], ["smb2_mid_entry_alloc"]]
+    assert host.asked == [[], ["smb2_mid_entry_alloc"]] * 3
     assert kernel.leaked() == []
-    assert {"alloc", "release", "freed"} == loader.ESSENTIAL
+    assert {"alloc", "entered", "release", "freed"} == loader.ESSENTIAL
+
+
+async def test_the_next_way_to_look_is_tried(host: FakeHost) -> None:
+    """And the plan tells what was wrong with the better ones."""
+    host.refuses = {"fentry"}
+    probe = await open_probe()
+    assert isinstance(probe, FakeProbe)
+    assert host.methods == ["fentry", "kprobe"]
+    assert probe.method == "kprobe"
+    assert probe.plan.tried[0] == Candidate("method", "fentry", chosen=False, why="no fentry here")
+    probe.close()
+
+
+async def test_the_last_way_is_marked(host: FakeHost) -> None:
+    """Nobody shall take it for the whole truth."""
+    host.refuses = {"fentry", "kprobe"}
+    probe = await open_probe()
+    assert probe.plan.name.endswith(" (fallback)")
+    probe.close()
+
+
+async def test_only_the_wanted_ways_are_tried(host: FakeHost) -> None:
+    """In the order given."""
+    probe = await open_probe(methods=("kprobe",))
+    assert host.methods == ["kprobe"]
+    probe.close()
+
+
+async def test_when_no_way_works_each_reason_is_told(host: FakeHost) -> None:
+    """The first one's error, and what became of the others."""
+    host.refuses = {"fentry", "kprobe", "tracepoint"}
+    with pytest.raises(LayoutError, match=r"no fentry here; kprobe: no kprobe .*; tracepoint: no"):
+        await open_probe()
