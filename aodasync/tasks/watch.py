@@ -14,7 +14,7 @@ from aodasync.clock import Clock
 from aodasync.config.model import Config, LatencyAnomaly
 from aodasync.detection.latency import urgent_thresholds_ns
 from aodasync.events import EventBatch
-from aodasync.footprint import give_back
+from aodasync.footprint import settle
 from aodasync.live import LiveEvidence
 from aodasync.notify import notify
 from aodasync.probes.interface import Probe
@@ -80,7 +80,7 @@ class Watch:
         named = {COMMAND_CODES[name] for anomaly in latency for name in anomaly.named_commands}
         probe.set_emergency_ns(urgent_thresholds_ns(latency), interim_too=named)
         plan = probe.plan
-        give_back()
+        settle()
         self._log.info(
             "agent_ready",
             probe=plan.name,

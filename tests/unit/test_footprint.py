@@ -58,10 +58,19 @@ def test_other_c_libraries_are_left_alone() -> None:
     """One without mallopt is no error."""
     program = (
         "import ctypes; ctypes.CDLL = lambda name: object();"
-        "from aodasync.footprint import give_back, stay_small;"
-        "stay_small(); give_back(); print('well')"
+        "from aodasync.footprint import settle, stay_small;"
+        "stay_small(); settle(); print('well')"
     )
     assert run(program) == ["well"]
+
+
+def test_collections_leave_out_what_start_up_made() -> None:
+    """They do not get longer with what was imported before."""
+    program = (
+        "import asyncio, gc; from aodasync.footprint import settle;"
+        "settle(); print(len(gc.get_objects()) < 100)"
+    )
+    assert run(program) == ["True"]
 
 
 def test_work_apart_leaves_its_imports_behind() -> None:
