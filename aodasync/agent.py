@@ -16,7 +16,7 @@ from structlog.typing import FilteringBoundLogger
 from aodasync.audit import Audit
 from aodasync.bundle.output_dir import OutputDirectory
 from aodasync.children import Children
-from aodasync.clock import SystemClock
+from aodasync.clock import SystemClock, process_age_ms
 from aodasync.config.model import Config
 from aodasync.evidence import Trigger
 from aodasync.learnt import STATE_DIR
@@ -78,6 +78,7 @@ class Agent:
             clock=self._clock,
             cache_dir=CACHE_DIR,
             log=log,
+            imports_ms=process_age_ms(),
         )
         self._vitals = Vitals(self._metrics, log)
         self._snapshots: dict[int, asyncio.Future[Path | None]] = {}

@@ -25,7 +25,10 @@ __all__ = ["Watch"]
 
 
 class Watch:
-    """Attaches a probe once, into ``evidence``, and keeps a reader on it."""
+    """Attaches a probe once, into ``evidence``, and keeps a reader on it.
+
+    ``imports_ms`` is what the process did before; it is logged with the other steps.
+    """
 
     def __init__(
         self,
@@ -36,7 +39,9 @@ class Watch:
         clock: Clock,
         cache_dir: Path,
         log: FilteringBoundLogger,
+        imports_ms: float = 0.0,
     ) -> None:
+        self._imports_ms = imports_ms
         self._config = config
         self._evidence = evidence
         self._batches = batches
@@ -81,12 +86,15 @@ class Watch:
         probe.set_emergency_ns(urgent_thresholds_ns(latency), interim_too=named)
         plan = probe.plan
         settle()
+        attach_ms = (self._clock.monotonic_ns() - begun_ns) / 1e6
+        steps_ms = {"imports": self._imports_ms, **plan.steps_ms}
+        steps_ms["rest"] = attach_ms - sum(plan.steps_ms.values())  # mostly the child's start
         self._log.info(
             "agent_ready",
             probe=plan.name,
             kernel=plan.kernel,
-            start_ms=round((self._clock.monotonic_ns() - begun_ns) / 1e6, 1),
-            steps_ms={name: round(ms, 1) for name, ms in plan.steps_ms.items()},
+            start_ms=round(self._imports_ms + attach_ms, 1),
+            steps_ms={name: round(ms, 1) for name, ms in steps_ms.items()},
             attached=[f"{a.role}:{a.method}:{a.target}" for a in plan.attachments if not a.error],
             not_attached={a.target: a.error for a in plan.attachments if a.error},
             notes=list(plan.notes),
