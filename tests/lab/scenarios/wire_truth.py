@@ -149,7 +149,8 @@ def check_delay(pairs: list[truth.Pair], ping_us: Any) -> None:
 def run(variant: str, *server: str) -> None:
     """One variant of the mount options: capture, agent, mount, work, compare."""
     name = variant.split(",", maxsplit=1)[0] or "plain"
-    print(f"=== {name} on {os.uname().release}", flush=True)
+    preemption = Path("/sys/kernel/debug/sched/preempt").read_text().strip()
+    print(f"=== {name} on {os.uname().release}, preemption {preemption}", flush=True)
     start_server(*server)
     capture = wire.Capture(CAPTURE, f"port 445 or port {PORT}")
     agent = Agent(name, product.quiet_config())
