@@ -55,6 +55,15 @@ def kernel(session: nox.Session) -> None:
 
 
 @nox.session
+def bench(session: nox.Session) -> None:
+    """Start-up, memory, latency and cost on the running kernel, each against its bound; root."""
+    if os.geteuid() != 0:
+        session.error("the bench loads BPF programs: run it as root")
+    session.install("-e", ".[dev]")
+    session.run("python", "-m", "tests.bench")
+
+
+@nox.session
 def lab(session: nox.Session) -> None:
     """A real SMB client and a real Samba in virtual machines; ``-- --help`` shows the options.
 
