@@ -3,7 +3,7 @@
 
 One reconnect leaves many traces (a tracepoint, requests cut off by it, the new
 NEGOTIATE), and on some kernels only some of them, so the first one counts and
-the others belong to it, until the connection has negotiated again.
+the others belong to it, until the connection has negotiated again, or answers.
 
 Not trouble: the first NEGOTIATE of a connection, and what an umount cuts off:
 clean_demultiplex_info ends with MID_SHUTDOWN what nobody waits for any more.
@@ -49,6 +49,7 @@ _REQUEST: Final = int(Kind.REQUEST)
 _RETRY: Final = int(Outcome.RETRY)
 _SHUTDOWN: Final = int(Outcome.SHUTDOWN)
 _NEGOTIATE: Final = COMMAND_CODES["SMB2_NEGOTIATE"]
+_SESSION_SETUP: Final = COMMAND_CODES["SMB2_SESSION_SETUP"]
 _TREE_CONNECT: Final = COMMAND_CODES["SMB2_TREE_CONNECT"]
 _LOST_SHARE: Final = STATUS_CODES["STATUS_NETWORK_NAME_DELETED"]
 ENDED_BY_UMOUNT: Final = frozenset(
@@ -72,7 +73,6 @@ _REMEMBERED: Final = 4096
 @dataclass(slots=True)
 class _Connection:
     session_id: int = 0
-    reconnecting: bool = False
     reconnected_ns: int = 0  # what was issued before belongs to that reconnect
 
 
@@ -81,11 +81,13 @@ class ConnectionTrouble:
 
     def __init__(self) -> None:
         self._known: dict[int, _Connection] = {}
+        self._reconnecting: set[int] = set()
 
     def select(self, rows: EventArray) -> Hits:
         """The rows that count, ``codes`` aligned; their ``connection_id`` filled in if unknown."""
         if not _is_any_odd(rows):
             self._learn(rows)
+            self._settle_all(rows)
             return NO_HITS
         index = np.flatnonzero(_suspects(rows))
         counted: list[int] = []
@@ -100,6 +102,7 @@ class ConnectionTrouble:
                 codes.append(code)
                 connections.append(connection)
         self._learn(rows[rows["kind"] == _REQUEST])
+        self._settle_all(rows)
         hits = rows[counted]
         hits["connection_id"] = connections
         return Hits(
@@ -114,11 +117,11 @@ class ConnectionTrouble:
         """The name under which a row counts; empty when it does not."""
         kind = int(row["kind"])
         if kind in _RECONNECTS:
-            return self._reconnect(connection, int(row["released_ns"]))
+            return self._reconnect(connection, int(row["released_ns"]), before)
         if kind != Kind.REQUEST:
             return Kind(kind).name if kind in _TROUBLES else ""
         if row["outcome"] == Outcome.RETRY:
-            return self._cut_off(connection, row)
+            return self._cut_off(connection, row, before)
         if row["outcome"] == Outcome.SHUTDOWN:
             return "" if int(row["command"]) in ENDED_BY_UMOUNT else Outcome.SHUTDOWN.name
         if row["command"] == _NEGOTIATE:
@@ -126,27 +129,45 @@ class ConnectionTrouble:
         status = int(row["status"])
         return status_name(status) if _is_lost_share(row, status) else ""
 
-    def _reconnect(self, connection: int, at_ns: int) -> str:
+    def _reconnect(self, connection: int, at_ns: int, before: EventArray) -> str:
         known = self._known.setdefault(connection, _Connection())
-        told = known.reconnecting
-        known.reconnecting, known.reconnected_ns = True, at_ns
+        self._settle(connection, before)
+        told = connection in self._reconnecting
+        self._reconnecting.add(connection)
+        known.reconnected_ns = at_ns
         return "" if told else Kind.RECONNECT.name
 
-    def _cut_off(self, connection: int, row: np.void) -> str:
+    def _cut_off(self, connection: int, row: np.void, before: EventArray) -> str:
         known = self._known.setdefault(connection, _Connection())
         if int(row["issued_ns"]) <= known.reconnected_ns:
             return ""
-        return self._reconnect(connection, int(row["released_ns"]))
+        return self._reconnect(connection, int(row["released_ns"]), before)
 
     def _negotiated(self, connection: int, row: np.void, before: EventArray) -> str:
         """A NEGOTIATE was answered: a new connection, or a reconnect's end or first trace."""
         issued_ns = int(row["issued_ns"])
+        self._settle(connection, before)
         known = self._known.get(connection)
         same = before[(before["connection_id"] == connection) & (before["kind"] == Kind.REQUEST)]
         used = known is not None or len(same) > 0
-        told = known is not None and known.reconnecting
+        told = connection in self._reconnecting
+        self._reconnecting.discard(connection)
         self._known[connection] = _Connection(reconnected_ns=issued_ns)
         return Kind.RECONNECT.name if used and not told else ""
+
+    def _settle_all(self, rows: EventArray) -> None:
+        for connection in tuple(self._reconnecting):
+            self._settle(connection, rows)
+
+    def _settle(self, connection: int, rows: EventArray) -> None:
+        """End a reconnect whose NEGOTIATE was not seen, by the first request answered since."""
+        if connection not in self._reconnecting:
+            return
+        answered = (rows["connection_id"] == connection) & (rows["outcome"] == Outcome.ANSWERED)
+        answered &= (rows["kind"] == Kind.REQUEST) & (rows["command"] > _SESSION_SETUP)
+        answered &= rows["issued_ns"] > self._known[connection].reconnected_ns
+        if answered.any():
+            self._reconnecting.discard(connection)
 
     def _whose(self, row: np.void, before: EventArray) -> int:
         """The connection of a row; by its session, its thread, or as the only one known."""
@@ -175,7 +196,9 @@ class ConnectionTrouble:
                 known = self._known.setdefault(connection, _Connection())
                 known.session_id = int(rows["session_id"][ids == connection].max())
         while len(self._known) > _REMEMBERED:
-            del self._known[next(iter(self._known))]
+            oldest = next(iter(self._known))
+            del self._known[oldest]
+            self._reconnecting.discard(oldest)
 
 
 def _is_any_odd(rows: EventArray) -> bool:

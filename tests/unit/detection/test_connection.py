@@ -99,6 +99,23 @@ def test_any_trace_of_a_reconnect_is_enough(cuts: list[int], left_out: set[int])
     assert codes == ["RECONNECT"]
 
 
+@settings(deadline=None)
+@given(cuts=st.lists(st.integers(0, 4), max_size=4))
+def test_a_reconnect_is_over_when_requests_are_answered_again(cuts: list[int]) -> None:
+    """Though its NEGOTIATE was never seen, the next reconnect is another one."""
+    rows = requests(
+        request(released_ns=SECOND),
+        trouble(Kind.RECONNECT, at_ns=2 * SECOND, connection_id=1),
+        request(released_ns=3 * SECOND, latency_ns=1000),
+        trouble(Kind.RECONNECT, at_ns=4 * SECOND, connection_id=1),
+    )
+    selector = ConnectionTrouble()
+    codes: list[str] = []
+    for batch in np.split(rows, sorted(cuts)):
+        codes += selector.select(batch).codes
+    assert codes == ["RECONNECT", "RECONNECT"]
+
+
 def test_a_straggler_of_a_reconnect_belongs_to_it() -> None:
     """A request cut off, released only after the new NEGOTIATE, is no second reconnect."""
     straggler = request(
