@@ -126,9 +126,10 @@ class Redactor:
             return piece[:cut]
         for pattern in _PATTERNS:
             for match in pattern.finditer(piece):
-                if match.end() > cut:
-                    cut = match.end()
-                    unfinished = unfinished or cut == len(piece)
+                # One byte more: a pattern may have looked at what follows its match.
+                if match.end() >= cut:
+                    cut = min(match.end() + 1, len(piece))
+                    unfinished = unfinished or match.end() == len(piece)
         self._held = piece[cut:]
         kept = self._judge(piece[:cut])
         self._in_value = self._in_value or unfinished
