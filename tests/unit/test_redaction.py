@@ -121,9 +121,7 @@ _LONG = 64 * 1024
     filler=st.sampled_from([b"x", b" ", b",", b"x y,"]),
     step=st.sampled_from([1000, 4096, _LONG, 1 << 20]),
 )
-@example(
-    text=b"https://bob:Hunter2!x@host/path", before=_LONG, after=10, filler=b"x", step=1000
-)
+@example(text=b"https://bob:Hunter2!x@host/path", before=_LONG, after=10, filler=b"x", step=1000)
 @settings(max_examples=30, deadline=None)
 def test_lines_too_long_to_hold_tell_no_secret(
     text: bytes, before: int, after: int, filler: bytes, step: int
