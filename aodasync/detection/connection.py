@@ -5,6 +5,9 @@ One reconnect leaves many traces (a tracepoint, requests cut off by it, the new
 NEGOTIATE), and on some kernels only some of them, so the first one counts and
 the others belong to it, until the connection has negotiated again, or answers.
 
+While a connection is being made anew, its episode goes on: the kernel tries
+again 3 s after an attempt that failed, which may itself take over 10 s.
+
 Not trouble: the first NEGOTIATE of a connection, and what an umount cuts off:
 clean_demultiplex_info ends with MID_SHUTDOWN what nobody waits for any more.
 """
@@ -68,12 +71,14 @@ ENDED_BY_UMOUNT: Final = frozenset(
 """Codes of commands whose MID_SHUTDOWN is nobody's loss."""
 
 _REMEMBERED: Final = 4096
+_GIVEN_UP_NS: Final = 60_000_000_000  # no attempt for so long: it was unmounted meanwhile
 
 
 @dataclass(slots=True)
 class _Connection:
     session_id: int = 0
     reconnected_ns: int = 0  # what was issued before belongs to that reconnect
+    trouble_ns: int = 0  # when that reconnect last gave a sign
 
 
 class ConnectionTrouble:
@@ -113,9 +118,16 @@ class ConnectionTrouble:
             codes=tuple(codes),
         )
 
+    def reconnecting(self, now_ns: int) -> list[int]:
+        """The connections that the client is trying to make anew."""
+        since_ns = now_ns - _GIVEN_UP_NS
+        return [c for c in sorted(self._reconnecting) if self._known[c].trouble_ns > since_ns]
+
     def _judge(self, row: np.void, connection: int, before: EventArray) -> str:
         """The name under which a row counts; empty when it does not."""
         kind = int(row["kind"])
+        if connection in self._reconnecting:
+            self._known[connection].trouble_ns = int(row["released_ns"])
         if kind in _RECONNECTS:
             return self._reconnect(connection, int(row["released_ns"]), before)
         if kind != Kind.REQUEST:
@@ -134,7 +146,7 @@ class ConnectionTrouble:
         self._settle(connection, before)
         told = connection in self._reconnecting
         self._reconnecting.add(connection)
-        known.reconnected_ns = at_ns
+        known.reconnected_ns = known.trouble_ns = at_ns
         return "" if told else Kind.RECONNECT.name
 
     def _cut_off(self, connection: int, row: np.void, before: EventArray) -> str:

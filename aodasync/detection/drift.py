@@ -19,11 +19,12 @@ import numpy.typing as npt
 from aodasync.config.model import DriftAnomaly
 from aodasync.detection.latency import latency_ns
 from aodasync.detection.normals import Key, Normals
+from aodasync.detection.patience import may_wait
 from aodasync.detection.windows import Firing
 from aodasync.events import EVENT, OPAQUE, EventArray, Flag, Kind, Outcome, pick
 from aodasync.evidence import Finding
 from aodasync.ranks import distinct, median
-from aodasync.smb.commands import COMMAND_CODES, MAY_WAIT_FOREVER, command_name
+from aodasync.smb.commands import command_name
 
 __all__ = ["SLOT_NS", "DriftWatch"]
 
@@ -36,12 +37,6 @@ _MOST_OF_A_BATCH: Final = 512
 _MOST_OF_A_SLOT: Final = 16_384
 _MOST_WAITING: Final = 4096
 _MS: Final = 1e6
-# Samba announces these as pending after half a millisecond, however short they are
-# (smbd_smb2_request_pending_queue): without them the slower ones would be left out.
-_DATA: Final = np.array(
-    [COMMAND_CODES[name] for name in ("SMB2_FLUSH", "SMB2_READ", "SMB2_WRITE")], np.uint16
-)
-_MAY_WAIT: Final = np.array(sorted(COMMAND_CODES[name] for name in MAY_WAIT_FOREVER), np.uint16)
 
 
 @dataclass(slots=True)
@@ -117,9 +112,7 @@ class DriftWatch:
         self._waiting_rows = 0
         ordinary = (rows["kind"] == Kind.REQUEST) & (rows["outcome"] == Outcome.ANSWERED)
         ordinary &= (rows["flags"] & Flag.BEFORE_ATTACH) == 0
-        announced = (rows["flags"] & Flag.ASYNC_RESPONSE) != 0
-        ordinary &= ~announced | np.isin(rows["command"], _DATA)
-        rows = pick(rows, ordinary & ~np.isin(rows["command"], _MAY_WAIT))
+        rows = pick(rows, ordinary & ~may_wait(rows))
         columns = np.array((rows["connection_id"], rows["command"], latency_ns(rows)), np.uint64)
         slots = rows["released_ns"] // np.uint64(SLOT_NS)
         for slot in distinct(slots):

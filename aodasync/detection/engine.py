@@ -50,6 +50,8 @@ class Engine:
         self._detectors: list[_Detector] = []
         self._hangs: list[HangWatch] = []
         self._drifts: dict[str, DriftWatch] = {}
+        self._connections: dict[str, ConnectionTrouble] = {}
+        self._server_of = server_of
         named = named_commands(config.anomalies)
         for anomaly in config.anomalies:
             if isinstance(anomaly, LatencyAnomaly | ErrorAnomaly | ConnectionAnomaly):
@@ -60,7 +62,7 @@ class Engine:
                     interval_ns=interval_ns,
                     server_of=server_of,
                 )
-                self._detectors.append(_Detector(_selector(anomaly), counter))
+                self._detectors.append(_Detector(self._selector(anomaly), counter))
             elif isinstance(anomaly, HangAnomaly):
                 watch = HangWatch(
                     anomaly, named=named, interval_ns=interval_ns, server_of=server_of
@@ -100,6 +102,9 @@ class Engine:
             started += self._observe(watch.look(in_flight, now_ns), now_ns)
         for drift in self._drifts.values():
             started += self._observe(drift.look(now_ns), now_ns)
+        for name, trouble in self._connections.items():
+            for connection in trouble.reconnecting(now_ns):
+                self.episodes.hold(name, self._server_of(connection), now_ns)
         return started
 
     def export(self) -> dict[str, Any]:
@@ -124,13 +129,13 @@ class Engine:
         observed = (self.episodes.observe(firing, now_ns) for firing in firings)
         return [started for started in observed if started is not None]
 
-
-def _selector(
-    anomaly: LatencyAnomaly | ErrorAnomaly | ConnectionAnomaly,
-) -> Callable[[EventArray], Hits]:
-    if isinstance(anomaly, ConnectionAnomaly):
-        return ConnectionTrouble().select
-    if isinstance(anomaly, ErrorAnomaly):
-        return ErrorCodes(anomaly).failed_requests
-    limits = LatencyLimits.of(anomaly)
-    return lambda rows: slow_requests(limits, rows)
+    def _selector(
+        self, anomaly: LatencyAnomaly | ErrorAnomaly | ConnectionAnomaly
+    ) -> Callable[[EventArray], Hits]:
+        if isinstance(anomaly, ConnectionAnomaly):
+            trouble = self._connections[anomaly.name] = ConnectionTrouble()
+            return trouble.select
+        if isinstance(anomaly, ErrorAnomaly):
+            return ErrorCodes(anomaly).failed_requests
+        limits = LatencyLimits.of(anomaly)
+        return lambda rows: slow_requests(limits, rows)

@@ -2,10 +2,10 @@
 """From firing windows to episodes, and from episodes to bundles.
 
 An episode of an anomaly on a server starts with its first firing window and ends
-after three quiet intervals. It asks for one bundle at its start, and for a second
-one at its end if it lasted for over half a minute. The cool-down (per anomaly and
-server) and the hourly budget (of all) hold back bundles, both kinds, never the
-news of an episode.
+after three quiet intervals; what goes on without firing may hold it open. It asks
+for one bundle at its start, and for a second one at its end if it lasted for over
+half a minute. The cool-down (per anomaly and server) and the hourly budget (of all)
+hold back bundles, both kinds, never the news of an episode.
 """
 
 from __future__ import annotations
@@ -110,6 +110,12 @@ class Episodes:
         episode = self._open[key] = _Open(self._number, finding.first_ns, finding, firing.window)
         episode.take(firing)
         return Started(self._number, finding, self._hold_back(key, now_ns))
+
+    def hold(self, anomaly: str, server: str, now_ns: int) -> None:
+        """Let this interval be no quiet one for an open episode; without one, nothing."""
+        episode = self._open.get((anomaly, server))
+        if episode is not None:
+            episode.last_window = max(episode.last_window, now_ns // self._interval_ns)
 
     def tick(self, now_ns: int) -> list[Ended]:
         """Close the episodes whose last three intervals were quiet, the eldest first."""

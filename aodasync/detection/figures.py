@@ -11,16 +11,16 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from aodasync.detection.patience import may_wait
 from aodasync.detection.tcp_figures import Pressure, TcpFigures, pressure, tcp_figures
-from aodasync.events import EventArray, Flag, Kind, Outcome
+from aodasync.events import EventArray, Kind, Outcome
 from aodasync.evidence import Connection, Finding, Sample
 from aodasync.ranks import median, quantile
-from aodasync.smb.commands import COMMAND_CODES, MAY_WAIT_FOREVER
+from aodasync.smb.commands import COMMAND_CODES
 
 __all__ = ["Figures", "Phases", "figures_of"]
 
 _MS: Final = 1e6
-_WAITS: Final = [COMMAND_CODES[name] for name in MAY_WAIT_FOREVER]
 _UNANSWERED_NS: Final = 500_000_000
 _SLACK_NS: Final = 2_000_000_000  # what led to a trouble may be released after it
 _UNREACHABLE: Final = frozenset(
@@ -53,9 +53,10 @@ class Phases:
 class Figures:
     """All that the rules look at. ``phases`` and ``tcp`` are None where nothing is known.
 
-    ``unanswered`` requests wait for a response for half a second or more,
-    ``untaken`` have one that their caller did not take; ``cut_off_ms`` is the age
-    of the oldest request that a reconnect cut off; ``starved`` counts troubles with credits.
+    ``unanswered`` requests wait for a response for half a second or more, the oldest
+    for ``oldest_ms``; ``untaken`` got one during the episode that their caller has not
+    taken for as long; ``cut_off_ms`` is the age of the oldest request that a reconnect
+    cut off; ``starved`` counts troubles with credits.
     """
 
     type: str
@@ -105,11 +106,9 @@ def figures_of(
     ids = np.array(sorted(own), np.uint64)
     mine = rows[np.isin(rows["connection_id"], ids)]
     waiting = in_flight[np.isin(in_flight["connection_id"], ids)]
-    waiting = waiting[~np.isin(waiting["command"], _WAITS)]
-    waiting = waiting[(waiting["flags"] & Flag.ASYNC_RESPONSE) == 0]
-    age_ns = now_ns - np.minimum(waiting["issued_ns"], np.uint64(now_ns)).astype(np.int64)
-    late = age_ns >= _UNANSWERED_NS
-    received = waiting["received_ns"] != 0
+    waiting = waiting[~may_wait(waiting)]
+    received_ns = waiting["received_ns"].astype(np.int64)
+    age_ns = now_ns - waiting["issued_ns"].astype(np.int64)[received_ns == 0]
     recent = mine[mine["released_ns"].astype(np.int64) >= finding.first_ns - _SLACK_NS]
     cut_off = recent[recent["outcome"] == Outcome.RETRY]
     begin_ns = _beginning(finding, cut_off)
@@ -121,8 +120,8 @@ def figures_of(
         type=finding.type,
         count=finding.count,
         codes=finding.codes,
-        unanswered=int(np.count_nonzero(late & ~received)),
-        untaken=int(np.count_nonzero(late & received)),
+        unanswered=int(np.count_nonzero(age_ns >= _UNANSWERED_NS)),
+        untaken=_untaken(received_ns[received_ns != 0], begin_ns, now_ns),
         oldest_ms=float(age_ns.max(initial=0)) / _MS,
         reconnects=int(np.count_nonzero(kinds == Kind.RECONNECT)),
         cut_off_ms=float(_latency(cut_off).max(initial=0)) / _MS,
@@ -138,6 +137,12 @@ def figures_of(
         io=pressure(samples, "io", begin_ns),
         memory=pressure(samples, "memory", begin_ns),
     )
+
+
+def _untaken(received_ns: npt.NDArray[np.int64], begin_ns: int, now_ns: int) -> int:
+    """How many responses of the episode wait for their callers, half a second or longer."""
+    late = (received_ns >= begin_ns) & (received_ns <= now_ns - _UNANSWERED_NS)
+    return int(np.count_nonzero(late))
 
 
 def _beginning(finding: Finding, cut_off: EventArray) -> int:
@@ -161,7 +166,7 @@ def _phases(finding: Finding, rows: EventArray, begin_ns: int) -> Phases | None:
     complete &= rows["received_ns"] >= rows["issued_ns"]
     complete &= rows["released_ns"] >= rows["received_ns"]
     named = [COMMAND_CODES[name] for name in finding.commands if name in COMMAND_CODES]
-    rows = rows[complete & (~np.isin(rows["command"], _WAITS) | np.isin(rows["command"], named))]
+    rows = rows[complete & (~may_wait(rows) | np.isin(rows["command"], named))]
     released = rows["released_ns"].astype(np.int64)
     during = rows[released >= finding.first_ns] if finding.first_ns else rows
     before = rows[released < begin_ns]

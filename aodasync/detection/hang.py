@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Requests that hang: the age of what is in flight, while it is in flight.
+"""Requests that hang: the age of what has no answer, while it has none.
 
-Commands that the server may hold back at will (CHANGE_NOTIFY, LOCK) and requests
-that got an interim response (MS-SMB2 3.3.4.4) count only when a latency anomaly
-names their command.
+Requests that may wait for ever (:mod:`aodasync.detection.patience`) count only
+when a latency anomaly names their command. A request whose response has arrived
+is not the server's any more, however late its caller takes it: that is latency,
+which counts when it is released.
 """
 
 from __future__ import annotations
@@ -16,15 +17,15 @@ import numpy as np
 import numpy.typing as npt
 
 from aodasync.config.model import Anomaly, HangAnomaly, LatencyAnomaly
+from aodasync.detection.patience import may_wait
 from aodasync.detection.windows import Firing
-from aodasync.events import EventArray, Flag, Kind
+from aodasync.events import EventArray, Kind
 from aodasync.evidence import Finding
-from aodasync.smb.commands import COMMAND_CODES, MAY_WAIT_FOREVER, command_name
+from aodasync.smb.commands import COMMAND_CODES, command_name
 
 __all__ = ["HangWatch", "hanging", "named_commands"]
 
 _MS = 1_000_000
-_MAY_WAIT = np.array([COMMAND_CODES[name] for name in sorted(MAY_WAIT_FOREVER)], np.uint16)
 
 _Request: TypeAlias = tuple[int, int, int]
 
@@ -41,17 +42,16 @@ def named_commands(anomalies: Iterable[Anomaly]) -> frozenset[str]:
 def hanging(
     in_flight: EventArray, now_ns: int, age_ns: int, named: npt.NDArray[np.uint16]
 ) -> EventArray:
-    """The requests in flight for ``age_ns`` or longer that may not wait for ever.
+    """The requests without a response for ``age_ns`` or longer that may not wait for ever.
 
     ``in_flight`` has shape (N,); ``named`` are codes of commands that count
     whatever the server may do with them.
     """
-    command = in_flight["command"]
-    waits = np.isin(command, _MAY_WAIT) | ((in_flight["flags"] & Flag.ASYNC_RESPONSE) != 0)
     issued = in_flight["issued_ns"]
     counts = (in_flight["kind"] == Kind.REQUEST) & (issued != 0)
-    counts &= issued <= np.uint64(max(0, now_ns - age_ns))
-    found: EventArray = in_flight[counts & (~waits | np.isin(command, named))]
+    counts &= (in_flight["received_ns"] == 0) & (issued <= np.uint64(max(0, now_ns - age_ns)))
+    counts &= ~may_wait(in_flight) | np.isin(in_flight["command"], named)
+    found: EventArray = in_flight[counts]
     return found
 
 
@@ -112,10 +112,7 @@ class HangWatch:
             last_ns=now_ns,
             emergency=False,
             crossed_ns=oldest_ns + self._age_ns,
-            figures={
-                "in_flight": in_flight,
-                "answered": int(np.count_nonzero(rows["received_ns"])),
-            },
+            figures={"in_flight": in_flight},
         )
 
 

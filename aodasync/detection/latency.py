@@ -13,15 +13,20 @@ import numpy as np
 import numpy.typing as npt
 
 from aodasync.config.model import LatencyAnomaly
+from aodasync.detection.patience import NEVER_EXCUSED, may_wait
 from aodasync.detection.windows import NO_HITS, Hits
-from aodasync.events import EventArray, Flag, Kind, pick
+from aodasync.events import EventArray, Kind, pick
 from aodasync.smb.commands import COMMAND_CODES, COMMANDS, MAY_WAIT_FOREVER
 
-__all__ = ["LatencyLimits", "latency_ns", "slow_requests", "urgent_thresholds_ns"]
+__all__ = [
+    "LatencyLimits",
+    "latency_ns",
+    "slow_requests",
+    "urgent_though_announced",
+    "urgent_thresholds_ns",
+]
 
-# An enum's members take microseconds to look up and convert, too much for every batch.
-_REQUEST = int(Kind.REQUEST)
-_ASYNC_RESPONSE = int(Flag.ASYNC_RESPONSE)
+_REQUEST = int(Kind.REQUEST)  # looking an enum's member up takes a microsecond
 _NEVER = np.uint64(2**63)
 _SLOTS = len(COMMANDS) + 1  # the last slot stands for every unknown command
 _MS = 1_000_000
@@ -57,9 +62,6 @@ class LatencyLimits:
         return cls(threshold, emergency, patient, lowest)
 
 
-_MAY_WAIT = np.array([name in MAY_WAIT_FOREVER for name in COMMANDS] + [False])
-
-
 def latency_ns(rows: EventArray) -> npt.NDArray[np.uint64]:
     """Latency of each row in ns, shape (N,); 0 for a row that has not both ends."""
     issued, released = rows["issued_ns"], rows["released_ns"]
@@ -70,8 +72,8 @@ def latency_ns(rows: EventArray) -> npt.NDArray[np.uint64]:
 def slow_requests(limits: LatencyLimits, rows: EventArray) -> Hits:
     """The requests of a batch at or over their command's threshold, or in an emergency.
 
-    Requests that may wait for ever (CHANGE_NOTIFY, LOCK, those that got an
-    interim response: MS-SMB2 3.3.4.4) count only when named.
+    Requests that may wait for ever (:mod:`aodasync.detection.patience`) count only
+    when named.
     """
     # Where an end is missing this is huge, and looked at closely below.
     suspect = rows["released_ns"] - rows["issued_ns"] >= limits.lowest_ns
@@ -80,9 +82,8 @@ def slow_requests(limits: LatencyLimits, rows: EventArray) -> Hits:
     rows = pick(rows, suspect)
     command = np.minimum(rows["command"], _SLOTS - 1)
     latency = latency_ns(rows)
-    waits = _MAY_WAIT[command] | ((rows["flags"] & _ASYNC_RESPONSE) != 0)
     counts = (rows["kind"] == _REQUEST) & (rows["issued_ns"] != 0)
-    counts &= limits.patient[command] | ~waits
+    counts &= limits.patient[command] | ~may_wait(rows)
     emergency = counts & (latency >= limits.emergency_ns[command])
     index = np.flatnonzero(emergency | (counts & (latency >= limits.threshold_ns[command])))
     return Hits(
@@ -100,6 +101,13 @@ def urgent_thresholds_ns(anomalies: tuple[LatencyAnomaly, ...]) -> list[int]:
     for limits in map(LatencyLimits.of, anomalies):
         for code in range(len(COMMANDS)):
             emergency = int(limits.emergency_ns[code])
-            if emergency < _NEVER and (limits.patient[code] or not _MAY_WAIT[code]):
+            waits = COMMANDS[code] in MAY_WAIT_FOREVER and not limits.patient[code]
+            if emergency < _NEVER and not waits:
                 urgent[code] = min(urgent[code] or emergency, emergency)
     return urgent
+
+
+def urgent_though_announced(anomalies: tuple[LatencyAnomaly, ...]) -> frozenset[int]:
+    """Codes of the commands that are urgent even after an interim response."""
+    names = NEVER_EXCUSED.union(*(anomaly.named_commands for anomaly in anomalies))
+    return frozenset(COMMAND_CODES[name] for name in names)

@@ -12,13 +12,12 @@ from structlog.typing import FilteringBoundLogger
 from aodasync import probes
 from aodasync.clock import Clock
 from aodasync.config.model import Config, LatencyAnomaly
-from aodasync.detection.latency import urgent_thresholds_ns
+from aodasync.detection.latency import urgent_though_announced, urgent_thresholds_ns
 from aodasync.events import EventBatch
 from aodasync.footprint import settle
 from aodasync.live import LiveEvidence
 from aodasync.notify import notify
 from aodasync.probes.interface import Probe
-from aodasync.smb.commands import COMMAND_CODES
 from aodasync.tasks.reader import Reader, ReaderMetrics
 
 __all__ = ["Watch"]
@@ -82,8 +81,8 @@ class Watch:
             ring_bytes=1 << (wanted_bytes - 1).bit_length(), cache_dir=self._cache_dir
         )
         latency = tuple(a for a in self._config.anomalies if isinstance(a, LatencyAnomaly))
-        named = {COMMAND_CODES[name] for anomaly in latency for name in anomaly.named_commands}
-        probe.set_emergency_ns(urgent_thresholds_ns(latency), interim_too=named)
+        announced = urgent_though_announced(latency)
+        probe.set_emergency_ns(urgent_thresholds_ns(latency), interim_too=announced)
         plan = probe.plan
         settle()
         attach_ms = (self._clock.monotonic_ns() - begun_ns) / 1e6

@@ -202,3 +202,66 @@ def test_more_than_one_can_be_accepted() -> None:
     first = requests(request(released_ns=SECOND), *_reconnect(2 * SECOND))
     assert engine.process(first, 3 * SECOND) == []
     assert len(engine.process(requests(*_reconnect(2 * SECOND + 5000)), 3 * SECOND)) == 1
+
+
+_ATTEMPTS_SEC = [10.2, 13.3, 21.5, 29.6, 37.8]
+
+
+def _killed_server() -> list[tuple[int, EventArray]]:
+    """What its client sees, as (time in ns, rows): refused every 3 s, then out of reach, then up.
+
+    An attempt that nobody answers takes 5 s, and the next one follows 3 s later
+    (generic_ip_connect, __cifs_reconnect).
+    """
+    cut = request(released_ns=10 * SECOND, latency_ns=SECOND, outcome=Outcome.RETRY)
+    began = requests(trouble(Kind.RECONNECT, at_ns=10 * SECOND, connection_id=1), cut)
+    errors = [
+        trouble(Kind.CONNECT_ERROR, at_ns=round(at * SECOND), connection_id=1, status=111)
+        for at in _ATTEMPTS_SEC
+    ]
+    up = request("SMB2_NEGOTIATE", released_ns=46 * SECOND)
+    return [(int(rows["released_ns"][0]), rows) for rows in (began, *errors, up)]
+
+
+def _lived(batches: list[tuple[int, EventArray]], until_sec: int) -> tuple[list[str], list[float]]:
+    """Second by second: the episodes that started, and how long those lasted that ended."""
+    engine = Engine(config(connection_anomaly()), lambda _: "nas")
+    engine.process(request(released_ns=SECOND), SECOND)
+    started, lasted_sec = [], []
+    for second in range(2, until_sec):
+        now_ns = second * SECOND
+        for at_ns, rows in batches:
+            if now_ns - SECOND < at_ns <= now_ns:
+                started += [s.finding.codes[0] for s in engine.process(rows, now_ns)]
+        engine.look(requests(), now_ns)
+        lasted_sec += [ended.duration_ms / 1e3 for ended in engine.tick(now_ns)]
+    return started, lasted_sec
+
+
+def test_a_reconnect_that_is_retried_is_one_episode() -> None:
+    """However far apart its attempts are; it ends three intervals after one succeeded."""
+    started, lasted_sec = _lived(_killed_server(), 60)
+    assert started == ["RECONNECT"]
+    assert lasted_sec == [36.0]
+
+
+def test_a_reconnect_that_gives_no_sign_for_a_minute_is_over() -> None:
+    """Its mount is gone, and nothing tells so."""
+    started, lasted_sec = _lived(_killed_server()[:-1], 200)
+    assert started == ["RECONNECT"]
+    assert len(lasted_sec) == 1
+    assert lasted_sec[0] == pytest.approx(87.0, abs=2.0)
+
+
+def test_waiting_for_a_reconnect_starts_no_episode() -> None:
+    """Where two are needed, one reconnect and its waiting make none."""
+    engine = Engine(config(connection_anomaly(acceptable_count=2)), str)
+    engine.process(trouble(Kind.RECONNECT, at_ns=SECOND, connection_id=1), SECOND)
+    assert [engine.look(requests(), second * SECOND) for second in range(2, 9)] == [[]] * 7
+    assert engine.episodes.open_count == 0
+
+
+def test_attempts_to_mount_are_no_reconnect() -> None:
+    """A server that is down when it is to be mounted: an episode, and its end 3 s later."""
+    attempt = trouble(Kind.CONNECT_ERROR, at_ns=10 * SECOND, connection_id=7, status=111)
+    assert _lived([(10 * SECOND, attempt)], 20) == (["CONNECT_ERROR"], [1.0])

@@ -5,7 +5,12 @@ from __future__ import annotations
 
 import pytest
 
-from aodasync.detection.latency import LatencyLimits, slow_requests, urgent_thresholds_ns
+from aodasync.detection.latency import (
+    LatencyLimits,
+    slow_requests,
+    urgent_though_announced,
+    urgent_thresholds_ns,
+)
 from aodasync.events import Flag, Kind
 from aodasync.smb.commands import COMMAND_CODES
 from tests.unit.builders import MS, SECOND, latency_anomaly, request, requests
@@ -53,6 +58,16 @@ def test_requests_that_may_wait_for_ever_count_only_when_named(command: str, fla
     assert len(slow_requests(LatencyLimits.of(named), row).rows) == 1
 
 
+@pytest.mark.parametrize("command", ["SMB2_READ", "SMB2_WRITE", "SMB2_FLUSH"])
+def test_an_interim_response_does_not_excuse_data(command: str) -> None:
+    """READ, WRITE and FLUSH are slow though announced as pending, and an emergency as well."""
+    row = request(
+        command, released_ns=9 * SECOND, latency_ns=SECOND, flags=int(Flag.ASYNC_RESPONSE)
+    )
+    hits = slow_requests(LatencyLimits.of(latency_anomaly()), row)
+    assert hits.emergency.tolist() == [True]
+
+
 def test_rows_that_are_no_complete_request_never_count() -> None:
     """Trouble events, unknown starts and unknown commands have no latency."""
     rows = requests(
@@ -71,3 +86,10 @@ def test_urgent_thresholds_are_the_smallest_and_spare_the_patient_commands() -> 
     assert urgent[COMMAND_CODES["SMB2_READ"]] == 200 * MS
     assert urgent[COMMAND_CODES["SMB2_LOCK"]] == 0
     assert urgent[COMMAND_CODES["SMB2_WRITE"]] == 0
+
+
+def test_announced_requests_are_urgent_if_named_or_data() -> None:
+    """The kernel wakes for READ, WRITE, FLUSH and what any latency anomaly names."""
+    anomalies = (latency_anomaly(), latency_anomaly(named_commands=frozenset({"SMB2_CREATE"})))
+    names = ("SMB2_CREATE", "SMB2_FLUSH", "SMB2_READ", "SMB2_WRITE")
+    assert urgent_though_announced(anomalies) == {COMMAND_CODES[name] for name in names}

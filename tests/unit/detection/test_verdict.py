@@ -216,11 +216,18 @@ def test_an_earlier_reconnect_is_another_story() -> None:
     assert _judged(finding, rows, samples=samples) == ("server", "closed by the server")
 
 
-def test_a_hang_of_answered_requests_is_the_client() -> None:
-    """The responses are there; nobody takes them."""
-    waiting = in_flight(issued_ns=_AT - 5 * SECOND, received_ns=_AT - 4 * SECOND)
-    finding = _finding("hang", first_ns=_AT - 5 * SECOND)
-    assert _judged(finding, waiting=waiting, samples=_samples())[0] == "client"
+def test_responses_that_nobody_takes_are_the_client() -> None:
+    """They came during the episode, and their callers still do not run."""
+    waiting = in_flight(issued_ns=_AT - SECOND, received_ns=_AT)
+    judged = _judged(_finding(), _slow(wire_ms=150), waiting, _samples())
+    assert judged == ("client", "responses wait in the client")
+
+
+def test_a_response_of_long_ago_is_no_sign() -> None:
+    """Whatever keeps it, it was there before the trouble: the server is slow all the same."""
+    waiting = in_flight(issued_ns=_AT - 90 * SECOND, received_ns=_AT - 89 * SECOND)
+    judged = _judged(_finding(), _slow(wire_ms=300, share=0.3), waiting, _samples())
+    assert judged == ("server", "slow to answer")
 
 
 def test_what_may_wait_is_no_sign() -> None:

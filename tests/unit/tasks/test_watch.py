@@ -40,10 +40,10 @@ class ToldProbe(PipeProbe):
         self.told.set()
 
 
-async def test_commands_named_in_the_file_are_urgent_despite_interim_responses(
+async def test_the_probe_is_told_what_is_urgent_despite_interim_responses(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Those in track_commands, of all latency anomalies; the others may wait for ever."""
+    """Those in track_commands, of all latency anomalies, and READ, WRITE, FLUSH."""
     probe = ToldProbe()
 
     async def open_probe(**_: Any) -> ToldProbe:
@@ -51,7 +51,7 @@ async def test_commands_named_in_the_file_are_urgent_despite_interim_responses(
 
     monkeypatch.setattr(probes, "cifs_loaded", lambda: True)
     monkeypatch.setattr(probes, "open_probe", open_probe)
-    named = frozenset({"SMB2_READ", "SMB2_CHANGE_NOTIFY"})
+    named = frozenset({"SMB2_CREATE", "SMB2_CHANGE_NOTIFY"})
     anomalies = (latency_anomaly(), latency_anomaly(name="slow", named_commands=named))
     watch = Watch(
         config(*anomalies),
@@ -66,6 +66,7 @@ async def test_commands_named_in_the_file_are_urgent_despite_interim_responses(
     running.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await running
-    assert set(probe.interim_too) == {COMMAND_CODES[name] for name in named}
+    too = named | {"SMB2_READ", "SMB2_WRITE", "SMB2_FLUSH"}
+    assert set(probe.interim_too) == {COMMAND_CODES[name] for name in too}
     assert probe.thresholds_ns[COMMAND_CODES["SMB2_READ"]] == 1_000_000_000
     probe.close()
