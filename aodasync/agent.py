@@ -166,20 +166,30 @@ class Agent:
             waiting.set_result(path)
 
     def _recorded(self) -> int | None:
-        """Requests recorded, or seen and lost for want of room; None while nothing is attached."""
+        """Requests recorded, or seen and not recorded; None while nothing is attached.
+
+        Not those that found the in-flight map full: a probe that misses every
+        release fills it, and is blind.
+        """
         if self._evidence.probe is None:
             return None
         losses = self._evidence.losses()
-        return self._recorder.appended + losses["ring_full"] + losses["map_full"]
+        return self._recorder.appended + losses["ring_full"] + losses["unended"]
 
     async def _bring_in(self) -> None:
-        """Take the last events in, let the detector decide on them, finish bundles in hand."""
+        """Take the last events in, let the detector decide on them, finish bundles in hand.
+
+        Of an anomaly that still goes on, one more bundle says how it stood at the end.
+        It takes 22 s at most: the unit's TimeoutStopSec is longer.
+        """
         reader, pipeline = self._watch.reader, self._pipeline
         with anyio.move_on_after(_DRAIN_SEC):
             if reader is not None:
                 reader.drain()
                 reader.report_losses()
             await pipeline.batches.join()
+        if pipeline.detector.engine.episodes.open_count:
+            self._order_snapshot()
         await self._memory.save()
         await pipeline.collector.finish(_GRACE_SEC)
 

@@ -7,12 +7,13 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import anyio
 
 from aodasync.actions.action import Action, ActionContext, ActionResult, Collected, Cost
+from aodasync.actions.patience import Patience
 from aodasync.errors import AodasyncError
 
 __all__ = ["Run", "not_run", "run_actions"]
@@ -22,6 +23,8 @@ Collect: TypeAlias = Callable[[ActionContext], Awaitable[Collected]]
 # A child is put down within a second of its deadline; this is for what hangs in our own reads.
 _NET_SEC = 5.0
 
+_CUT_SHORT = "cut short: the agent was told to stop"
+
 # What is volatile is alone on the machine for so long; then the rest begins, done or not.
 _HEAD_START_SEC = 0.25
 
@@ -30,9 +33,9 @@ _HEAD_START_SEC = 0.25
 class Run:
     """What the actions of one bundle are run with.
 
-    ``slots`` and ``guard`` are shared by all bundles; ``guard`` lets one guarded action
-    run at a time. ``done`` is called with each result as it comes, ``volatile_done``
-    once, when the volatile ones have ended.
+    ``slots``, ``guard`` and ``patience`` are shared by all bundles; ``guard`` lets one
+    guarded action run at a time. ``done`` is called with each result as it comes,
+    ``volatile_done`` once, when the volatile ones have ended.
     """
 
     slots: asyncio.Semaphore
@@ -40,6 +43,7 @@ class Run:
     context: ActionContext
     done: Callable[[ActionResult], None]
     volatile_done: Callable[[], None] = lambda: None
+    patience: Patience = field(default_factory=Patience)
 
 
 async def run_actions(actions: tuple[Action, ...], run: Run) -> list[ActionResult]:
@@ -106,16 +110,22 @@ async def _run_one(action: Action, collect: Collect, run: Run) -> ActionResult:
     if action.timeout_sec is not None:
         context = replace(context, timeout_sec=action.timeout_sec)
     begun_sec = time.monotonic()
+    collected = Collected(error=_CUT_SHORT)
+    with run.patience.limit():
+        collected = await _collected(collect, context)
+    return _result(action, collected, (time.monotonic() - begun_sec) * 1e3, context.directory_fd)
+
+
+async def _collected(collect: Collect, context: ActionContext) -> Collected:
     try:
         with anyio.fail_after(context.timeout_sec + _NET_SEC):
-            collected = await collect(context)
+            return await collect(context)
     except TimeoutError:
-        collected = Collected(timed_out=True, error=f"timed out after {context.timeout_sec:g} s")
+        return Collected(timed_out=True, error=f"timed out after {context.timeout_sec:g} s")
     except (AodasyncError, OSError) as error:
-        collected = Collected(error=str(error))
+        return Collected(error=str(error))
     except Exception as error:  # noqa: BLE001  # a defect in one action must not cost the bundle
-        collected = Collected(error=f"{type(error).__name__}: {error}")
-    return _result(action, collected, (time.monotonic() - begun_sec) * 1e3, context.directory_fd)
+        return Collected(error=f"{type(error).__name__}: {error}")
 
 
 def _result(

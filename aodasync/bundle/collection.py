@@ -20,6 +20,7 @@ from typing import Any
 
 from aodasync import actions
 from aodasync.actions import Action, ActionContext, ActionResult
+from aodasync.actions.patience import Patience
 from aodasync.actions.running import Run, not_run, run_actions
 from aodasync.bundle.judging import Judge
 from aodasync.bundle.manifest import ClockPair
@@ -39,13 +40,14 @@ __all__ = ["Bundle", "Means", "collect_bundle"]
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What collection works with; slots, guard and children are shared by all bundles."""
+    """What collection works with; slots, guard, patience and children are shared by all bundles."""
 
     config: Config
     output: OutputDirectory
     source: EvidenceSource
     slots: asyncio.Semaphore
     guard: asyncio.Lock
+    patience: Patience
     children: Children
     judge: Judge
 
@@ -88,7 +90,14 @@ async def collect_bundle(
         spent.mark()
         if live:
             context = _context(trigger, means, before, bundle.directory_fd)
-            run = Run(means.slots, means.guard, context, partial(done, bundle.name), spent.mark)
+            run = Run(
+                slots=means.slots,
+                guard=means.guard,
+                patience=means.patience,
+                context=context,
+                done=partial(done, bundle.name),
+                volatile_done=spent.mark,
+            )
             results = tuple(await run_actions(chosen, run))
         else:
             results = _none_run(chosen)

@@ -59,7 +59,10 @@ def judge_by_rules(sample: Callable[[], Sample] | None) -> Judge:
     def judge(case: Case) -> Mapping[str, Any]:
         trigger = case.trigger
         if trigger.finding is None:
-            return {**UNDECIDED, "sentence": "Somebody asked for this: there is nothing to judge."}
+            return {
+                **UNDECIDED,
+                "sentence": "A snapshot, not an anomaly: there is nothing to judge.",
+            }
         figures = figures_of(
             trigger.finding,
             rows=case.rows,

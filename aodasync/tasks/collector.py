@@ -13,6 +13,7 @@ import anyio
 from structlog.typing import FilteringBoundLogger
 
 from aodasync.actions import ActionResult
+from aodasync.actions.patience import Patience
 from aodasync.bundle.collection import Bundle, Means, collect_bundle
 from aodasync.bundle.judging import Judge, undecided
 from aodasync.bundle.names import BundleName
@@ -28,6 +29,7 @@ __all__ = ["Collector", "CollectorMetrics"]
 # Each holds a copy of the recorder; what comes beyond waits in the queue.
 _MOST_IN_HAND = 8
 _CANCEL_SEC = 5.0
+_ACTIONS_SHARE = 2 / 3
 
 
 @dataclass(slots=True)
@@ -70,6 +72,7 @@ class Collector:
             source=source,
             slots=asyncio.Semaphore(config.collector.max_concurrent),
             guard=asyncio.Lock(),
+            patience=Patience(),
             children=Children(),
             judge=judge,
         )
@@ -95,7 +98,13 @@ class Collector:
             self._take(await queue.get(), queue)
 
     async def finish(self, grace_sec: float) -> None:
-        """Collect what is queued and in hand; what is not done in time is dropped, all of it."""
+        """Collect what is queued and in hand, in ``grace_sec``.
+
+        Two thirds of it are for actions: what has not ended by then is cut short, so that
+        a server that hangs does not cost the bundle which tells of it. A bundle that is
+        not written in time all the same is dropped, all of it.
+        """
+        self._means.patience.end_within(grace_sec * _ACTIONS_SHARE)
         with anyio.move_on_after(grace_sec):
             while True:
                 while self._queue is not None and not self._queue.empty():

@@ -10,6 +10,7 @@ import os
 import tarfile
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -379,31 +380,63 @@ async def test_whoever_waits_hears_of_each_bundle(
     assert heard == [(first, written), (second, None)]
 
 
-async def test_finish_drops_what_is_late_and_leaves_nothing(
+async def test_finish_cuts_slow_actions_short_and_keeps_the_bundle(
     output: OutputDirectory, tmp_path: Path
 ) -> None:
-    """Over its grace a bundle is given up: no archive, no directory, no child, one log line."""
-    slow = _own("slow", f"echo $$ >{tmp_path}/pid; exec sleep 300", 300.0)
-    collector = _collector(_config(_GOOD, slow), output)
+    """An agent that is told to stop writes what it has: what hangs costs its entry, no child stays.
+
+    What the action had printed is kept, and one that had not begun says the same.
+    """
+    slow = _own("slow", f"echo $$ >{tmp_path}/pid; echo begun; exec sleep 300", 300.0)
+    collector = _collector(
+        _config(_GOOD, slow, _own("later", "echo"), collector=Limits(max_concurrent=1)), output
+    )
     queue: asyncio.Queue[Trigger] = asyncio.Queue()
     with capture_logs() as logs:
         runner = asyncio.create_task(collector.run(queue))
-        queue.put_nowait(_trigger("good"))
-        queue.put_nowait(_trigger("slow"))
+        queue.put_nowait(_trigger("good", "slow", "later"))
         await asyncio.sleep(0)
         begun = time.monotonic()
-        await collector.finish(1.0)
+        await collector.finish(1.5)
         runner.cancel()
     assert 1.0 <= time.monotonic() - begun < 4.0
+    (path,) = output.batches.iterdir()
+    assert verify(path) == ()
+    errors = {a["name"]: a["error"] for a in read_manifest(path)["actions"]}
+    cut = "cut short: the agent was told to stop"
+    assert errors == {"good": None, "slow": cut, "later": cut}
+    assert _files(path)["slow.log"] == b"begun\n"
+    assert [entry["name"] for entry in logs if entry["event"] == "action_failed"] == [
+        "slow",
+        "later",
+    ]
+    await asyncio.sleep(0.1)  # the loop reaps what was killed
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+async def test_finish_drops_what_is_late_and_leaves_nothing(output: OutputDirectory) -> None:
+    """A bundle that is not even written in the grace is given up, all of it, with one log line."""
+
+    def slow(case: Case) -> Mapping[str, Any]:
+        time.sleep(1.5 * case.trigger.episode)
+        return {}
+
+    collector = _collector(_config(_GOOD), output, judge=slow)
+    queue: asyncio.Queue[Trigger] = asyncio.Queue()
+    with capture_logs() as logs:
+        runner = asyncio.create_task(collector.run(queue))
+        queue.put_nowait(replace(_trigger("good"), episode=0))
+        queue.put_nowait(_trigger("good"))
+        await asyncio.sleep(0)
+        await collector.finish(1.0)
+        runner.cancel()
     assert len(_names(output)) == 1
     assert verify(next(output.batches.iterdir())) == ()
     failed = [entry["error"] for entry in logs if entry["event"] == "bundle_failed"]
     assert failed == ["the agent stopped before it was collected"]
     assert collector.in_hand == 0
     assert queue.empty()
-    await asyncio.sleep(0.1)  # the loop reaps what was killed
-    with pytest.raises(ProcessLookupError):
-        os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
 async def test_finish_with_nothing_in_hand_returns_at_once(output: OutputDirectory) -> None:

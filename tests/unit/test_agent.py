@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: MIT
+"""An agent that is told to stop brings in what is in hand, in bounded time."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+
+from aodasync import agent as module
+from aodasync.agent import Agent
+from aodasync.bundle.archive import list_bundles, read_manifest, verify
+from aodasync.bundle.output_dir import OutputDirectory
+from aodasync.config.model import UserAction
+from aodasync.events import EventBatch
+from aodasync.tasks import collector
+from tests.unit.builders import MS, config, latency_anomaly, request
+
+pytestmark = pytest.mark.anyio
+
+_UNIT = Path(__file__).parents[2] / "config" / "aodasync.service"
+
+
+@pytest.fixture
+def output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OutputDirectory]:
+    """A prepared output directory, and a directory for what is learnt."""
+    monkeypatch.setattr(module, "STATE_DIR", tmp_path / "state")
+    with OutputDirectory.prepare(tmp_path / "aod") as directory:
+        yield directory
+
+
+def _agent(output: OutputDirectory, *own: UserAction) -> Agent:
+    names = tuple(action.name for action in own)
+    configuration = config(
+        latency_anomaly(actions=("versions",)),
+        user_actions=own,
+        watcher_actions=("mounts", *names),
+        output_dir=output.path,
+    )
+    return Agent(configuration, output=output, run_dir=output.path, log=structlog.get_logger())
+
+
+async def _stop(agent: Agent, *, slow: bool) -> list[str]:
+    """Live for a moment, with a slow request or without, and stop; returns bundles' anomalies."""
+    pipeline = agent._pipeline
+    tasks = [asyncio.create_task(run()) for run in (pipeline.detector.run, pipeline.collect)]
+    now_ns = time.monotonic_ns()
+    row = request(released_ns=now_ns, latency_ns=2000 * MS if slow else MS)
+    await pipeline.batches.put(EventBatch(row, now_ns))
+    await agent._bring_in()
+    for task in tasks:
+        task.cancel()
+    bundles = list_bundles(agent._config.output_dir)
+    assert [verify(bundle.path) for bundle in bundles] == [()] * len(bundles)
+    return sorted(bundle.name.anomaly for bundle in bundles)
+
+
+async def test_an_open_episode_gets_a_snapshot_at_the_end(output: OutputDirectory) -> None:
+    """Stopped amid an anomaly, the agent leaves its bundle and one of how it stood at the end."""
+    assert await _stop(_agent(output), slow=True) == ["latency", "snapshot"]
+    snapshot = list_bundles(output.path)[-1]
+    manifest = read_manifest(snapshot.path)
+    assert manifest["events"]["count"] == 1
+    assert [action["name"] for action in manifest["actions"]] == ["mounts"]
+
+
+async def test_without_an_episode_there_is_no_snapshot(output: OutputDirectory) -> None:
+    """A quiet agent stops without a bundle."""
+    assert await _stop(_agent(output), slow=False) == []
+
+
+async def test_what_hangs_does_not_hold_up_the_stop(
+    output: OutputDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The snapshot is written in the grace although one of its actions never ends."""
+    monkeypatch.setattr(module, "_GRACE_SEC", 3.0)
+    begun_sec = time.monotonic()
+    hanging = UserAction("hangs", ("sleep", "inf"), 600.0)
+    assert await _stop(_agent(output, hanging), slow=True) == ["latency", "snapshot"]
+    assert time.monotonic() - begun_sec < 5
+    errors = {
+        a["name"]: a["error"] for a in read_manifest(list_bundles(output.path)[-1].path)["actions"]
+    }
+    assert errors == {"mounts": None, "hangs": "cut short: the agent was told to stop"}
+
+
+async def test_systemd_waits_longer_than_the_agent_takes() -> None:
+    """The unit's TimeoutStopSec is more than all the steps of a stop together."""
+    found = re.search(r"^TimeoutStopSec=(\d+)$", _UNIT.read_text(), re.MULTILINE)
+    assert found is not None
+    steps_sec = module._DRAIN_SEC + module._GRACE_SEC + collector._CANCEL_SEC
+    assert int(found[1]) >= steps_sec + 5
