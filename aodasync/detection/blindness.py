@@ -7,8 +7,9 @@ while its arguments changed), so silence is checked and not trusted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+
+from aodasync.smb.client_stats import ClientTotals
 
 __all__ = ["Blindness", "Sight"]
 
@@ -25,38 +26,34 @@ class Sight:
 
 
 class Blindness:
-    """Compares growth of the client's totals with growth of what was recorded or counted as lost.
+    """Compares growth of the client's totals with growth of what was recorded or lost on the way.
 
-    The totals leave out some commands, so a healthy probe records at least as
-    many. Fewer than 50 requests prove nothing: they are carried to the next look.
+    The totals are at most what happened, and what is recorded is taken so that it
+    is at least what a healthy probe saw of it: from *before* the earlier totals were
+    read until *after* the later ones were, with all that was on its way brought in.
+    So a healthy probe always has at least as many, also when a burst falls together
+    with a look. Under three quarters of them is blind. Fewer than 50 requests prove
+    nothing: they are carried to the next look.
     """
 
     def __init__(self) -> None:
-        self._totals: dict[str, int] | None = None
-        self._recorded = 0
+        self._earlier: tuple[ClientTotals, int] | None = None
         self.blind = False
 
-    def look(self, totals: Mapping[str, int], recorded: int) -> Sight | None:
+    def look(self, totals: ClientTotals, before: int, after: int) -> Sight | None:
         """Compare; None while there is nothing to say.
 
-        ``totals`` are requests by share (they restart when a share is mounted
-        again), ``recorded`` is all that was ever recorded or counted as lost.
+        ``before`` and ``after`` are all that was ever recorded or lost on the way:
+        before the totals were read, and some time after.
         """
-        before = self._totals
-        if before is None or recorded < self._recorded:
-            self._settle(totals, recorded)
+        earlier = self._earlier
+        counted = None if earlier is None else totals.since(earlier[0])
+        if earlier is None or counted is None:
+            self._earlier = totals, before
             return None
-        counted = sum(_growth(before.get(share, 0), total) for share, total in totals.items())
         if counted < _ENOUGH:
             return None
-        seen = recorded - self._recorded
-        self._settle(totals, recorded)
-        self.blind = seen < counted // 2
-        return Sight(self.blind, counted, seen)
-
-    def _settle(self, totals: Mapping[str, int], recorded: int) -> None:
-        self._totals, self._recorded = dict(totals), recorded
-
-
-def _growth(before: int, now: int) -> int:
-    return now - before if now >= before else now
+        recorded = after - earlier[1]
+        self._earlier = totals, before
+        self.blind = 4 * recorded < 3 * counted
+        return Sight(self.blind, counted, recorded)

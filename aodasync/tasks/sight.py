@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Does the probe see? Holds what was recorded against the client's own totals, once a minute.
 
-The totals are read by a child with a deadline: /proc/fs/cifs/Stats takes
-``cifs_tcp_ses_lock``, and a reader of it may have to wait.
+The first comparison comes some 20 s after the probe was attached. The totals are
+read by a child with a deadline: /proc/fs/cifs/Stats takes ``cifs_tcp_ses_lock``, and
+a reader of it may have to wait.
 """
 
 from __future__ import annotations
@@ -16,32 +17,37 @@ from structlog.typing import FilteringBoundLogger
 from aodasync.children import Children
 from aodasync.detection.blindness import Blindness
 from aodasync.errors import RequirementError
-from aodasync.smb.client_stats import requests_by_share
+from aodasync.smb.client_stats import ClientTotals, client_totals
 
 __all__ = ["Sight"]
 
 _EVERY_SEC = 60.0
-_FIRST_SEC = 10.0
+_SOON_SEC = 10.0
+_ARRIVAL_SEC = 1.0  # four times what the reader leaves in the ring at most
 _TIMEOUT_SEC = 5.0
 _MAX_BYTES = 1024 * 1024
 _ARGV = ("cat", "/proc/fs/cifs/Stats")
 
 
 class Sight:
-    """``recorded`` returns every request ever recorded or counted as lost; None: no probe yet."""
+    """``recorded`` returns every request ever recorded or lost on the way; None: no probe yet.
+
+    ``arrival_sec`` is given to what the kernel counted to arrive in the recorder.
+    """
 
     def __init__(
         self,
         children: Children,
         recorded: Callable[[], int | None],
         log: FilteringBoundLogger,
-        every_sec: float = _EVERY_SEC,
+        arrival_sec: float = _ARRIVAL_SEC,
     ) -> None:
         self._children = children
         self._recorded = recorded
         self._log = log.bind(component="sight")
-        self._every_sec = every_sec
+        self._arrival_sec = arrival_sec
         self._blindness = Blindness()
+        self._looks = 0
 
     @property
     def blind(self) -> bool:
@@ -49,35 +55,43 @@ class Sight:
         return self._blindness.blind
 
     async def run(self) -> None:
-        """Compare until cancelled."""
-        await asyncio.sleep(min(_FIRST_SEC, self._every_sec))
+        """Compare until cancelled: soon after the probe is attached, then every minute."""
         while True:
+            await asyncio.sleep(_SOON_SEC if self._looks < 2 else _EVERY_SEC)
             await self.look()
-            await asyncio.sleep(self._every_sec)
 
     async def look(self) -> None:
         """Compare once; tell when the agent is, or is no longer, blind."""
-        recorded = self._recorded()
-        if recorded is None:
+        before = self._recorded()
+        if before is None:
             return
-        totals = io.BytesIO()
-        try:
-            end = await self._children.run(
-                _ARGV, totals, timeout_sec=_TIMEOUT_SEC, max_bytes=_MAX_BYTES
-            )
-        except (RequirementError, OSError) as error:
-            self._log.debug("client_totals_unread", error=str(error))
+        self._looks += 1
+        totals = await self._read()
+        if totals is None:
             return
-        if end.error:
-            self._log.debug("client_totals_unread", error=end.error)
+        await asyncio.sleep(self._arrival_sec)
+        after = self._recorded()
+        if after is None:
             return
         was_blind = self.blind
-        sight = self._blindness.look(
-            requests_by_share(totals.getvalue().decode("utf-8", "replace")), recorded
-        )
+        sight = self._blindness.look(totals, before, after)
         if sight is None:
             return
         if sight.blind:
             self._log.error("agent_blind", client_sent=sight.counted, recorded=sight.recorded)
         elif was_blind:
             self._log.info("agent_sees_again", client_sent=sight.counted, recorded=sight.recorded)
+
+    async def _read(self) -> ClientTotals | None:
+        text = io.BytesIO()
+        try:
+            end = await self._children.run(
+                _ARGV, text, timeout_sec=_TIMEOUT_SEC, max_bytes=_MAX_BYTES
+            )
+        except (RequirementError, OSError) as error:
+            self._log.debug("client_totals_unread", error=str(error))
+            return None
+        if end.error or end.truncated:
+            self._log.debug("client_totals_unread", error=end.error or "longer than 1 MB")
+            return None
+        return client_totals(text.getvalue().decode("utf-8", "replace"))

@@ -4,45 +4,65 @@
 from __future__ import annotations
 
 from aodasync.detection.blindness import Blindness, Sight
+from aodasync.smb.client_stats import ClientTotals
+
+
+def _released(count: int) -> ClientTotals:
+    return ClientTotals(count, {})
+
+
+def _looked_once(recorded: int = 0) -> Blindness:
+    blindness = Blindness()
+    assert blindness.look(_released(1000), recorded, recorded) is None
+    return blindness
 
 
 def test_a_probe_that_records_nothing_is_blind() -> None:
     """The client sent 452 requests, none was recorded."""
-    blindness = Blindness()
-    assert blindness.look({"share": 1000}, 0) is None
-    assert blindness.look({"share": 1452}, 0) == Sight(blind=True, counted=452, recorded=0)
+    blindness = _looked_once()
+    assert blindness.look(_released(1452), 0, 0) == Sight(blind=True, counted=452, recorded=0)
     assert blindness.blind
 
 
-def test_a_healthy_probe_records_more_than_the_client_counts() -> None:
-    """ECHO and NEGOTIATE are recorded though the totals leave them out."""
+def test_a_probe_that_records_half_is_blind() -> None:
+    """Half of the requests is too little, nine tenths are not."""
+    blindness = _looked_once()
+    assert blindness.look(_released(1452), 226, 226) == Sight(blind=True, counted=452, recorded=226)
+    assert blindness.look(_released(2452), 1126, 1126) == Sight(
+        blind=False, counted=1000, recorded=900
+    )
+
+
+def test_a_burst_while_the_totals_are_read_blinds_nobody() -> None:
+    """What arrives between the client's count and the recorder's serves both comparisons."""
     blindness = Blindness()
-    blindness.look({"share": 0}, 0)
-    sight = blindness.look({"share": 100}, 130)
-    assert sight == Sight(blind=False, counted=100, recorded=130)
+    blindness.look(_released(1000), 0, 500)  # 500 released before, recorded after the reading
+    sight = blindness.look(_released(1100), 600, 600)  # all 600, of which 100 counted by now
+    assert sight == Sight(blind=False, counted=100, recorded=600)
+    sight = blindness.look(_released(2100), 600, 1600)
+    assert sight == Sight(blind=False, counted=1000, recorded=1000)
 
 
 def test_few_requests_prove_nothing_but_add_up() -> None:
     """Thirty unseen requests are not told; the next thirty make sixty."""
-    blindness = Blindness()
-    blindness.look({"share": 0}, 0)
-    assert blindness.look({"share": 30}, 0) is None
-    assert blindness.look({"share": 60}, 0) == Sight(blind=True, counted=60, recorded=0)
+    blindness = _looked_once()
+    assert blindness.look(_released(1030), 0, 0) is None
+    assert blindness.look(_released(1060), 0, 0) == Sight(blind=True, counted=60, recorded=0)
 
 
-def test_a_share_mounted_again_counts_from_zero() -> None:
-    """Totals that fell are a new mount, not a negative number of requests."""
-    blindness = Blindness()
-    blindness.look({"a": 5000, "b": 10}, 0)
-    sight = blindness.look({"a": 70, "c": 40}, 120)
-    assert sight == Sight(blind=False, counted=110, recorded=120)
+def test_a_closed_connection_proves_nothing() -> None:
+    """Totals that fell are where the next comparison begins."""
+    blindness = _looked_once()
+    assert blindness.look(_released(70), 20, 20) is None
+    assert blindness.look(_released(170), 120, 120) == Sight(blind=False, counted=100, recorded=100)
 
 
 def test_sight_comes_back() -> None:
-    """After a restart of the probe the count begins anew and blindness ends."""
-    blindness = Blindness()
-    blindness.look({"share": 0}, 0)
-    blindness.look({"share": 100}, 0)
+    """Once enough is recorded again, blindness ends; few requests do not end it."""
+    blindness = _looked_once()
+    blindness.look(_released(1100), 0, 0)
     assert blindness.blind
-    blindness.look({"share": 200}, 100)
+    blindness.look(_released(1140), 40, 40)
+    assert blindness.blind
+    blindness.look(_released(1200), 100, 100)
     assert not blindness.blind

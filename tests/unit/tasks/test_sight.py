@@ -24,13 +24,13 @@ class StatsChildren:
         self.error = ""
 
     async def run(self, _argv: object, sink: Sink, **_: object) -> ChildEnd:
-        sink.write(b"1) \\\\server\\share\nSMBs: %d\n" % self.sent)
+        sink.write(b"  SMB3 CMD\tNumber\tTotal Time\n  16\t\t%d\t5\t\t0\t1\n" % self.sent)
         return ChildEnd(0, 1.0, 0, False, False, False, self.error)  # noqa: FBT003  # a record
 
 
 def _sight(children: StatsChildren, recorded: list[int | None]) -> Sight:
     log: Any = structlog.get_logger()
-    return Sight(cast("Children", children), lambda: recorded[0], log)
+    return Sight(cast("Children", children), lambda: recorded[0], log, arrival_sec=0)
 
 
 async def test_blindness_is_told_at_each_look_and_its_end_once() -> None:
@@ -38,11 +38,12 @@ async def test_blindness_is_told_at_each_look_and_its_end_once() -> None:
     children, recorded = StatsChildren(), cast("list[int | None]", [0])
     sight = _sight(children, recorded)
     with capture_logs() as logs:
-        for children.sent, recorded[0] in ((0, 0), (452, 0), (904, 500), (1300, 1000)):
+        for children.sent, recorded[0] in ((0, 0), (452, 0), (904, 0), (1404, 500), (1800, 1000)):
             await sight.look()
     assert [(line["event"], line["client_sent"], line["recorded"]) for line in logs] == [
         ("agent_blind", 452, 0),
-        ("agent_sees_again", 452, 500),
+        ("agent_blind", 452, 0),
+        ("agent_sees_again", 500, 500),
     ]
     assert not sight.blind
 
@@ -57,3 +58,38 @@ async def test_without_a_probe_or_totals_nothing_is_concluded() -> None:
     children.sent, children.error = 1000, "timed out after 5 s"
     await sight.look()
     assert not sight.blind
+
+
+async def test_what_is_on_its_way_is_waited_for() -> None:
+    """Rows that reach the recorder after the client counted them are recorded."""
+    children = StatsChildren()
+    counts = iter([0, 0, 0, 452])  # before and after each of two looks
+    log: Any = structlog.get_logger()
+    sight = Sight(cast("Children", children), lambda: next(counts), log, arrival_sec=0)
+    await sight.look()
+    children.sent = 452
+    with capture_logs() as logs:
+        await sight.look()
+    assert not logs
+
+
+async def test_the_first_comparison_comes_soon_and_then_one_a_minute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ten seconds between looks until two were had, which wait for the probe; then sixty."""
+    children, recorded = StatsChildren(), cast("list[int | None]", [None])
+    sight = _sight(children, recorded)
+    pauses: list[float] = []
+
+    async def sleep(delay_sec: float) -> None:
+        if delay_sec:
+            pauses.append(delay_sec)
+        if len(pauses) == 2:
+            recorded[0] = 0
+        if len(pauses) == 5:
+            raise TimeoutError
+
+    monkeypatch.setattr("aodasync.tasks.sight.asyncio.sleep", sleep)
+    with pytest.raises(TimeoutError):
+        await sight.run()
+    assert pauses == [10, 10, 10, 60, 60]
