@@ -89,8 +89,11 @@ class EvidenceSource(Protocol):
     def live(self) -> bool:
         """Whether this host is the one observed (False in a replay)."""
 
-    def events(self) -> EventArray:
-        """A copy of the flight recorder, oldest first."""
+    def events(self, since: int = 0) -> EventArray:
+        """A copy of the flight recorder, oldest first, without the first ``since`` rows ever."""
+
+    def recorded(self) -> int:
+        """Rows ever recorded, those that gave way included."""
 
     def in_flight(self) -> EventArray:
         """Requests in flight now, oldest first."""

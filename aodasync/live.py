@@ -30,9 +30,13 @@ class LiveEvidence:
         """This host is the one observed."""
         return True
 
-    def events(self) -> EventArray:
-        """A copy of the flight recorder."""
-        return self._recorder.snapshot()
+    def events(self, since: int = 0) -> EventArray:
+        """A copy of the flight recorder, without the first ``since`` rows ever."""
+        return self._recorder.snapshot(since)
+
+    def recorded(self) -> int:
+        """Rows ever recorded."""
+        return self._recorder.appended
 
     def in_flight(self) -> EventArray:
         """Requests in flight now."""

@@ -37,9 +37,10 @@ class FlightRecorder:
             self._rows[: len(kept) - head] = kept[head:]
         self._appended += len(rows)
 
-    def snapshot(self) -> EventArray:
-        """A copy of the rows held, oldest first; shape (len(self),)."""
-        if self._appended <= len(self._rows):
-            return self._rows[: self._appended].copy().view(EVENT)
-        oldest = self._appended % len(self._rows)
-        return np.concatenate([self._rows[oldest:], self._rows[:oldest]]).view(EVENT)
+    def snapshot(self, since: int = 0) -> EventArray:
+        """A copy of the rows held, oldest first, but for the first ``since`` ever appended."""
+        count = min(len(self), max(0, self._appended - since))
+        end = self._appended % len(self._rows)
+        if count <= end:
+            return self._rows[end - count : end].copy().view(EVENT)
+        return np.concatenate([self._rows[end - count :], self._rows[:end]]).view(EVENT)

@@ -68,8 +68,11 @@ class _RecordedEvidence:
     def live(self) -> bool:
         return False
 
-    def events(self) -> EventArray:
-        return self._recorder.snapshot()
+    def events(self, since: int = 0) -> EventArray:
+        return self._recorder.snapshot(since)
+
+    def recorded(self) -> int:
+        return self._recorder.appended
 
     def in_flight(self) -> EventArray:
         return np.zeros(0, EVENT)

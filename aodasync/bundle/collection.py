@@ -86,7 +86,7 @@ async def collect_bundle(
     chosen = actions.select(trigger.actions, means.config.user_actions)
     spent = _Spent(trigger.decided_monotonic_ns)
     try:
-        await in_thread(partial(writer.begin, chosen))
+        await in_thread(partial(writer.begin, chosen, means.source.events()))
         spent.mark()
         if live:
             context = _context(trigger, means, before, bundle.directory_fd)
@@ -102,10 +102,9 @@ async def collect_bundle(
         else:
             results = _none_run(chosen)
         volatile_ms = spent.ms if live else None
-        after = Look.at(means.source)
-        verdict = await in_thread(
-            partial(writer.conclude, after, results, means.judge, volatile_ms)
-        )
+        after, added = Look.at(means.source), means.source.events(before.recorded)
+        conclude = partial(writer.conclude, after, added, results, means.judge, volatile_ms)
+        verdict = await in_thread(conclude)
         size_bytes = await _pack(bundle.name, batches_fd, before.clocks)
     finally:
         await in_thread(bundle.remove)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from typing import BinaryIO, Final
 
 from aodasync import safe_files
 from aodasync.bundle import rows as recorded
@@ -12,6 +13,9 @@ from aodasync.bundle.names import PARTIAL_SUFFIX, BundleName
 from aodasync.events import EventArray
 
 __all__ = ["PartialBundle"]
+
+_EVENTS: Final = "events.npy"
+_NEW_EVENTS: Final = _EVENTS + PARTIAL_SUFFIX
 
 
 class PartialBundle:
@@ -47,11 +51,27 @@ class PartialBundle:
 
     def write_events(self, rows: EventArray) -> None:
         """Create ``events.npy`` in it, in the place of an earlier one if there is one."""
-        temporary = f"events.npy{PARTIAL_SUFFIX}"
-        descriptor = safe_files.create(temporary, dir_fd=self.directory_fd)
-        with os.fdopen(descriptor, "wb") as file:
+        with self._new_events() as file:
             recorded.encode(file, rows)
-        self._rename(temporary, "events.npy")
+        self._rename(_NEW_EVENTS, _EVENTS)
+
+    def extend_events(self, rows: EventArray, most: int) -> tuple[int, int]:
+        """Let ``events.npy`` hold its newest ``most`` rows with these; how many of each it has."""
+        with self._events() as earlier, self._new_events() as file:
+            counts = recorded.extend(file, earlier, rows, most)
+        self._rename(_NEW_EVENTS, _EVENTS)
+        return counts
+
+    def events(self) -> EventArray:
+        """The rows in ``events.npy``, read-only; the file is not copied into memory."""
+        with self._events() as file:
+            return recorded.mapped(file)
+
+    def _events(self) -> BinaryIO:
+        return os.fdopen(safe_files.open_regular(_EVENTS, dir_fd=self.directory_fd), "rb")
+
+    def _new_events(self) -> BinaryIO:
+        return os.fdopen(safe_files.create(_NEW_EVENTS, dir_fd=self.directory_fd), "wb")
 
     def replace(self, file: str, data: bytes) -> None:
         """Create a file in it in the place of an earlier one."""

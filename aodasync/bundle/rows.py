@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import io
+import mmap
+import os
+import shutil
 from typing import Any, BinaryIO, Final
 
 import numpy as np
@@ -11,70 +14,103 @@ import numpy as np
 from aodasync.errors import RecordingError
 from aodasync.events import EVENT, EventArray
 
-__all__ = ["MAX_EVENTS_BYTES", "decode", "encode", "join", "select"]
+__all__ = ["MAX_EVENTS_BYTES", "decode", "encode", "extend", "mapped", "most_rows", "truncations"]
 
 MAX_EVENTS_BYTES: Final = 512 << 20
 """The largest ``events.npy`` that is read: five million rows."""
 
+_CHUNK_BYTES: Final = 256 * 1024
 
-def join(before: EventArray, after: EventArray) -> tuple[EventArray, bool]:
-    """One recording of two copies of the recorder, the second taken later.
 
-    The recorder is a ring: on a busy host what came before the anomaly is gone
-    from it when collection ends. Both have shape (N,), oldest first; where they
-    overlap, rows are not repeated. The flag says that they do not: the ring has
-    turned over in between, and rows may be missing there.
+def most_rows(max_bytes: int) -> int:
+    """How many rows fit, one at least."""
+    return max(1, max_bytes // EVENT.itemsize)
+
+
+def encode(file: BinaryIO, rows: EventArray) -> None:
+    """Write contiguous rows, shape (N,), as a NumPy array file, without pickles or copies."""
+    _write_header(file, len(rows))
+    file.write(rows.view(np.uint8).data)
+
+
+def extend(file: BinaryIO, earlier: BinaryIO, rows: EventArray, most: int) -> tuple[int, int]:
+    """Write the newest ``most`` of the rows in ``earlier``, an :func:`encode`'s file, and ``rows``.
+
+    Returns how many there are of each. It is a stream: of the earlier ones a quarter of
+    a megabyte is in memory at a time.
     """
-    if not len(before) or not len(after):
-        return (before if len(before) else after), False
-    # Rows are compared as bytes: comm is padded with NULs, which S16 would ignore.
-    for start in np.flatnonzero(before["released_ns"] == after["released_ns"][0]):
-        if _starts_with(after, before[start:]):
-            return np.concatenate([before[:start], after]), False
-    return np.concatenate([before, after]), True
+    _, held = _read_header(earlier)
+    kept = rows[-most:]
+    kept_earlier = min(held, most - len(kept))
+    _write_header(file, kept_earlier + len(kept))
+    earlier.seek((held - kept_earlier) * EVENT.itemsize, os.SEEK_CUR)
+    shutil.copyfileobj(earlier, file, _CHUNK_BYTES)
+    file.write(kept.view(np.uint8).data)
+    return kept_earlier, len(kept)
 
 
-def _starts_with(rows: EventArray, head: EventArray) -> bool:
-    rows = rows[: len(head)]
-    return np.array_equal(rows[:1].view(np.uint8), head[:1].view(np.uint8)) and np.array_equal(
-        rows.view(np.uint8), head.view(np.uint8)
-    )
+def mapped(file: BinaryIO) -> EventArray:
+    """The rows of a file that :func:`encode` or :func:`extend` wrote: read-only, not copied."""
+    _read_header(file)
+    pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    rows: EventArray = np.frombuffer(pages, EVENT, offset=file.tell())
+    return rows
 
 
-def select(
-    before: EventArray, after: EventArray, max_bytes: int
-) -> tuple[EventArray, list[dict[str, Any]]]:
-    """The rows for ``events.npy``, and an entry for the manifest on each thing left out.
+def truncations(
+    rows: EventArray, earlier: int, *, missing: int = 0, left_out: int = 0
+) -> list[dict[str, Any]]:
+    """Entries for the manifest on what is not among ``rows``, of which ``earlier`` came first.
 
-    Of more rows than fit into ``max_bytes`` the newest are taken, one at least.
+    ``missing`` gave way in the recorder while evidence was collected, between the earlier
+    rows and the others; ``left_out`` are the oldest ones, for which there was no room.
     """
-    joined, gap = join(before, after)
-    rows = joined[-max(1, max_bytes // joined.itemsize) :]
-    left_out: list[dict[str, Any]] = []
-    if gap:
-        left_out.append(
+    found: list[dict[str, Any]] = []
+    if missing:
+        before, after = rows["released_ns"][:earlier], rows["released_ns"][earlier:]
+        found.append(
             {
                 "file": "events.npy",
-                "reason": "the recorder turned over during collection: rows may be missing",
-                "from_ns": int(before["released_ns"].max()),
-                "to_ns": int(after["released_ns"].min()),
+                "reason": "the recorder turned over during collection",
+                "left_out_rows": missing,
+                "from_ns": int(before.max(initial=0)),
+                "to_ns": int(after.min()) if len(after) else 0,
             }
         )
-    if len(rows) < len(joined):
-        left_out.append(
+    if left_out:
+        found.append(
             {
                 "file": "events.npy",
                 "reason": "shortened to a quarter of max_total_log_size_mb: the newest rows",
                 "kept_rows": len(rows),
-                "left_out_rows": len(joined) - len(rows),
+                "left_out_rows": left_out,
             }
         )
-    return rows, left_out
+    return found
 
 
-def encode(file: BinaryIO, rows: EventArray) -> None:
-    """Write rows as a NumPy array file, without pickles."""
-    np.lib.format.write_array(file, np.ascontiguousarray(rows), allow_pickle=False)
+def _write_header(file: BinaryIO, count: int) -> None:
+    header = np.lib.format.header_data_from_array_1_0(np.zeros(0, EVENT))
+    np.lib.format.write_array_header_1_0(file, {**header, "shape": (count,)})
+
+
+def _read_header(file: BinaryIO) -> tuple[Any, Any]:
+    """The dtype and the number of rows.
+
+    Raises:
+        RecordingError: it is not a one-dimensional structured array.
+    """
+    try:
+        version = np.lib.format.read_magic(file)
+        if version == (1, 0):
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        else:
+            shape, _, dtype = np.lib.format.read_array_header_2_0(file)
+    except Exception as error:  # noqa: BLE001  # the header is parsed as Python literals
+        raise RecordingError(f"events.npy: not a NumPy array file ({error})") from None
+    if dtype.names is None or dtype.hasobject or len(shape) != 1:
+        raise RecordingError(f"events.npy: not a structured array of rows, but {dtype} {shape}")
+    return dtype, shape[0]
 
 
 def decode(data: bytes) -> EventArray:
@@ -86,19 +122,10 @@ def decode(data: bytes) -> EventArray:
         RecordingError: it is not an array of requests.
     """
     file = io.BytesIO(data)
-    try:
-        version = np.lib.format.read_magic(file)
-        if version == (1, 0):
-            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-        else:
-            shape, _, dtype = np.lib.format.read_array_header_2_0(file)
-    except Exception as error:  # noqa: BLE001  # the header is parsed as Python literals
-        raise RecordingError(f"events.npy: not a NumPy array file ({error})") from None
-    if dtype.names is None or dtype.hasobject or len(shape) != 1:
-        raise RecordingError(f"events.npy: not a structured array of rows, but {dtype} {shape}")
-    if dtype.itemsize * shape[0] != len(data) - file.tell():
+    dtype, count = _read_header(file)
+    if dtype.itemsize * count != len(data) - file.tell():
         raise RecordingError(
-            f"events.npy: {shape[0]} rows of {dtype.itemsize} bytes are not"
+            f"events.npy: {count} rows of {dtype.itemsize} bytes are not"
             f" {len(data) - file.tell()} bytes",
             hint="it was cut off",
         )

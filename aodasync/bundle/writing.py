@@ -11,11 +11,11 @@ from typing import Any
 
 from aodasync.actions import Action, ActionResult
 from aodasync.actions.running import not_run
-from aodasync.bundle import rows as recorded
 from aodasync.bundle.inflight import describe_in_flight
 from aodasync.bundle.judging import UNDECIDED, Case, Judge, reach_verdict
 from aodasync.bundle.manifest import ClockPair, build_manifest, dump
 from aodasync.bundle.partial import PartialBundle
+from aodasync.bundle.rows import most_rows, truncations
 from aodasync.config.model import Config
 from aodasync.events import EventArray
 from aodasync.evidence import Connection, EvidenceSource, Trigger
@@ -35,7 +35,7 @@ class Look:
 
     in_flight: EventArray
     clocks: ClockPair  # after the requests in flight: no age is negative
-    rows: EventArray
+    recorded: int
     connections: Mapping[int, Connection]
     shares: Mapping[tuple[int, int], str]
     losses: Mapping[str, int]
@@ -47,7 +47,7 @@ class Look:
         return cls(
             in_flight=source.in_flight(),
             clocks=ClockPair(time.monotonic_ns(), time.time_ns()),
-            rows=source.events(),
+            recorded=source.recorded(),
             connections=dict(source.connections()),
             shares=dict(source.shares()),
             losses=dict(source.losses()),
@@ -55,19 +55,24 @@ class Look:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Writer:
-    """Writes what the pipeline knows into one bundle's directory."""
+    """Writes what the pipeline knows into one bundle's directory.
+
+    ``held`` is how many rows the recorder had at the beginning.
+    """
 
     bundle: PartialBundle
     trigger: Trigger
     config: Config
     live: bool
     before: Look
+    held: int = 0
 
-    def begin(self, planned: tuple[Action, ...]) -> None:
+    def begin(self, planned: tuple[Action, ...], rows: EventArray) -> None:
         """Create the directory, and in it what would be gone first.
 
+        ``rows`` are the recorder's as of ``before``; they are on disk then, and not kept.
         The manifest says what is known now, so that a collection which is cut off
         can be made a bundle by the next start.
 
@@ -75,21 +80,22 @@ class Writer:
             OSError: it could not be written, or there is hardly any space left.
         """
         free_bytes = self.bundle.free_bytes()
-        if free_bytes < _LEAST_FREE_BYTES + 2 * self.before.rows.nbytes:
+        if free_bytes < _LEAST_FREE_BYTES + 2 * rows.nbytes:
             raise OSError(errno.ENOSPC, f"Only {free_bytes} bytes of disk space are free")
         look = self.before
         now_ns = look.clocks.monotonic_ns if self.live else self.trigger.decided_monotonic_ns
         self.bundle.create()
         described = describe_in_flight(look.in_flight, look.connections, look.shares, now_ns)
         self.bundle.write("inflight.json", dump(described))
-        rows, left_out = recorded.select(look.rows, look.rows[:0], self._events_budget())
-        self.bundle.write_events(rows)
+        self.held = len(rows)
+        kept = rows[-self._most_rows() :]
+        self.bundle.write_events(kept)
         manifest = self._manifest(
             look,
-            rows,
+            kept,
             verdict=UNDECIDED,
             results=tuple(replace(not_run(a, _NOT_REACHED), file=a.file) for a in planned),
-            truncations=left_out,
+            truncations=truncations(kept, len(kept), left_out=len(rows) - len(kept)),
             volatile_ms=None,
         )
         self.bundle.write("manifest.json", dump(manifest))
@@ -97,13 +103,23 @@ class Writer:
     def conclude(
         self,
         after: Look,
+        added: EventArray,
         results: tuple[ActionResult, ...],
         judge: Judge,
         volatile_ms: float | None,
     ) -> Mapping[str, Any]:
-        """Write all requests and, on the judge's verdict, the manifest; returns the verdict."""
-        rows, left_out = recorded.select(self.before.rows, after.rows, self._events_budget())
-        self.bundle.write_events(rows)
+        """Write all requests and, on the judge's verdict, the manifest; returns the verdict.
+
+        ``added`` are the rows recorded from ``before`` to ``after``, as far as they are held.
+        """
+        earlier, later = self.bundle.extend_events(added, self._most_rows())
+        rows = self.bundle.events()
+        left_out = truncations(
+            rows,
+            earlier,
+            missing=after.recorded - self.before.recorded - len(added),
+            left_out=self.held - earlier + len(added) - later,
+        )
         case = Case(
             trigger=self.trigger,
             rows=rows,
@@ -155,9 +171,9 @@ class Writer:
             volatile_ms=volatile_ms,
         )
 
-    def _events_budget(self) -> int:
-        """A quarter of the disk budget, in bytes: one bundle must not displace all others."""
-        return round(self.config.cleanup.max_total_log_size_mb * _MB) // 4
+    def _most_rows(self) -> int:
+        """As fit into a quarter of the disk budget: one bundle must not displace all others."""
+        return most_rows(round(self.config.cleanup.max_total_log_size_mb * _MB) // 4)
 
 
 def _cut_files(results: tuple[ActionResult, ...]) -> list[dict[str, Any]]:

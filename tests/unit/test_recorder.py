@@ -13,7 +13,7 @@ from aodasync.recorder import FlightRecorder
 
 @given(capacity=st.integers(1, 13), batches=st.lists(st.integers(0, 40), max_size=12))
 def test_snapshot_is_the_tail_of_everything_appended(capacity: int, batches: list[int]) -> None:
-    """For any batches, the snapshot is the last ``capacity`` rows, oldest first."""
+    """For any batches: the last ``capacity`` rows, oldest first, or the later ones of them."""
     recorder = FlightRecorder(capacity)
     total = 0
     for size in batches:
@@ -25,6 +25,9 @@ def test_snapshot_is_the_tail_of_everything_appended(capacity: int, batches: lis
     assert kept == list(range(max(0, total - capacity), total))
     assert len(recorder) == len(kept)
     assert recorder.appended == total
+    for since in range(total + 2):
+        newer = recorder.snapshot(since)["message_id"].tolist()
+        assert newer == [number for number in kept if number >= since]
 
 
 def test_snapshot_is_a_copy() -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import io
 import pickle
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from aodasync.bundle.rows import decode, encode, join, select
+from aodasync.bundle.rows import decode, encode, extend, mapped, most_rows, truncations
 from aodasync.errors import RecordingError
 from aodasync.events import EVENT, EventArray
 from aodasync.recorder import FlightRecorder
@@ -27,41 +28,77 @@ def _rows(first: int, count: int) -> EventArray:
     return rows
 
 
-@given(capacity=st.integers(1, 20), early=st.integers(0, 40), late=st.integers(0, 40))
-@example(capacity=5, early=5, late=5)
-def test_two_copies_of_the_recorder_make_one_recording(
-    capacity: int, early: int, late: int
+@given(
+    capacity=st.integers(1, 20),
+    early=st.integers(0, 40),
+    late=st.integers(0, 40),
+    most=st.integers(1, 50),
+)
+@example(capacity=5, early=5, late=5, most=50)
+def test_what_comes_during_collection_is_added_to_what_came_before(
+    capacity: int, early: int, late: int, most: int
 ) -> None:
-    """Rows before and during collection are there once each, in order, however far it turned."""
+    """Rows are there once each, in order, the newest of them if there is no room for all.
+
+    However far the recorder turned meanwhile: how many rows it lost is known.
+    """
     recorder = FlightRecorder(capacity)
     recorder.append(_rows(0, early))
-    before = recorder.snapshot()
+    earlier, file = io.BytesIO(), io.BytesIO()
+    encode(earlier, recorder.snapshot())
     recorder.append(_rows(early, late))
-    joined, gap = join(before, recorder.snapshot())
-    numbers = joined["message_id"].tolist()
+    added = recorder.snapshot(early)
+    earlier.seek(0)
+    counts = extend(file, earlier, added, most)
+    numbers = decode(file.getvalue())["message_id"].tolist()
     kept_before = range(max(0, early - capacity), early)
-    kept_after = range(max(0, early + late - capacity), early + late)
-    assert numbers == sorted({*kept_before, *kept_after})
-    assert gap == (bool(early) and late >= capacity)
+    kept_after = range(max(early, early + late - capacity), early + late)
+    assert numbers == [*kept_before, *kept_after][-most:]
+    assert counts == (sum(n < early for n in numbers), sum(n >= early for n in numbers))
+    assert late - len(added) == max(0, late - capacity)
 
 
-def test_more_than_the_budget_keeps_the_newest_and_says_so() -> None:
-    """A recording over its share of the disk loses its oldest rows, by number."""
-    rows, left_out = select(_rows(0, 0), _rows(0, 100), 10 * EVENT.itemsize + 5)
-    assert rows["message_id"].tolist() == list(range(90, 100))
-    assert [(e["kept_rows"], e["left_out_rows"]) for e in left_out] == [(10, 90)]
+def test_rows_are_mapped_not_copied(tmp_path: Path) -> None:
+    """What was written is read in place, and cannot be changed; a file without rows has none."""
+    for count in (0, 7):
+        with (tmp_path / "events.npy").open("w+b") as file:
+            encode(file, _rows(0, count))
+            file.seek(0)
+            rows = mapped(file)
+        assert rows.tobytes() == _rows(0, count).tobytes()
+        assert not rows.flags.writeable
+        assert not rows.flags.owndata
+
+
+def test_extending_takes_no_memory_for_what_is_there(tmp_path: Path) -> None:
+    """Fifty thousand rows, five megabytes, are taken over with less than one in memory."""
+    rows = _rows(0, 50_000)
+    with (tmp_path / "earlier").open("wb") as file:
+        encode(file, rows)
+    del rows
+    added = _rows(50_000, 10)
+    with (tmp_path / "earlier").open("rb") as earlier, (tmp_path / "new").open("wb") as file:
+        tracemalloc.start()
+        try:
+            assert extend(file, earlier, added, 60_000) == (50_000, 10)
+            assert tracemalloc.get_traced_memory()[1] < 1 << 20
+        finally:
+            tracemalloc.stop()
+    assert len(np.load(tmp_path / "new")) == 50_010
+
+
+def test_what_is_missing_is_said_by_number() -> None:
+    """Rows that the recorder lost meanwhile, between which times, and rows without room."""
+    rows = np.concatenate([_rows(0, 3), _rows(30, 3)])
+    gap, cut = truncations(rows, 3, missing=27, left_out=4)
+    assert (gap["left_out_rows"], gap["from_ns"], gap["to_ns"]) == (27, 2000, 2010)
+    assert (cut["kept_rows"], cut["left_out_rows"]) == (6, 4)
+    assert truncations(rows, 3) == []
 
 
 def test_one_row_is_kept_over_no_budget_at_all() -> None:
-    """A budget of nothing keeps one row; no rows stay none."""
-    assert len(select(_rows(0, 0), _rows(0, 3), 0)[0]) == 1
-    assert select(_rows(0, 0), _rows(0, 0), 0)[1] == []
-
-
-def test_a_recorder_that_turned_over_leaves_a_named_gap() -> None:
-    """When no row connects both copies, the manifest says between which times rows may lack."""
-    _, left_out = select(_rows(0, 3), _rows(30, 3), 1 << 20)
-    assert [(e["from_ns"], e["to_ns"]) for e in left_out] == [(2000, 2010)]
+    """A budget of nothing keeps one row."""
+    assert [most_rows(n) for n in (0, 96, 1000)] == [1, 1, 10]
 
 
 def _npy(array: np.ndarray) -> bytes:

@@ -57,8 +57,11 @@ class _Source:
         self.recorder = FlightRecorder(100)
         self.recorder.append(requests(*(request(released_ns=n * MS) for n in range(1, 11))))
 
-    def events(self) -> EventArray:
-        return self.recorder.snapshot()
+    def events(self, since: int = 0) -> EventArray:
+        return self.recorder.snapshot(since)
+
+    def recorded(self) -> int:
+        return self.recorder.appended
 
     def in_flight(self) -> EventArray:
         row = request("SMB2_WRITE", released_ns=0, latency_ns=0, session_id=0xAB)
