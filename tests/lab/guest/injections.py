@@ -21,7 +21,8 @@ _CONF = Path("/etc/samba/smb.conf")
 class Fault:
     """A fault: ``inject`` is given thresholds in ms by command, and undoes it at its end.
 
-    ``types`` must all appear (``a|b``: one of them), the first with one of ``causes``.
+    ``types`` must all appear (``a|b``: one of them), the first with one of ``causes``,
+    and its bundle must show what ``shown`` names (of :data:`evidence.SHOWN`).
     """
 
     name: str
@@ -29,6 +30,7 @@ class Fault:
     types: tuple[str, ...]
     causes: frozenset[str]
     emergency: bool = False
+    shown: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -50,9 +52,14 @@ def delay(thresholds: Mapping[str, float]) -> None:
         time.sleep(8)
 
 
+def _loss(percent: int) -> str:
+    """Packets of both sides get lost: what the client sends again is its own figure."""
+    return f'lab_loss {percent}%; tc qdisc replace dev "$LAB_CLIENT_IF" root netem loss {percent}%'
+
+
 def loss(_thresholds: Mapping[str, float]) -> None:
-    """Packets of the server get lost."""
-    with _network("lab_loss 30%"):
+    """The network loses packets."""
+    with _network(_loss(15)):
         time.sleep(8)
 
 
@@ -63,8 +70,8 @@ def bandwidth(_thresholds: Mapping[str, float]) -> None:
 
 
 def blackout(_thresholds: Mapping[str, float]) -> None:
-    """Nothing of the server arrives."""
-    with _network("lab_loss 100%"):
+    """Nothing arrives."""
+    with _network(_loss(100)):
         time.sleep(8)
 
 
@@ -183,14 +190,19 @@ def drift(thresholds: Mapping[str, float]) -> None:
 
 _SERVER = frozenset({"server"})
 _NETWORK = frozenset({"network"})
+_SENT_AGAIN = "sockets.log shows retransmits"
+_HUNG = (
+    "stacks.log shows a process that waits in cifs",
+    "inflight.json shows the hung requests with their ages",
+)
 
 FAULTS = (
     Fault("network delay", delay, ("latency",), _NETWORK),
-    Fault("packet loss", loss, ("latency",), _NETWORK),
+    Fault("packet loss", loss, ("latency",), _NETWORK, shown=(_SENT_AGAIN,)),
     Fault("bandwidth limit", bandwidth, ("latency",), _NETWORK),
-    Fault("100 % loss for 8 s", blackout, ("hang", "connection"), _NETWORK),
+    Fault("100 % loss for 8 s", blackout, ("hang", "connection"), _NETWORK, shown=_HUNG),
     Fault("smbd stopped 1.5 s", stall, ("latency",), _SERVER, emergency=True),
-    Fault("smbd stopped 8 s", standstill, ("hang",), _SERVER),
+    Fault("smbd stopped 8 s", standstill, ("hang",), _SERVER, shown=_HUNG),
     Fault("smbd killed and restarted", restart, ("connection",), _SERVER),
     Fault("slow disk", slow_disk, ("latency",), _SERVER),
     Fault("disk full", disk_full, ("error",), _SERVER),

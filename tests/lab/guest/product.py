@@ -65,15 +65,21 @@ def wait_for(what: str, found: Callable[[], Any], timeout_sec: float) -> Any:
 
 
 class Workload:
-    """Several steady mixes of file operations on the mount, until stopped."""
+    """Several steady mixes of file operations on the mount, until stopped or time is up."""
 
-    def __init__(self, processes: int = 10, rate: float = 1.0, directory: Path = MOUNT) -> None:
+    def __init__(
+        self,
+        processes: int = 10,
+        rate: float = 1.0,
+        directory: Path = MOUNT,
+        seconds: int = 900,
+    ) -> None:
         self._children = []
         for seed in range(processes):
             where = directory / f"work-{seed}"
             where.mkdir(exist_ok=True)
             argv = ["/usr/bin/python3", "/lab/workload.py", str(where), "--rate", str(rate)]
-            argv += ["--seconds", "900", "--seed", str(seed)]
+            argv += ["--seconds", str(seconds), "--seed", str(seed)]
             self._children.append(subprocess.Popen(argv, stdout=subprocess.DEVNULL))
 
     def stop(self) -> None:

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: MIT
+"""What the bundle of a fault must hold: every action accounted for, and the fault in its files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+import product
+from justified import Evidence
+from product import check, lab
+
+ACTIONS = (
+    "sockets",
+    "stacks",
+    "pressure",
+    "dmesg",
+    "journalctl",
+    "syslogs",
+    "debugdata",
+    "stats",
+    "mounts",
+    "smbinfo",
+    "open_files",
+)
+HUNG_MS = 2000
+_BEFORE_NS = 1_000_000_000
+
+
+def retransmits() -> int:
+    """Segments that the client's sockets to the server have sent again so far."""
+    return _retransmits(lab("ss -tin dport = :445"))
+
+
+def _retransmits(text: str) -> int:
+    return sum(int(total) for total in re.findall(r" retrans:\d+/(\d+)", text))
+
+
+def check_bundle(fault: str, evidence: Evidence, begun_ns: int) -> None:
+    """Every action is there or says why not, and the record begins before the fault."""
+    entries = {entry["name"]: entry for entry in evidence.manifest["actions"]}
+    files = {name.rsplit("/", 1)[-1] for name in product.bundle_list(evidence.path)}
+    unexplained = [
+        name
+        for name in ACTIONS
+        if name not in entries or not (entries[name]["error"] or entries[name]["file"] in files)
+    ]
+    reasons = {name: entry["error"] for name, entry in entries.items() if entry["error"]}
+    check(
+        f"{fault}: each action is in its bundle, or why not",
+        not unexplained,
+        unexplained or reasons,
+    )
+    issued = evidence.rows["issued_ns"]
+    before_ns = begun_ns - int(issued[issued > 0].min(initial=begun_ns))
+    check(
+        f"{fault}: the record begins before it", before_ns > _BEFORE_NS, f"{before_ns / 1e9:.0f} s"
+    )
+
+
+def _sent_again(evidence: Evidence, before: int) -> tuple[bool, str]:
+    now = _retransmits(_text(evidence, "sockets.log"))
+    return now > before, f"{before} before, {now} in sockets.log"
+
+
+def _stuck(evidence: Evidence, _before: int) -> tuple[bool, str]:
+    """A process other than cifsd whose stack leads through the module."""
+    tasks = _text(evidence, "stacks.log").split("==> ")[1:]
+    inside = [task for task in tasks if "[cifs]" in task and " cifsd " not in task.splitlines()[0]]
+    waiting = [task for task in inside if "wait" in task]
+    shown = waiting[0].splitlines()[:3] if waiting else f"{len(tasks)} stacks"
+    return bool(waiting), str(shown)
+
+
+def _ages(evidence: Evidence, _before: int) -> tuple[bool, str]:
+    old = [r for r in evidence.in_flight if r["age_ms"] >= HUNG_MS and r["command"]]
+    ages = sorted((r["age_ms"], r["command"], r["comm"]) for r in old)
+    return len(old) >= evidence.anomaly["count"] > 0, f"{len(old)} old, {ages[-1:]}"
+
+
+def _text(evidence: Evidence, name: str) -> str:
+    return product.bundle_file(evidence.path, name).decode("utf-8", "replace")
+
+
+SHOWN: Mapping[str, Callable[[Evidence, int], tuple[bool, str]]] = {
+    "sockets.log shows retransmits": _sent_again,
+    "stacks.log shows a process that waits in cifs": _stuck,
+    "inflight.json shows the hung requests with their ages": _ages,
+}
+"""What a fault may have to show: given its bundle, and the retransmits before it."""

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: MIT
+"""A naive judge beside the product's detectors: what does a bundle's record itself say?
+
+It goes through the recorded requests one by one, as one would with a pencil, and
+knows nothing of the detectors but the configuration and the log's words.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import product
+from product import Rows
+
+from aodasync.smb.commands import COMMANDS
+from aodasync.smb.ntstatus import STATUS_CODES
+
+_MS = 1_000_000
+_SECOND = 1_000_000_000
+_MAY_WAIT = ("SMB2_LOCK", "SMB2_CHANGE_NOTIFY")
+_PROMPT = ("SMB2_READ", "SMB2_WRITE", "SMB2_FLUSH")  # an interim response excuses the others
+_RETRY, _SHUTDOWN = 1, 2
+_LOST_SHARES = {
+    STATUS_CODES["STATUS_NETWORK_NAME_DELETED"],
+    STATUS_CODES["STATUS_BAD_NETWORK_NAME"],
+}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What of a bundle is judged: manifest, requests, those in flight; times in monotonic ns."""
+
+    path: Path
+    manifest: Mapping[str, Any]
+    rows: Rows
+    in_flight: tuple[Mapping[str, Any], ...]
+
+    @classmethod
+    def of(cls, path: Path) -> Evidence:
+        """Read a bundle."""
+        in_flight = json.loads(product.bundle_file(path, "inflight.json"))
+        return cls(
+            path, product.bundle_manifest(path), product.bundle_events(path), tuple(in_flight)
+        )
+
+    @property
+    def anomaly(self) -> Mapping[str, Any]:
+        """The anomaly as its manifest has it."""
+        found: Mapping[str, Any] = self.manifest["anomaly"]
+        return found
+
+    @property
+    def decided_ns(self) -> int:
+        """When the agent decided."""
+        return int(self.manifest["collection"]["decided_monotonic_ns"])
+
+
+@dataclass(frozen=True)
+class Pencil:
+    """Counts by the configured limits, in ms; ``counts`` are the acceptable ones by type."""
+
+    thresholds_ms: Mapping[str, float]
+    emergency_ms: float
+    hang_ms: float
+    counts: Mapping[str, int]
+
+    def symptoms(self, evidence: Evidence, since_ns: int) -> list[int]:
+        """When each thing was to be seen, after ``since_ns``, that counts towards the anomaly."""
+        seen: Iterable[int]
+        match evidence.anomaly["type"].lower():
+            case "latency":
+                seen = (at for at, _ in self._slow(evidence.rows))
+            case "error":
+                seen = _failed(evidence)
+            case "hang":
+                seen = self._hanging(evidence)
+            case _:
+                seen = _cut_off(evidence.rows)
+        return sorted(at for at in seen if since_ns <= at <= evidence.decided_ns)
+
+    def justified(self, evidence: Evidence, since_ns: int) -> bool:
+        """Whether what was recorded after ``since_ns`` is what the alarm says."""
+        kind = evidence.anomaly["type"].lower()
+        if kind == "drift":
+            return _has_drifted(evidence)
+        if kind == "latency" and any(
+            latency_ms >= self.emergency_ms and since_ns <= at <= evidence.decided_ns
+            for at, latency_ms in self._slow(evidence.rows)
+        ):
+            return True
+        seconds = Counter(at // _SECOND for at in self.symptoms(evidence, since_ns))
+        return max(seconds.values(), default=0) >= self.counts.get(kind, 1)
+
+    def _slow(self, rows: Rows) -> Iterator[tuple[int, float]]:
+        """When each slow request was released, and its latency in ms."""
+        limits = {**dict.fromkeys(COMMANDS, max(self.thresholds_ms.values())), **self.thresholds_ms}
+        least_ms = min(*limits.values(), self.emergency_ms)
+        for row in rows[(rows["kind"] == 0) & (product.latency_ms(rows) >= least_ms)]:
+            name, latency_ns = COMMANDS[row["command"]], int(row["released_ns"] - row["issued_ns"])
+            waits = name in _MAY_WAIT or (row["flags"] & 1 and name not in _PROMPT)
+            if waits and name not in self.thresholds_ms:
+                continue
+            if latency_ns / _MS >= min(limits[name], self.emergency_ms):
+                yield int(row["released_ns"]), latency_ns / _MS
+
+    def _hanging(self, evidence: Evidence) -> Iterator[int]:
+        """When each request came of age without a response."""
+        age_ns = round(self.hang_ms * _MS)
+        for request in evidence.in_flight:
+            if request["command"] not in _MAY_WAIT:
+                yield request["issued_ns"] + age_ns
+        rows = evidence.rows
+        for row in rows[(rows["kind"] == 0) & (product.latency_ms(rows) >= self.hang_ms)]:
+            if COMMANDS[row["command"]] not in _MAY_WAIT:
+                yield int(row["issued_ns"]) + age_ns
+
+
+def _failed(evidence: Evidence) -> Iterator[int]:
+    """When each response came that carries a code of the alarm."""
+    statuses = {STATUS_CODES.get(name, -1) for name in evidence.anomaly["codes"]}
+    rows = evidence.rows
+    for row in rows[(rows["status"] != 0) & (rows["kind"] == 0)]:
+        if int(row["status"]) in statuses:
+            yield int(row["released_ns"])
+
+
+def _cut_off(rows: Rows) -> Iterator[int]:
+    """When each trouble event, lost request or lost share was seen."""
+    for row in rows[(rows["kind"] != 0) | (rows["outcome"] != 0) | (rows["status"] != 0)]:
+        lost = int(row["outcome"]) in (_RETRY, _SHUTDOWN) or int(row["status"]) in _LOST_SHARES
+        if row["kind"] or lost:
+            yield int(row["released_ns"])
+
+
+def _has_drifted(evidence: Evidence) -> bool:
+    """Whether any command's median of the last half minute is twice what it was before."""
+    rows, begin_ns = evidence.rows, evidence.decided_ns - 30 * _SECOND
+    for name in evidence.anomaly["commands"]:
+        of_command = rows[(rows["kind"] == 0) & (rows["command"] == COMMANDS.index(name))]
+        late = of_command["released_ns"] >= begin_ns
+        now, then = (_median_ms(of_command[which]) for which in (late, ~late))
+        if now >= 2 * then > 0:
+            return True
+    return False
+
+
+def _median_ms(rows: Rows) -> float:
+    return float(np.median(product.latency_ms(rows))) if len(rows) else 0.0
