@@ -202,6 +202,7 @@ class Agent:
         return {
             "probe": plan.name if plan else "waiting for the cifs module",
             "blind": self._sight.blind,
+            "sight": self._sight.compared,
             "kernel": plan.kernel if plan else None,
             "servers": server_summary(self._recorder.snapshot(), self._pipeline.server_of, now_ns),
             "in_flight": in_flight_summary(in_flight, now_ns),

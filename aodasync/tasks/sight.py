@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from structlog.typing import FilteringBoundLogger
 
@@ -48,11 +48,17 @@ class Sight:
         self._arrival_sec = arrival_sec
         self._blindness = Blindness()
         self._looks = 0
+        self._compared: Mapping[str, int] = {}
 
     @property
     def blind(self) -> bool:
         """Whether the last comparison found too little recorded."""
         return self._blindness.blind
+
+    @property
+    def compared(self) -> Mapping[str, int]:
+        """The last comparison's ``client_sent`` and ``recorded``; empty before the first."""
+        return self._compared
 
     async def run(self) -> None:
         """Compare until cancelled: soon after the probe is attached, then every minute."""
@@ -77,10 +83,11 @@ class Sight:
         sight = self._blindness.look(totals, before, after)
         if sight is None:
             return
+        self._compared = {"client_sent": sight.counted, "recorded": sight.recorded}
         if sight.blind:
-            self._log.error("agent_blind", client_sent=sight.counted, recorded=sight.recorded)
+            self._log.error("agent_blind", **self._compared)
         elif was_blind:
-            self._log.info("agent_sees_again", client_sent=sight.counted, recorded=sight.recorded)
+            self._log.info("agent_sees_again", **self._compared)
 
     async def _read(self) -> ClientTotals | None:
         text = io.BytesIO()

@@ -46,6 +46,7 @@ async def test_blindness_is_told_at_each_look_and_its_end_once() -> None:
         ("agent_sees_again", 500, 500),
     ]
     assert not sight.blind
+    assert sight.compared == {"client_sent": 396, "recorded": 500}
 
 
 async def test_without_a_probe_or_totals_nothing_is_concluded() -> None:
@@ -58,6 +59,7 @@ async def test_without_a_probe_or_totals_nothing_is_concluded() -> None:
     children.sent, children.error = 1000, "timed out after 5 s"
     await sight.look()
     assert not sight.blind
+    assert sight.compared == {}
 
 
 async def test_what_is_on_its_way_is_waited_for() -> None:
