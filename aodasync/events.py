@@ -96,7 +96,7 @@ class Outcome(IntEnum):
     CANCELLED = 4  # its waiter gave up (MID_WAIT_CANCELLED)
     SEND_FAILED = 5  # released before it was ever on the wire
     IN_FLIGHT = 6  # not released yet
-    UNKNOWN = 7  # a MID state this version does not know; see ``mid_state``
+    UNKNOWN = 7  # an end that was not seen, or a MID state this version does not know
 
 
 class Flag(IntFlag):
@@ -107,6 +107,8 @@ class Flag(IntFlag):
     SIGNED = 4  # SMB2_FLAGS_SIGNED in the request
     BEFORE_ATTACH = 8  # in flight when the probes attached: issued_ns is to one tick
     URGENT = 16  # the kernel side woke the agent for this one
+    REBUILT = 32  # a step was missed: issued_ns is to one tick, or released_ns not that of the end
+    STATUS_UNSEEN = 64  # answered, but the response's header was not seen: status means nothing
 
 
 class MidState(IntEnum):

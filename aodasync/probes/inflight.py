@@ -10,13 +10,17 @@ import numpy as np
 import numpy.typing as npt
 
 from aodasync.errors import BpfError
-from aodasync.events import EventArray
+from aodasync.events import EVENT, EventArray, Flag
+from aodasync.probes import bpf
 from aodasync.probes.maps import lookup_batch
+from aodasync.probes.shared import IN_FLIGHT_MAX
 
-__all__ = ["MapScanner", "believable", "in_flight"]
+__all__ = ["InFlightTable", "MapScanner", "believable"]
 
 _FIRST_ROWS: Final = 1024
 _U64: Final = np.dtype(np.uint64)
+_CHECKED_FROM_NS: Final = 10**9
+_CHECKS: Final = 64  # at most, in one look: some 2 us each
 _GIVEN_UP_NS: Final = 180 * 10**9  # 3 x echo_interval by default: then the client reconnects
 
 
@@ -60,14 +64,37 @@ class MapScanner:
         self._values = np.resize(self._values, size)
 
 
-def in_flight(scanner: MapScanner) -> EventArray:
-    """Rows of the requests in flight, oldest first. ``scanner`` reads values of dtype EVENT."""
-    _, rows = scanner.scan()
-    order = np.argsort(rows["issued_ns"], kind="stable")
-    ordered: EventArray = rows[order]
-    # A reference may have been dropped already (see on_put in bpf/); it is not the end.
-    ordered["released_ns"] = 0
-    return ordered
+class InFlightTable:
+    """The requests in flight.
+
+    ``checker_fd`` is a program that ends the request of a MID, if that is free though
+    its release was not seen. It is run on those that are in flight for long, each in
+    its turn: what it ends leaves the table and comes through the ring.
+    """
+
+    def __init__(self, map_fd: int, key: np.dtype[Any], checker_fd: int | None) -> None:
+        self._scanner = MapScanner(map_fd, EVENT, IN_FLIGHT_MAX, key)
+        self._checker_fd = checker_fd
+        self._checked = 0
+
+    def read(self, now_ns: int) -> EventArray:
+        """Rows of shape (N,), dtype EVENT, oldest first. Raises BpfError."""
+        keys, rows = self._scanner.scan()
+        self._check(keys[rows["issued_ns"] + _CHECKED_FROM_NS < now_ns])
+        order = np.argsort(rows["issued_ns"], kind="stable")
+        ordered: EventArray = rows[order]
+        # A reference may have been dropped already (see on_put in bpf/); it is not the end.
+        ordered["released_ns"] = 0
+        ordered["flags"] &= ~np.uint16(Flag.STATUS_UNSEEN)
+        return ordered
+
+    def _check(self, mids: npt.NDArray[Any]) -> None:
+        if self._checker_fd is None or not len(mids):
+            return
+        turn = range(self._checked, self._checked + min(_CHECKS, len(mids)))
+        for mid in np.sort(mids).take(turn, mode="wrap"):
+            bpf.run(self._checker_fd, (int(mid),))
+        self._checked = turn.stop % len(mids)
 
 
 def believable(rows: EventArray, reconnected_ns: int, now_ns: int) -> EventArray:

@@ -29,6 +29,7 @@ from aodasync.probes.shared import (
     MAX_CONNECTIONS,
     MAX_INTERIM,
     MAX_TREES,
+    NAMED_CONNECTIONS,
     TREE_KEY_BYTES,
     TREE_NAME_BYTES,
     Counter,
@@ -36,10 +37,13 @@ from aodasync.probes.shared import (
     StateIndex,
 )
 
-__all__ = ["ESSENTIAL", "Loaded", "Program", "create_maps", "load", "patched"]
+__all__ = ["ESSENTIAL", "MADE_UP_FOR", "Loaded", "Program", "create_maps", "load", "patched"]
 
 ESSENTIAL: Final = frozenset({"release", "freed", "entered", "alloc"})
 """Roles without which nothing can be recorded; any other may fail alone."""
+
+MADE_UP_FOR: Final = frozenset({"alloc", "entered", "received", "release", "freed"})
+"""Roles of which a run that the kernel skips loses no request: see ``bpf/smb_request.h``."""
 
 _INSTRUCTION: Final = np.dtype(
     [("code", "u1"), ("registers", "u1"), ("off", "<i2"), ("imm", "<i4")]
@@ -94,11 +98,10 @@ class Loaded:
         return next((fd for name, fd in self.programs if name == role), None)
 
     def skipped(self) -> dict[str, int]:
-        """How often the kernel skipped a program, by ``skipped_<role>``. Raises BpfError."""
+        """How often the kernel skipped a program, by role. Raises BpfError."""
         skipped: dict[str, int] = {}
         for role, fd in self.programs:
-            name = f"skipped_{role}"
-            skipped[name] = skipped.get(name, 0) + bpf.recursion_misses(fd)
+            skipped[role] = skipped.get(role, 0) + bpf.recursion_misses(fd)
         return skipped
 
     def close(self) -> None:
@@ -119,6 +122,7 @@ def create_maps(ring_bytes: int, method: str = "fentry") -> dict[MapNumber, int]
         MapNumber.EMERGENCY: (MapType.ARRAY, 4, 16, EMERGENCY_COMMANDS),
         MapNumber.STATE: (MapType.ARRAY, 4, 8, len(StateIndex)),
         MapNumber.TREES: (MapType.LRU_HASH, TREE_KEY_BYTES, TREE_NAME_BYTES, MAX_TREES),
+        MapNumber.NAMED: (MapType.ARRAY, 4, 8, NAMED_CONNECTIONS),
         MapNumber.INTERIM: (MapType.LRU_HASH, INTERIM_KEY_BYTES, 8, MAX_INTERIM),
     }
     if method == "kprobe":

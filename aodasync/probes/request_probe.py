@@ -16,15 +16,14 @@ from aodasync.errors import BpfError
 from aodasync.events import EVENT, EventArray
 from aodasync.evidence import Connection
 from aodasync.probes.connections import ConnectionTable
-from aodasync.probes.inflight import MapScanner, believable, in_flight
+from aodasync.probes.inflight import InFlightTable, believable
 from aodasync.probes.interface import ProbePlan
 from aodasync.probes.interim import InterimResponses
-from aodasync.probes.loader import Loaded
+from aodasync.probes.loader import MADE_UP_FOR, Loaded
 from aodasync.probes.maps import lookup, update
 from aodasync.probes.ring import RingReader
 from aodasync.probes.shared import (
     EMERGENCY_COMMANDS,
-    IN_FLIGHT_MAX,
     LOSS_COUNTERS,
     Counter,
     MapNumber,
@@ -32,9 +31,10 @@ from aodasync.probes.shared import (
 )
 from aodasync.probes.shares import ShareTable
 
-__all__ = ["COMMAND_KEY", "RequestProbe", "possible_cpus"]
+__all__ = ["COMMAND_KEY", "MID_KEY", "RequestProbe", "possible_cpus"]
 
 MID_KEY: Final = np.dtype("<u8")
+"""Address of a struct mid_q_entry."""
 
 COMMAND_KEY: Final = np.dtype([("session_id", "<u8"), ("message_id", "<u8")])
 """struct smb_command_key of ``bpf/smb_commands.h``."""
@@ -59,7 +59,8 @@ class RequestProbe:
         self._ring = RingReader.of_map(self._ring_fd, ring_bytes)
         self._by_message = method == "tracepoint"
         key = COMMAND_KEY if self._by_message else MID_KEY
-        self._in_flight = MapScanner(maps[MapNumber.IN_FLIGHT], EVENT, IN_FLIGHT_MAX, key)
+        checker = None if self._by_message else loaded.on_demand("check")
+        self._in_flight = InFlightTable(maps[MapNumber.IN_FLIGHT], key, checker)
         self._interim = InterimResponses(maps[MapNumber.INTERIM])
         self._connections = ConnectionTable(maps[MapNumber.CONNECTIONS])
         self._shares = ShareTable(maps[MapNumber.TREES], loaded.on_demand("walk"))
@@ -84,10 +85,10 @@ class RequestProbe:
         """Rows of the requests in flight, oldest first. Raises BpfError."""
         if self._closed:
             return np.empty(0, EVENT)
-        rows = in_flight(self._in_flight)
+        now_ns = time.monotonic_ns()
+        rows = self._in_flight.read(now_ns)
         if self._by_message:
-            reconnected_ns = self._state(StateIndex.RECONNECTED_NS)
-            return believable(rows, reconnected_ns, time.monotonic_ns())
+            return believable(rows, self._state(StateIndex.RECONNECTED_NS), now_ns)
         self._interim.mark(rows)
         return rows
 
@@ -108,13 +109,23 @@ class RequestProbe:
             return self._last_losses
         losses = {counter.name.lower(): self._counter(counter) for counter in LOSS_COUNTERS}
         losses["foreign"] = self._ring.foreign
-        return losses | self._loaded.skipped()
+        return losses | self._skipped(made_up_for=False)
 
     def figures(self) -> Mapping[str, int]:
-        """What is worth knowing and no loss: records produced, wake-ups, requests adopted."""
+        """What is worth knowing and no loss: records produced, wake-ups, requests rebuilt."""
         others = [counter for counter in Counter if counter not in LOSS_COUNTERS]
         figures = {counter.name.lower(): self._counter(counter) for counter in others}
-        return figures | {"produced": self._ring.produced}
+        skipped = {} if self._closed else self._skipped(made_up_for=True)
+        return figures | skipped | {"produced": self._ring.produced}
+
+    def _skipped(self, *, made_up_for: bool) -> dict[str, int]:
+        """Runs that the kernel skipped, of the programs which others make up for, or not."""
+        roles = frozenset[str]() if self._by_message else MADE_UP_FOR
+        return {
+            f"skipped_{role}": count
+            for role, count in self._loaded.skipped().items()
+            if (role in roles) == made_up_for
+        }
 
     def set_emergency_ns(
         self, thresholds_ns: Sequence[int], interim_too: Collection[int] = ()

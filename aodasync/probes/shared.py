@@ -15,6 +15,7 @@ from aodasync.events import EVENT, Flag, Kind, MidState, Outcome
 __all__ = [
     "ADDRESS_BYTES",
     "CALL_BYTES",
+    "CHECK_GRACE_NS",
     "COMMAND_KEY_BYTES",
     "CONNECTION_BYTES",
     "EMERGENCY_COMMANDS",
@@ -27,6 +28,7 @@ __all__ = [
     "MAX_CONNECTIONS",
     "MAX_INTERIM",
     "MAX_TREES",
+    "NAMED_CONNECTIONS",
     "RING_BYTES",
     "TREE_KEY_BYTES",
     "TREE_NAME_BYTES",
@@ -49,8 +51,14 @@ WAKE_GAP_NS: Final = 1_000_000
 IN_FLIGHT_MAX: Final = 16_384
 """Requests that can be in flight at once; twice what Samba grants one connection."""
 
+CHECK_GRACE_NS: Final = 100_000_000
+"""A MID that was found free is taken for released unless that is seen in this time."""
+
 MAX_CONNECTIONS: Final = 1024
 """Connections whose name and address the kernel side keeps (the least recently used go)."""
+
+NAMED_CONNECTIONS: Final = 256
+"""Connections that are known to be named without a look into their table."""
 
 HOSTNAME_BYTES: Final = 64
 ADDRESS_BYTES: Final = 28
@@ -91,16 +99,17 @@ class MapNumber(IntEnum):
     INTERIM = 0x7FFF0007
     TREES = 0x7FFF0008
     CALLS = 0x7FFF0009
+    NAMED = 0x7FFF000A
 
 
 class Counter(IntEnum):
     """Rows of the per-CPU counters."""
 
     RING_FULL = 0  # a finished record found no room: lost
-    MAP_FULL = 1  # more than IN_FLIGHT_MAX in flight: the request is not followed
-    OVERWRITTEN = 2  # a MID was allocated again though its release was not seen
-    ORPHAN_RECEIVED = 3  # response of a request whose allocation was not seen
-    ORPHAN_RELEASED = 4  # release of one
+    MAP_FULL = 1  # more than IN_FLIGHT_MAX in flight: the request is not followed, only rebuilt
+    STATUS_UNSEEN = 2  # answered, but the response was not seen
+    REBUILT = 3  # a request whose allocation was not seen, told from its MID
+    UNRELEASED = 4  # one whose release was not seen, ended when its MID was used again or free
     BEFORE_ATTACH = 5  # in flight when the probes attached, told from the MID itself
     WAKEUPS = 6  # forced wake-ups of the agent
     UNENDED = 7  # tracepoints alone: a later part of a failed compound, not recorded
@@ -110,9 +119,7 @@ class Counter(IntEnum):
 LOSS_COUNTERS: Final = (
     Counter.RING_FULL,
     Counter.MAP_FULL,
-    Counter.OVERWRITTEN,
-    Counter.ORPHAN_RECEIVED,
-    Counter.ORPHAN_RELEASED,
+    Counter.STATUS_UNSEEN,
     Counter.UNENDED,
 )
 """The counters that mean something was missed; the others are figures."""
@@ -152,6 +159,8 @@ def definitions() -> dict[str, int]:
         "CONNECTION_BYTES": CONNECTION_BYTES,
         "TREE_NAME_BYTES": TREE_NAME_BYTES,
         "FILL_MARK": FILL_MARK_BYTES,
+        "NAMED_CONNECTIONS": NAMED_CONNECTIONS,
+        "CHECK_GRACE_NS": CHECK_GRACE_NS,
         "WAKE_GAP_NS": WAKE_GAP_NS,
         "MIDFLAG_WAIT_CANCELLED": _MID_WAIT_CANCELLED,
         "MIDFLAG_DELETED": _MID_DELETED,

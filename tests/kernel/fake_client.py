@@ -18,6 +18,8 @@ SERVER_BYTES = 1024
 STRUCT_BYTES = 2048
 _HEADERS_AT = ARENA_BYTES // 2
 _SERVERS_AT = 3 * ARENA_BYTES // 4
+_READS_AT = 15 * ARENA_BYTES // 16
+_READ_BYTES = 256
 _STRUCTS_AT = ARENA_BYTES
 PROTOCOL_ID = 0x424D53FE
 ASYNC_COMMAND = 0x2
@@ -119,6 +121,7 @@ class FakeClient:
         self.set(mid, "mid_state", "=I", MidState.ALLOCATED)
         if "MID_server" in self.layout:
             self.set(mid, "server", "=Q", arena.base + server)
+        self.set(mid, "callback_data", "=Q", arena.base + _READS_AT + slot * _READ_BYTES)
         arena.write(mid.at + 16, "=I", 1)
         return mid
 
@@ -158,16 +161,32 @@ class FakeClient:
         self.set(mid, "when_sent", "=Q", when_alloc + ticks)
 
     def receive(
-        self, mid: Mid, status: int = 0, *, flags: int = RESPONSE, payload_first: bool = False
+        self,
+        mid: Mid,
+        status: int = 0,
+        *,
+        flags: int = RESPONSE,
+        payload_first: bool = False,
+        encrypted: bool = False,
+        skipped: bool = False,
     ) -> None:
-        """Cifsd matches the response; a READ's header comes to resp_buf only afterwards."""
-        if not payload_first:
-            self._response(mid, status, flags)
-        arguments = self._arguments(mid, "RECEIVED", arena_offset=0)
-        self.rig.run("request_received", *arguments)
+        """Cifsd matches the response.
+
+        The header of a READ (``payload_first``) is with its I/O then, and comes to
+        resp_buf only afterwards; an ``encrypted`` one's never does.
+        """
+        header = self._response(mid, status, flags)
+        if payload_first or encrypted:
+            read = _READS_AT + mid.slot * _READ_BYTES
+            self.rig.arena.write(read + self.layout["READ_iov"], "=Q", header)
+        else:
+            self.set(mid, "resp_buf", "=Q", header)
+        if not skipped:
+            arguments = self._arguments(mid, "RECEIVED", arena_offset=0)
+            self.rig.run("request_received", *arguments)
         self.set(mid, "mid_state", "=I", MidState.RECEIVED)
         if payload_first:
-            self._response(mid, status, flags)
+            self.set(mid, "resp_buf", "=Q", header)
 
     def receive_interim(self, mid: Mid, *, is_pending: bool = True) -> None:
         """smb2_is_status_pending looked at a response; the MID does not notice."""
@@ -180,6 +199,17 @@ class FakeClient:
         # A bool is one byte; what the register holds beyond it means nothing.
         result = 0xABCDEF00 | is_pending
         self.rig.run("request_interim", base + header, base + mid.server, result)
+
+    def free(self, mid: Mid) -> None:
+        """The last reference goes, and nobody sees it."""
+        self.rig.arena.write(mid.at + 16, "=I", 0)
+
+    def task(self, tgid: int, comm: str) -> int:
+        """Address of a task_struct."""
+        at = self._struct()
+        self.rig.arena.write(at + self.layout["TASK_tgid"], "=I", tgid)
+        self.rig.arena.write(at + self.layout["TASK_comm"], "=16s", comm.encode())
+        return self.rig.arena.base + at
 
     def take_response(self, mid: Mid) -> None:
         """A synchronous waiter takes the buffer."""
@@ -228,11 +258,17 @@ class FakeClient:
         (byte,) = self.rig.arena.read(at, "=B")
         self.rig.arena.write(at, "=B", byte | self.layout[f"MID_{name}_mask"])
 
-    def _response(self, mid: Mid, status: int, flags: int) -> None:
+    def _response(self, mid: Mid, status: int, flags: int) -> int:
+        """Address of the response's header."""
         header = _HEADERS_AT + mid.slot * HEADER_BYTES
         self._header(header, 0, flags)
-        self.rig.arena.write(header + self.layout["HDR_Status"], "=I", status)
-        self.set(mid, "resp_buf", "=Q", self.rig.arena.base + header)
+        arena = self.rig.arena
+        arena.write(header + self.layout["HDR_Status"], "=I", status)
+        arena.write(header + self.layout["HDR_MessageId"], "=Q", mid.message_id)
+        arena.write(header + self.layout["HDR_SessionId"], "=Q", 77)
+        if not flags & ASYNC_COMMAND:
+            arena.write(header + self.layout["HDR_TreeId"], "=I", 5)
+        return arena.base + header
 
     def _header(self, at: int, command: int, flags: int) -> None:
         arena = self.rig.arena

@@ -4,16 +4,23 @@
 from __future__ import annotations
 
 import os
+import struct
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from aodasync.events import EVENT, Flag, Kind, MidState, Outcome
+from aodasync.probes.inflight import InFlightTable
+from aodasync.probes.maps import update
 from aodasync.probes.preparation import METHODS
+from aodasync.probes.request_probe import MID_KEY
+from aodasync.probes.shared import CHECK_GRACE_NS, IN_FLIGHT_MAX, MapNumber
 from aodasync.smb.commands import COMMAND_CODES
 from tests.kernel.fake_client import ASYNC_COMMAND, RESPONSE, FakeClient
 from tests.kernel.rig import Rig
@@ -31,9 +38,7 @@ SECOND = 1_000_000_000
 NO_LOSSES = {
     "ring_full",
     "map_full",
-    "overwritten",
-    "orphan_received",
-    "orphan_released",
+    "status_unseen",
     "foreign",
 }
 
@@ -91,16 +96,35 @@ def test_an_answered_request_is_recorded_in_full(client: FakeClient) -> None:
     assert set(client.rig.probe.losses()) >= NO_LOSSES
 
 
-def test_the_status_of_a_read_comes_at_release(client: FakeClient) -> None:
-    """Its header reaches resp_buf only after dequeue_mid."""
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_the_status_of_a_read_is_with_its_io(client: FakeClient, *, encrypted: bool) -> None:
+    """Its header reaches resp_buf only after dequeue_mid, if ever."""
     server = client.server(0, 1, "s", "10.0.0.1")
     mid = client.alloc(0, server, READ)
-    client.receive(mid, END_OF_FILE, payload_first=True)
+    flags = RESPONSE | ASYNC_COMMAND
+    client.receive(mid, END_OF_FILE, flags=flags, payload_first=not encrypted, encrypted=encrypted)
     client.release(mid, MidState.RECEIVED)
     row = only_row(client)
     assert row["status"] == END_OF_FILE
     assert row["outcome"] == Outcome.ANSWERED
+    assert row["flags"] == Flag.ASYNC_RESPONSE
     assert row["received_ns"] > 0
+    assert losses(client) == {}
+
+
+@pytest.mark.parametrize("flags", [0, RESPONSE])
+def test_only_the_answer_to_this_request_is_believed(rig: Rig, flags: int) -> None:
+    """Not the request itself, which is where the answer will be; nor one with another id."""
+    client = FakeClient(rig)
+    server = client.server(0, 1, "s", "10.0.0.1")
+    mid = client.alloc(0, server, READ)
+    other = replace(mid, message_id=mid.message_id + (flags == RESPONSE))
+    client.receive(other, END_OF_FILE, flags=flags, encrypted=True)
+    client.release(mid, MidState.RECEIVED)
+    row = only_row(client)
+    assert row["status"] == 0
+    assert row["flags"] == Flag.STATUS_UNSEEN
+    assert losses(client) == {"status_unseen": 1}
 
 
 def test_sent_is_issued_plus_ticks(client: FakeClient) -> None:
@@ -163,6 +187,8 @@ def test_header_flags(rig: Rig) -> None:
     first = client.alloc(0, server, CREATE, next_command=120)
     second = client.alloc(1, server, READ, flags=0x4)
     third = client.alloc(2, server, WRITE, flags=0x8)
+    client.receive(first)
+    client.receive(second, payload_first=True)
     client.receive(third, flags=RESPONSE | ASYNC_COMMAND)
     for mid in (first, second, third):
         client.release(mid, MidState.READY)
@@ -177,7 +203,8 @@ def test_a_buffer_that_is_no_smb2_response_is_not_believed(rig: Rig) -> None:
     mid = client.alloc(0, server, CREATE)
     client.set(mid, "resp_buf", "=Q", rig.arena.base + server)
     client.release(mid, MidState.READY)
-    assert only_row(client)["status"] == 0
+    row = only_row(client)
+    assert (row["status"], row["flags"]) == (0, Flag.STATUS_UNSEEN)
 
 
 def test_requests_in_flight_are_listed_oldest_first(client: FakeClient) -> None:
@@ -206,7 +233,7 @@ def test_an_interim_response_shows_in_flight(client: FakeClient) -> None:
     for mid in mids:
         client.release(mid, MidState.READY)
     assert len(client.rig.probe.in_flight()) == 0
-    assert not client.rig.probe.read(10)["flags"].any()
+    assert not (client.rig.probe.read(10)["flags"] & Flag.ASYNC_RESPONSE).any()
 
 
 def test_connections_are_named(client: FakeClient) -> None:
@@ -281,35 +308,155 @@ def test_a_request_from_before_the_probes_that_is_only_released(client: FakeClie
     assert row["received_ns"] == 0
 
 
-def test_an_unseen_request_from_after_the_attach_is_an_orphan(client: FakeClient) -> None:
-    """It is counted, not invented."""
+def test_a_request_whose_allocation_was_skipped_is_rebuilt(client: FakeClient) -> None:
+    """From its MID and its response: nothing is lost but the exact time of its beginning."""
+    server = client.server(0, 8, "s", "10.0.0.1")
+    client.rig.track_since(time.monotonic_ns() - 10 * SECOND)
+    task = client.task(9, "writer")
+    mid = client.make_mid(0, server, WRITE)
+    client.set(mid, "creator", "=Q", task)
+    client.receive(mid, ACCESS_DENIED)
+    assert client.rig.probe.in_flight()["flags"].tolist() == [Flag.REBUILT]
+    client.take_response(mid)
+    client.release(mid, MidState.READY)
+    row = only_row(client)
+    assert row["flags"] == Flag.REBUILT
+    assert (row["command"], row["message_id"]) == (WRITE, mid.message_id)
+    assert (row["connection_id"], row["session_id"], row["tree_id"]) == (8, 77, 5)
+    assert (row["pid"], row["tgid"], row["comm"]) == (4242, 9, b"writer")
+    assert (row["status"], row["outcome"]) == (ACCESS_DENIED, Outcome.ANSWERED)
+    assert client.rig.probe.figures()["rebuilt"] == 1
+    assert losses(client) == {}
+
+
+def test_a_request_of_which_only_the_end_is_seen_is_rebuilt(client: FakeClient) -> None:
+    """An asynchronous one's response is still there."""
     server = client.server(0, 8, "s", "10.0.0.1")
     client.rig.track_since(time.monotonic_ns() - 10 * SECOND)
     mid = client.make_mid(0, server, READ)
-    client.receive(mid, payload_first=True)
+    client.receive(mid, END_OF_FILE, payload_first=True, skipped=True)
     client.release(mid, MidState.RECEIVED)
-    assert len(client.rig.probe.read(10)) == 0
-    assert losses(client) == {"orphan_received": 1, "orphan_released": 1}
+    row = only_row(client)
+    assert row["flags"] == Flag.REBUILT
+    assert (row["status"], row["outcome"]) == (END_OF_FILE, Outcome.ANSWERED)
+    assert losses(client) == {}
 
 
-def test_before_the_agent_says_since_when_everything_unseen_is_adopted(rig: Rig) -> None:
-    """Between attaching release and alloc nothing is an orphan."""
+def test_a_response_that_nobody_saw_is_told(client: FakeClient) -> None:
+    """A synchronous waiter took it, and `received` was skipped: no status is made up."""
+    server = client.server(0, 8, "s", "10.0.0.1")
+    mid = client.alloc(0, server, CREATE)
+    client.receive(mid, ACCESS_DENIED, skipped=True)
+    client.take_response(mid)
+    client.release(mid, MidState.READY)
+    row = only_row(client)
+    assert (row["status"], row["outcome"]) == (0, Outcome.ANSWERED)
+    assert row["flags"] == Flag.STATUS_UNSEEN
+    assert row["received_ns"] == 0
+    assert losses(client) == {"status_unseen": 1}
+
+
+def test_more_in_flight_than_fit_are_recorded_all_the_same(rig: Rig) -> None:
+    """What the map had no room for is rebuilt when it ends."""
+    client = FakeClient(rig)
+    rig.track_since(time.monotonic_ns() - 10 * SECOND)
+    server = client.server(0, 8, "s", "10.0.0.1")
+    row = np.zeros(1, EVENT)
+    row["issued_ns"] = time.monotonic_ns()
+    for number in range(IN_FLIGHT_MAX):
+        key = struct.pack("Q", 0xFFFF888000000000 + 256 * number)
+        update(rig.maps[MapNumber.IN_FLIGHT], key, row.tobytes())
+    mid = client.alloc(0, server, READ)
+    client.receive(mid, END_OF_FILE, payload_first=True)
+    client.release(mid, MidState.RECEIVED)
+    found = only_row(client)
+    assert (found["command"], found["status"]) == (READ, END_OF_FILE)
+    assert found["flags"] == Flag.REBUILT
+    assert losses(client)["map_full"] > 0
+
+
+def test_a_request_whose_release_was_skipped_ends_with_the_next_of_its_mid(
+    client: FakeClient,
+) -> None:
+    """It is recorded, as answered when it was received; the newer one is followed."""
+    server = client.server(0, 1, "s", "10.0.0.1")
+    first = client.alloc(0, server, WRITE)
+    client.receive(first, ACCESS_DENIED)
+    second = client.alloc(0, server, CREATE)
+    former = only_row(client)
+    assert (former["command"], former["status"]) == (WRITE, ACCESS_DENIED)
+    assert former["outcome"] == Outcome.ANSWERED
+    assert former["flags"] & Flag.REBUILT
+    assert former["released_ns"] == former["received_ns"]
+    client.receive(second)
+    client.release(second, MidState.READY)
+    assert only_row(client)["command"] == CREATE
+    assert client.rig.probe.figures()["unreleased"] == 1
+    assert losses(client) == {}
+
+
+def test_a_release_and_the_next_allocation_skipped_lose_neither(client: FakeClient) -> None:
+    """The MID's message id tells two requests apart."""
+    client.rig.track_since(time.monotonic_ns() - 10 * SECOND)
+    server = client.server(0, 1, "s", "10.0.0.1")
+    first = client.alloc(0, server, WRITE)
+    client.receive(first)
+    second = client.make_mid(0, server, READ)
+    client.release(second, MidState.RETRY_NEEDED)
+    rows = client.rig.probe.read(10)
+    assert rows["message_id"].tolist() == [first.message_id, second.message_id]
+    assert rows["outcome"].tolist() == [Outcome.ANSWERED, Outcome.RETRY]
+    assert len(client.rig.probe.in_flight()) == 0
+
+
+@pytest.mark.parametrize("received", [True, False])
+def test_a_free_mid_does_not_stay_in_flight(rig: Rig, *, received: bool) -> None:
+    """Its release was skipped and nobody uses it again: it ends, and is recorded."""
+    client = FakeClient(rig)
+    server = client.server(0, 1, "s", "10.0.0.1")
+    waits = client.alloc(0, server, CREATE)
+    gone = client.alloc(1, server, WRITE)
+    if received:
+        client.receive(gone, ACCESS_DENIED)
+    client.free(gone)
+    table = InFlightTable(rig.maps[MapNumber.IN_FLIGHT], MID_KEY, rig.programs["check_mid"])
+    later_ns = time.monotonic_ns() + 10 * SECOND
+    assert len(table.read(time.monotonic_ns())) == 2
+    assert len(table.read(later_ns)) == 2
+    assert len(table.read(later_ns)) == 2
+    time.sleep(1.5 * CHECK_GRACE_NS / SECOND)
+    table.read(later_ns)
+    assert table.read(later_ns)["message_id"].tolist() == [waits.message_id]
+    row = only_row(client)
+    assert row["message_id"] == gone.message_id
+    assert row["flags"] & Flag.REBUILT
+    assert row["outcome"] == (Outcome.ANSWERED if received else Outcome.UNKNOWN)
+    assert rig.probe.figures()["unreleased"] == 1
+
+
+def test_checks_take_turns(rig: Rig) -> None:
+    """However many are in flight for long, a look costs the same, and each one gets its turn."""
+    client = FakeClient(rig)
+    server = client.server(0, 1, "s", "10.0.0.1")
+    for slot in range(100):
+        client.free(client.alloc(slot, server, WRITE))
+    table = InFlightTable(rig.maps[MapNumber.IN_FLIGHT], MID_KEY, rig.programs["check_mid"])
+    later_ns = time.monotonic_ns() + 10 * SECOND
+    for _ in range(2):
+        table.read(later_ns)
+    time.sleep(1.5 * CHECK_GRACE_NS / SECOND)
+    table.read(later_ns)
+    assert len(table.read(later_ns)) == 36
+    assert len(table.read(later_ns)) == 0
+
+
+def test_before_the_agent_says_since_when_everything_unseen_is_from_before(rig: Rig) -> None:
+    """Between attaching release and alloc nothing counts as missed."""
     rig.track_since(0)
     client = FakeClient(rig)
     server = client.server(0, 8, "s", "10.0.0.1")
     client.release(client.make_mid(0, server, READ), MidState.RECEIVED)
     assert only_row(client)["flags"] & Flag.BEFORE_ATTACH
-
-
-def test_a_mid_that_is_allocated_twice_is_counted(rig: Rig) -> None:
-    """The newer request is followed; the older one's end was missed."""
-    client = FakeClient(rig)
-    server = client.server(0, 1, "s", "10.0.0.1")
-    client.alloc(0, server, READ)
-    second = client.alloc(0, server, WRITE)
-    assert losses(client) == {"overwritten": 1}
-    client.release(second, MidState.READY)
-    assert only_row(client)["command"] == WRITE
 
 
 def test_a_failed_allocation_is_no_request(rig: Rig) -> None:
@@ -344,6 +491,7 @@ def test_a_mid_freed_and_taken_again_at_once_loses_nothing(make_rig: Callable[..
     client.rig.run("request_put", client.rig.arena.base + first.at)
     second = client.alloc(0, server, WRITE)
     client.rig.run("request_put_done", client.rig.arena.base + first.at)
+    client.receive(second)
     client.release(second, MidState.READY)
     assert client.rig.probe.read(10)["command"].tolist() == [READ, WRITE]
     assert losses(client) == {}

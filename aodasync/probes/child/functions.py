@@ -162,15 +162,15 @@ def _release(btf: Btf, mid: Type, exclude: Collection[str]) -> Choice:
             tried[name] = _unknown(btf, "release", name, prototype)
             continue
         tried[name] = _known(btf, "release", name, prototype)
-        server = _server_argument(btf, prototype, "RELEASE")
+        counted = {"MID_refcount": refcount, **_server_argument(btf, prototype, "RELEASE")}
         if is_put:
             entry = Target("release", "request_put", name, "fentry", function.id)
             done = Target("freed", "request_put_done", name, "fexit", function.id)
-            definitions = {"PUT_MID_ARG": argument, "MID_refcount": refcount, **server}
+            definitions = {"PUT_MID_ARG": argument, **counted}
             return Choice([done, entry], definitions, list(tried.values()))
         target = Target("release", "request_release", name, "fentry", function.id)
         bias = refcount if struct == _KREF else 0
-        definitions = {"RELEASE_MID_ARG": argument, "RELEASE_MID_BIAS": bias, **server}
+        definitions = {"RELEASE_MID_ARG": argument, "RELEASE_MID_BIAS": bias, **counted}
         return Choice([target], definitions, list(tried.values()))
     reasons = [f"{candidate.target}: {candidate.why}" for candidate in tried.values()]
     raise LayoutProblemError("nothing that releases a MID can be probed: " + "; ".join(reasons))

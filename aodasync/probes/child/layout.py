@@ -20,6 +20,8 @@ from .trouble import NOT_THERE, attachable
 
 __all__ = ["Candidate", "Layout", "LayoutProblemError", "Target", "decide", "decide_without_types"]
 
+_CHECK = Target("check", "check_mid", "mid_q_entry", "on_demand", 0)
+
 
 class Layout(NamedTuple):
     """Numbers for the C side, and what to attach to, in the order of attachment."""
@@ -53,11 +55,15 @@ def decide(
         notes.append(
             "smb2_is_status_pending cannot be probed: interim responses are not seen in flight"
         )
+    if "READ_iov" not in structs:
+        notes.append(
+            "the I/O of a READ is unknown: its status is not seen on encrypted connections"
+        )
     if not trees.targets:
         notes.append("a tree cannot be told its name: shares are not known")
     return Layout(
         {**structs, **chosen.definitions, **trees.definitions},
-        [*chosen.targets, *troubles.targets, *trees.targets],
+        [*chosen.targets, *troubles.targets, *trees.targets, _CHECK],
         notes,
         [*chosen.tried, *trees.tried, *troubles.tried],
     )

@@ -27,7 +27,9 @@ _MID_MEMBERS = (
     ("mid_state", 4),
     ("command", 2),
 )
-_MID_OPTIONAL = (("server", 8), ("when_sent", 8))
+_MID_OPTIONAL = (("server", 8), ("when_sent", 8), ("callback_data", 8), ("creator", 8))
+# What callback_data of an asynchronous READ is: since v6.10, and before.
+_READS = ("cifs_io_subrequest", "cifs_readdata")
 _HEADER_MEMBERS = (
     ("ProtocolId", 4),
     ("Status", 4),
@@ -52,9 +54,6 @@ _TREE_MEMBERS = (("tcon_list", 16), ("ses", 8), ("tid", 4))
 _TREE_NAMES = ("tree_name", "treeName")  # renamed in v6.0 or so
 _MAX_SPAN = 256  # they are copied to the BPF stack, of 512 bytes
 
-# What the C side reads of a response; the request's header is read up to its last member.
-_RESPONSE_MEMBERS = ("ProtocolId", "Status", "Flags")
-
 
 class LayoutProblemError(Exception):
     """The kernel's types are not the ones the probe knows."""
@@ -63,8 +62,11 @@ class LayoutProblemError(Exception):
 def struct_definitions(btf: Btf) -> dict[str, int]:
     """``MID_*``, ``HDR_*`` and ``SERVER_*``. Raises :class:`LayoutProblemError`."""
     server = _struct(btf, "TCP_Server_Info", "conn_id")
+    mid = mid_struct(btf)
     return {
-        **_mid_definitions(btf, mid_struct(btf)),
+        **_mid_definitions(btf, mid),
+        **_issuer_definitions(btf, mid),
+        **_read_definitions(btf, mid),
         **_header_definitions(btf),
         **_offsets(btf, server, _SERVER_MEMBERS, "SERVER"),
     }
@@ -155,8 +157,29 @@ def _mid_definitions(btf: Btf, mid: Type) -> dict[str, int]:
 def _header_definitions(btf: Btf) -> dict[str, int]:
     header = _struct(btf, "smb2_hdr", "MessageId")
     definitions = _offsets(btf, header, _HEADER_MEMBERS, "HDR")
-    response = max(definitions[f"HDR_{name}"] for name in _RESPONSE_MEMBERS) + 4
-    request = max(definitions.values()) + 8
-    definitions["HDR_RESPONSE_BYTES"] = (response + 7) // 8 * 8
-    definitions["HDR_REQUEST_BYTES"] = (request + 7) // 8 * 8
+    definitions["HDR_BYTES"] = (max(definitions.values()) + 15) // 8 * 8
     return definitions
+
+
+def _issuer_definitions(btf: Btf, mid: Type) -> dict[str, int]:
+    """Where the MID's creator has its name; nothing where that is not as it is known."""
+    creator = btf.member(mid, "creator")
+    if creator is None or not btf.points_to(creator.type_id, "task_struct"):
+        return {}
+    task = btf.strip(btf.strip(creator.type_id).size_or_type)
+    comm, tgid = btf.member(task, "comm"), btf.member(task, "tgid")
+    if comm is None or tgid is None or btf.strip(comm.type_id).kind != Kind.ARRAY:
+        return {}
+    return {"TASK_comm": comm.bit_offset // 8, "TASK_tgid": tgid.bit_offset // 8}
+
+
+def _read_definitions(btf: Btf, mid: Type) -> dict[str, int]:
+    """Where an asynchronous READ has its iovecs; nothing where that is not as it is known."""
+    if btf.member(mid, "callback_data") is None:
+        return {}
+    for name in _READS:
+        for entry in btf.find(name, Kind.STRUCT):
+            vectors = btf.member(entry, "iov")
+            if vectors and btf.strip(vectors.type_id).kind == Kind.ARRAY:
+                return {"READ_iov": vectors.bit_offset // 8}
+    return {}

@@ -20,20 +20,24 @@ class KernelTypes:
 
     ``server_passed``: as on 7.2, the server is an argument instead of a member, and
     ``mid_flags`` became bitfields. ``release_takes``: a ``mid`` or a ``kref``.
-    ``tree_name``: that member of a tree.
+    ``tree_name``: that member of a tree. ``read``: the I/O of an asynchronous READ.
     """
 
     release: str = "__release_mid"
     release_takes: str = "kref"
     server_passed: bool = False
     tree_name: str = "tree_name"
+    read: str = "cifs_io_subrequest"
 
 
 KERNELS = {
     "5.15": KernelTypes(
-        release="cifs_mid_q_entry_release", release_takes="mid", tree_name="treeName"
+        release="cifs_mid_q_entry_release",
+        release_takes="mid",
+        tree_name="treeName",
+        read="cifs_readdata",
     ),
-    "6.1": KernelTypes(),
+    "6.1": KernelTypes(read="cifs_readdata"),
     "6.12": KernelTypes(),
     "7.2": KernelTypes(release_takes="mid", server_passed=True),
 }
@@ -61,6 +65,7 @@ def kernel_blobs(
     kref = base.struct("kref", 4, [("refcount", 0, refcount)])
     kref_pointer = base.ptr(kref)
     storage = base.struct("__kernel_sockaddr_storage", 128, [("ss_family", 0, u16)])
+    task = _add_task(base, s32)
     base.string("message")
 
     cifs = base if built_in else BtfWriter(base)
@@ -95,6 +100,7 @@ def kernel_blobs(
         ],
     )
     server_pointer = cifs.ptr(server)
+    _add_read(cifs, types, leave_out, pointer)
     _add_trees(
         cifs,
         types,
@@ -114,6 +120,8 @@ def kernel_blobs(
         ("pid", at + 12, u32),
         ("when_alloc", at + 24, u64),
         ("when_sent", at + 32, u64),
+        ("callback_data", resp_buf - 16, pointer),
+        ("creator", resp_buf - 8, task),
         ("resp_buf", resp_buf, pointer),
     ]
     if types.server_passed:
@@ -151,6 +159,17 @@ def kernel_blobs(
     cifs.tracepoint("smb3_connect_err", [pointer, u64, pointer, s32])
     cifs.tracepoint("smb3_credit_timeout", [u64, u64, u64])  # a prototype nobody knows
     return base.blob(), cifs.blob()
+
+
+def _add_task(base: BtfWriter, s32: int) -> int:
+    comm = base.array(base.int_("char", 1), 16)
+    return base.ptr(base.struct("task_struct", 64, [("tgid", 12, s32), ("comm", 32, comm)]))
+
+
+def _add_read(cifs: BtfWriter, types: KernelTypes, leave_out: frozenset[str], pointer: int) -> None:
+    if types.read not in leave_out:
+        vector = cifs.struct("kvec", 16, [("iov_base", 0, pointer)])
+        cifs.struct(types.read, 256, [("iov", 176, cifs.array(vector, 1))])
 
 
 def _add_trees(

@@ -32,6 +32,7 @@ def test_entries_and_returns() -> None:
         ("trees_entered", "tree_connected_entered", "kprobe"),
         ("trees", "tree_connected", "kretprobe"),
         ("walk", "walk_trees", "on_demand"),
+        ("check", "check_mid", "on_demand"),
     ]
 
 

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the client's own structs tell of a request: its MID, and the header of its response.
+ *
+ * There are no kernel headers: MID_*, HDR_* and SERVER_* are offsets from the
+ * running kernel's BTF.
+ */
+#ifndef AODASYNC_SMB_MID_H
+#define AODASYNC_SMB_MID_H
+
+#include "smb_ring.h"
+
+#define SMB2_PROTOCOL_ID 0x424d53fe /* 0xfe 'S' 'M' 'B' */
+#define SMB2_READ 8
+#define SMB2_FLAGS_SERVER_TO_REDIR 0x1
+#define SMB2_FLAGS_ASYNC_COMMAND 0x2
+
+#define HDR(type, header, member) (*(type *)((header) + HDR_##member))
+#define MID(type, mid, member) (*(type *)((mid) + MID_##member - MID_FIRST))
+
+#define REBUILT_FLAGS (FLAG_BEFORE_ATTACH | FLAG_REBUILT)
+
+/* The needed span of a struct mid_q_entry, read in one go. */
+struct mid_copy {
+	u8 bytes[MID_SPAN];
+} __attribute__((aligned(8)));
+
+static __always_inline int read_mid(struct mid_copy *copy, u64 mid)
+{
+	return bpf_probe_read_kernel(copy, sizeof(*copy), (void *)(mid + MID_FIRST));
+}
+
+static __always_inline u64 read_pointer(u64 at)
+{
+	u64 pointer = 0;
+
+	bpf_probe_read_kernel(&pointer, sizeof(pointer), (void *)at);
+	return pointer;
+}
+
+/*
+ * Take the response's status, if its header is at `response`: a buffer that holds
+ * the request itself, or anything else, is not believed.
+ */
+static __always_inline void read_response(struct smb_event *event, u64 response)
+{
+	u8 header[HDR_BYTES] __attribute__((aligned(8)));
+	u32 smb2_flags;
+
+	if (!response || bpf_probe_read_kernel(header, sizeof(header), (void *)response))
+		return;
+	smb2_flags = HDR(u32, header, Flags);
+	if (HDR(u32, header, ProtocolId) != SMB2_PROTOCOL_ID ||
+	    HDR(u64, header, MessageId) != event->message_id ||
+	    !(smb2_flags & SMB2_FLAGS_SERVER_TO_REDIR))
+		return;
+	event->status = HDR(u32, header, Status);
+	event->flags &= ~FLAG_STATUS_UNSEEN;
+	if (smb2_flags & SMB2_FLAGS_ASYNC_COMMAND)
+		event->flags |= FLAG_ASYNC_RESPONSE;
+	if (event->flags & REBUILT_FLAGS) {
+		event->session_id = HDR(u64, header, SessionId);
+		if (!(smb2_flags & SMB2_FLAGS_ASYNC_COMMAND))
+			event->tree_id = HDR(u32, header, TreeId);
+	}
+}
+
+/*
+ * The same when the client matched the response to its MID. READ's payload is not
+ * there yet, and its header not at resp_buf: on encrypted connections it never gets
+ * there. Before it is matched, cifs_readv_receive and handle_read_data note the
+ * header in the first iovec of the I/O that callback_data is (of a synchronous READ,
+ * which is answered at resp_buf, it is another thing).
+ */
+static __always_inline void read_matched_response(struct smb_event *event, u64 mid)
+{
+	u64 response = read_pointer(mid + MID_resp_buf);
+
+#ifdef READ_iov
+	if (!response && event->command == SMB2_READ)
+		response = read_pointer(read_pointer(mid + MID_callback_data) + READ_iov);
+#endif
+	read_response(event, response);
+}
+
+/* When a MID was allocated, to one tick. */
+static __always_inline u64 issued_by_jiffies(const struct mid_copy *mid, u64 now)
+{
+	s64 ticks = bpf_jiffies64() - MID(u64, mid->bytes, when_alloc);
+	u64 age_ns = ticks > 0 ? ticks * TICK_NS : 0;
+
+	return age_ns < now ? now - age_ns : 0;
+}
+
+/* Whether a MID was allocated before `alloc` was attached. */
+static __always_inline bool is_before_attach(u64 issued_ns)
+{
+	u32 index = STATE_TRACKED_SINCE_NS;
+	u64 *since = bpf_map_lookup_elem_(MAP(MAP_STATE), &index);
+
+	return since && issued_ns && (!*since || issued_ns <= *since + TICK_NS);
+}
+
+/* What the MID itself tells about a request whose allocation was not seen. */
+static __always_inline void rebuild(struct smb_event *event, const struct mid_copy *mid,
+				    u64 server, u64 now)
+{
+	__builtin_memset(event, 0, sizeof(*event));
+	event->issued_ns = issued_by_jiffies(mid, now);
+	event->message_id = MID(u64, mid->bytes, mid);
+	event->command = MID(u16, mid->bytes, command);
+	event->pid = MID(u32, mid->bytes, pid);
+	event->kind = KIND_REQUEST;
+	event->outcome = OUTCOME_IN_FLIGHT;
+#ifdef MID_server
+	server = MID(u64, mid->bytes, server);
+#endif
+	if (server)
+		event->connection_id = read_pointer(server + SERVER_conn_id);
+#ifdef TASK_comm
+	bpf_probe_read_kernel(&event->tgid, sizeof(event->tgid),
+			      (void *)(MID(u64, mid->bytes, creator) + TASK_tgid));
+	bpf_probe_read_kernel_str(event->comm, sizeof(event->comm),
+				  (void *)(MID(u64, mid->bytes, creator) + TASK_comm));
+#endif
+	if (is_before_attach(event->issued_ns)) {
+		event->flags = FLAG_STATUS_UNSEEN | FLAG_BEFORE_ATTACH;
+		count(COUNT_BEFORE_ATTACH);
+	} else {
+		event->flags = FLAG_STATUS_UNSEEN | FLAG_REBUILT;
+		count(COUNT_REBUILT);
+	}
+}
+
+/*
+ * What only the MID's end tells. READ's header is at resp_buf by now, a synchronous
+ * waiter has taken its own: read_matched_response had it.
+ */
+static __always_inline void read_end(struct smb_event *event, const struct mid_copy *mid, u64 now)
+{
+	bool cancelled = MID(u8, mid->bytes, cancelled) & MID_cancelled_mask;
+	bool deleted = MID(u8, mid->bytes, deleted) & MID_deleted_mask;
+
+	event->released_ns = now;
+#ifdef MID_when_sent
+	s64 ticks = MID(u64, mid->bytes, when_sent) - MID(u64, mid->bytes, when_alloc);
+
+	if (MID(u64, mid->bytes, when_sent) && ticks >= 0)
+		event->sent_ns = event->issued_ns + ticks * TICK_NS;
+#endif
+	if (event->flags & FLAG_STATUS_UNSEEN)
+		read_response(event, MID(u64, mid->bytes, resp_buf));
+	event->mid_state = MID(u32, mid->bytes, mid_state);
+	event->mid_flags = (cancelled ? MIDFLAG_WAIT_CANCELLED : 0) |
+			   (deleted ? MIDFLAG_DELETED : 0);
+}
+
+#endif
