@@ -104,3 +104,10 @@ async def test_a_refused_kernel_fails_with_the_mend(
     checks = await diagnose(config(output_dir=tmp_path), tmp_path)
     assert failed(checks)
     assert "mend: report it" in as_text(checks)
+
+
+def test_a_kernel_without_types_is_a_warning(tmp_path: Path) -> None:
+    """The agent goes without: the last way to look needs none."""
+    check = doctor._types(tmp_path / "vmlinux")
+    assert check.state == "warning"
+    assert not failed([check])

@@ -127,15 +127,16 @@ def compare_shares(probes: Probes) -> None:
 
 
 def doctor() -> str:
-    """What a user sees of the plan."""
-    return subprocess.run(
-        ["aodasync", "doctor"], stdout=subprocess.PIPE, text=True, check=False
-    ).stdout
+    """What a user sees of the plan; nothing in it may keep the agent from working."""
+    done = subprocess.run(["aodasync", "doctor"], stdout=subprocess.PIPE, text=True, check=False)
+    print(done.stdout, flush=True)
+    check("doctor says that the agent can work here", done.returncode == 0, done.returncode)
+    return done.stdout
 
 
 def without_types() -> None:
     """The product where the kernel's types are out of reach: its last way to look."""
-    print(doctor(), flush=True)
+    doctor()
     lab(f"mount -t tmpfs tmpfs {BTF}")
     agent = Agent("last", product.quiet_config())
     agent.start()
@@ -150,7 +151,6 @@ def without_types() -> None:
         if number % 10 == 0:
             (MOUNT / f"last-{number}").write_bytes(b"x")
     told = doctor()
-    print(told, flush=True)
     check(
         "doctor says what it does not see",
         told.count("note: fallback: ") == len(ready["notes"]) - 1,
