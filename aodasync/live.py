@@ -46,6 +46,10 @@ class LiveEvidence:
         """The probe's loss counters."""
         return self.probe.losses() if self.probe else {}
 
+    def figures(self) -> Mapping[str, int]:
+        """What else the probe counts: records, wake-ups, requests that were rebuilt."""
+        return self.probe.figures() if self.probe else {}
+
     def connections(self) -> Mapping[int, Connection]:
         """Connections seen so far."""
         return self.probe.connections() if self.probe else {}

@@ -72,7 +72,10 @@ class Probe(Protocol):
         """Shares seen so far, ``//server/share``, by session id and tree id."""
 
     def losses(self) -> Mapping[str, int]:
-        """Loss counters by name: ring_full, map_full, overwritten, orphans, ... (see bpf/)."""
+        """Loss counters by name: ring_full, map_full, status_unseen, ... (see bpf/)."""
+
+    def figures(self) -> Mapping[str, int]:
+        """What else is counted: records, wake-ups, requests rebuilt, runs that were skipped."""
 
     def set_emergency_ns(
         self, thresholds_ns: Sequence[int], interim_too: Collection[int] = ()

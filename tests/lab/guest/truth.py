@@ -18,7 +18,7 @@ import numpy as np
 from product import Rows, check
 from wire import NEGOTIATE, Request, Wire
 
-from aodasync.events import Kind, Outcome
+from aodasync.events import Flag, Kind, Outcome
 from aodasync.smb.commands import command_name
 from aodasync.smb.ntstatus import status_name
 
@@ -31,6 +31,11 @@ class Pair:
 
     row: Any
     request: Request
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether both ends of the recorded interval were seen, not rebuilt to one tick."""
+        return bool(self.row["received_ns"]) and not self.row["flags"] & Flag.REBUILT
 
     @property
     def excess_ns(self) -> int:
@@ -148,7 +153,7 @@ def excess_us(pairs: Iterable[Pair], allowed: float = 0) -> Any:
         [
             (pair.excess_ns - allowed * pair.request.wire_ns) / 1e3
             for pair in pairs
-            if pair.request.one_segment and pair.request.answered_ns and pair.row["received_ns"]
+            if pair.request.one_segment and pair.request.answered_ns and pair.is_timed
         ]
     )
 
@@ -163,11 +168,19 @@ def _list(what: str, lines: Sequence[str], at_most: int = 20) -> None:
 def report(truth: Truth, wire: Wire) -> None:
     """Check counts, statuses and intervals; list whatever is not as it should be."""
     unanswered = [p for p in truth.pairs if p.row["outcome"] != Outcome.ANSWERED]
-    answered = [p for p in truth.pairs if p.row["outcome"] == Outcome.ANSWERED]
+    unseen = [p for p in truth.pairs if p.row["flags"] & Flag.STATUS_UNSEEN]
+    answered = [
+        p
+        for p in truth.pairs
+        if p.row["outcome"] == Outcome.ANSWERED and not p.row["flags"] & Flag.STATUS_UNSEEN
+    ]
+    rebuilt = [p for p in truth.pairs if p.row["flags"] & Flag.REBUILT]
     _list("recorded, not on the wire", [_described(row) for row in truth.only_recorded])
     _list("on the wire, not recorded", [str(request) for request in truth.only_on_wire])
     _list("never sent", [_described(row) for row in truth.never_sent])
     _list("not answered", [f"{_described(p.row)}; wire {p.request}" for p in unanswered])
+    _list("response not seen", [f"{_described(p.row)}; wire {p.request}" for p in unseen])
+    _list("rebuilt", [f"{_described(p.row)}; wire {p.request}" for p in rebuilt])
     check(
         "per command, what was recorded equals the wire",
         not truth.only_recorded and not truth.only_on_wire,
@@ -176,7 +189,9 @@ def report(truth: Truth, wire: Wire) -> None:
     wrong = [p for p in answered if p.request.status != int(p.row["status"])]
     _list("other status", [f"{_described(p.row)}; wire {p.request}" for p in wrong])
     check("every answered request's status is the wire's", not wrong, f"{len(answered)} answered")
-    timeless = [p for p in answered if not p.row["received_ns"]]
+    timeless = [
+        p for p in answered if not p.row["received_ns"] and not p.row["flags"] & Flag.REBUILT
+    ]
     _list("answered, never received", [f"{_described(p.row)}; wire {p.request}" for p in timeless])
     check("every answered request has its time of receipt", not timeless)
     backwards = [
@@ -194,12 +209,12 @@ def report(truth: Truth, wire: Wire) -> None:
         and abs(p.request.smb2_time_ns - p.request.wire_ns) > 1
     ]
     check("frame times and smb2.time agree", not differing, [p.request for p in differing[:3]])
-    short = [p for p in answered if p.row["received_ns"] and p.excess_ns < 0]
+    short = [p for p in answered if p.is_timed and p.excess_ns < 0]
     _list(
         "shorter than smb2.time",
         [f"{p.excess_ns} ns: {_described(p.row)}; {p.request}" for p in short],
     )
-    least = min((p.excess_ns for p in answered if p.row["received_ns"]), default=0)
+    least = min((p.excess_ns for p in answered if p.is_timed), default=0)
     check("received - issued is never below smb2.time", not short, f"least excess {least} ns")
     interim = [p for p in answered if p.request.interim != bool(p.row["flags"] & 1)]
     _list("interim flag differs", [f"{_described(p.row)}; wire {p.request}" for p in interim])

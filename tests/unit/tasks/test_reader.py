@@ -66,6 +66,10 @@ class PipeProbe:
     def shares(self) -> Mapping[tuple[int, int], str]:
         return {}
 
+    def figures(self) -> Mapping[str, int]:
+        """None."""
+        return {}
+
     def losses(self) -> Mapping[str, int]:
         return {"ring_full": self.lost}
 
