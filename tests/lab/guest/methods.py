@@ -27,7 +27,8 @@ Probes = Mapping[str, RequestProbe]
 
 def skips(probe: RequestProbe) -> int:
     """Runs of its programs that the kernel skipped: each explains one row at most."""
-    return sum(n for name, n in probe.losses().items() if name.startswith("skipped_"))
+    counts = {**probe.losses(), **probe.figures()}
+    return sum(count for name, count in counts.items() if name.startswith("skipped_"))
 
 
 def requests(rows: Rows) -> Rows:
