@@ -103,8 +103,7 @@ class Pencil:
         least_ms = min(*limits.values(), self.emergency_ms)
         for row in rows[(rows["kind"] == 0) & (product.latency_ms(rows) >= least_ms)]:
             name, latency_ns = COMMANDS[row["command"]], int(row["released_ns"] - row["issued_ns"])
-            waits = name in _MAY_WAIT or (row["flags"] & 1 and name not in _PROMPT)
-            if waits and name not in self.thresholds_ms:
+            if self._may_wait(name, announced=bool(row["flags"] & 1)):
                 continue
             if latency_ns / _MS >= min(limits[name], self.emergency_ms):
                 yield int(row["released_ns"]), latency_ns / _MS
@@ -113,12 +112,18 @@ class Pencil:
         """When each request came of age without a response."""
         age_ns = round(self.hang_ms * _MS)
         for request in evidence.in_flight:
-            if request["command"] not in _MAY_WAIT:
+            announced = "async_response" in request["flags"]
+            if not self._may_wait(request["command"], announced=announced):
                 yield request["issued_ns"] + age_ns
         rows = evidence.rows
         for row in rows[(rows["kind"] == 0) & (product.latency_ms(rows) >= self.hang_ms)]:
-            if COMMANDS[row["command"]] not in _MAY_WAIT:
+            if not self._may_wait(COMMANDS[row["command"]], announced=bool(row["flags"] & 1)):
                 yield int(row["issued_ns"]) + age_ns
+
+    def _may_wait(self, command: str, *, announced: bool) -> bool:
+        """Commands with a threshold of their own count in any case."""
+        waits = command in _MAY_WAIT or (announced and command not in _PROMPT)
+        return waits and command not in self.thresholds_ms
 
 
 def _failed(evidence: Evidence) -> Iterator[int]:
