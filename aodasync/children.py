@@ -13,8 +13,9 @@
 5. Past its deadline the group is interrupted, terminated, killed. The leader is
    reaped only after the last signal: until then its number cannot be reused.
 6. A task in uninterruptible sleep outlives even SIGKILL. It is left behind, and
-   reaped whenever it ends; the caller goes on. While one is left behind, the
-   same command is not started again, or each bundle would add one more.
+   reaped whenever it ends; the caller goes on. While one is left behind, neither is
+   the same command started again nor any other that names a path on the same mount,
+   or each bundle would add one more.
 
 Its end is seen through a pidfd: no SIGCHLD handler, no thread that waits.
 """
@@ -37,6 +38,7 @@ import anyio.to_thread
 
 from aodasync.capture import Captured, Sink, capture
 from aodasync.errors import RequirementError
+from aodasync.mountinfo import mounts_named, read_mounts
 from aodasync.programs import ENVIRONMENT, leashed
 
 __all__ = ["ChildEnd", "Children"]
@@ -82,12 +84,14 @@ class Children:
         Cancelling kills the child. ``sink`` is written from a worker thread.
 
         Raises:
-            RequirementError: the program is not there, or an earlier one still hangs.
+            RequirementError: the program is not there, or an earlier child still hangs
+                in the same command or on the same mount.
             OSError: it could not be started, or the sink could not be written.
         """
         command = tuple(argv)
-        if command in self._left_behind.values():
-            raise RequirementError(f"an earlier {command[0]} still hangs in the kernel")
+        if self._left_behind:
+            earlier = tuple(self._left_behind.values())
+            await anyio.to_thread.run_sync(_refuse_what_hangs, command, earlier)
         full = await anyio.to_thread.run_sync(leashed, command)
         begun_sec = time.monotonic()
         process = subprocess.Popen(  # noqa: ASYNC220  # see 3 above; vfork and exec take 1 ms
@@ -173,6 +177,16 @@ class _Exit:
         self.seen.set()
         if self.then is not None:
             self.then()
+
+
+def _refuse_what_hangs(command: tuple[str, ...], earlier: tuple[tuple[str, ...], ...]) -> None:
+    if command in earlier:
+        raise RequirementError(f"an earlier {command[0]} still hangs in the kernel")
+    mounts = read_mounts()
+    wanted = mounts_named(command, mounts)
+    for left in earlier:
+        for device in mounts_named(left, mounts).keys() & wanted.keys():
+            raise RequirementError(f"{wanted[device]} is left alone: a {left[0]} still hangs there")
 
 
 async def _read(

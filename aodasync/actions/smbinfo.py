@@ -17,8 +17,9 @@ import aiofiles
 import anyio.to_thread
 
 from aodasync.actions.action import Action, ActionContext, Collected, Cost
-from aodasync.actions.mounts import SmbMount, read_smb_mounts
+from aodasync.actions.mounts import read_smb_mounts
 from aodasync.errors import AodasyncError, RequirementError
+from aodasync.mountinfo import Mount
 from aodasync.programs import leashed
 
 __all__ = ["SMBINFO", "ask_mounts"]
@@ -40,7 +41,7 @@ async def _collect(context: ActionContext) -> Collected:
 
 
 async def ask_mounts(
-    context: ActionContext, mounts: tuple[SmbMount, ...], argv: tuple[str, ...]
+    context: ActionContext, mounts: tuple[Mount, ...], argv: tuple[str, ...]
 ) -> Collected:
     """Run ``argv MOUNT_POINT`` for each mount, four at once, all within the action's deadline."""
     asked = mounts[:_MOST_MOUNTS]
@@ -48,7 +49,7 @@ async def ask_mounts(
     max_bytes = context.max_bytes // len(asked)
     slots = asyncio.Semaphore(_AT_ONCE)
 
-    async def ask(mount: SmbMount) -> tuple[Collected, bytes]:
+    async def ask(mount: Mount) -> tuple[Collected, bytes]:
         command = (*argv, mount.mount_point)
         title = f"==> {mount.source} on {mount.mount_point} <==\n".encode("utf-8", "replace")
         kept = io.BytesIO()

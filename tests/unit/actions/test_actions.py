@@ -14,13 +14,14 @@ import pytest
 
 from aodasync.actions import BUILTIN, Action, ActionContext, ActionResult, Collected, Cost, select
 from aodasync.actions.command import command_action, user_action
-from aodasync.actions.mounts import SmbMount, smb_mounts
+from aodasync.actions.mounts import smb_mounts
 from aodasync.actions.running import Run, not_run, run_actions
 from aodasync.actions.smbinfo import ask_mounts
 from aodasync.actions.syslogs import collect_tails
 from aodasync.children import Children
 from aodasync.config.model import UserAction
 from aodasync.errors import RequirementError
+from aodasync.mountinfo import Mount
 
 pytestmark = pytest.mark.anyio
 
@@ -257,8 +258,8 @@ async def test_mounts_are_parsed_with_odd_names() -> None:
         "garbage",
     ]
     assert smb_mounts(lines) == (
-        SmbMount("0:50", "/mnt/a b", "//nas/my share"),
-        SmbMount("0:51", "/mnt/c", "//nas/c"),
+        Mount("0:50", "/mnt/a b", "cifs", "//nas/my share"),
+        Mount("0:51", "/mnt/c", "smb3", "//nas/c"),
     )
 
 
@@ -300,8 +301,8 @@ async def test_planted_log_is_not_followed(context: ActionContext, tmp_path: Pat
     assert b"root" not in _written(context)
 
 
-def _mounts(count: int) -> tuple[SmbMount, ...]:
-    return tuple(SmbMount(f"0:{n}", f"/mnt/{n}", f"//nas/{n}") for n in range(count))
+def _mounts(count: int) -> tuple[Mount, ...]:
+    return tuple(Mount(f"0:{n}", f"/mnt/{n}", "cifs", f"//nas/{n}") for n in range(count))
 
 
 async def test_each_mount_is_asked_within_one_deadline(context: ActionContext) -> None:
@@ -333,9 +334,9 @@ async def test_smbinfo_without_mounts_or_tool_says_so(
     context: ActionContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No mounts, and no cifs-utils, are stated as such."""
-    mounts: list[SmbMount] = []
+    mounts: list[Mount] = []
 
-    async def read() -> tuple[SmbMount, ...]:
+    async def read() -> tuple[Mount, ...]:
         return tuple(mounts)
 
     monkeypatch.setattr("aodasync.actions.smbinfo.read_smb_mounts", read)
