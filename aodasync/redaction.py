@@ -20,7 +20,7 @@ What is a secret:
 ``PWD=/...`` is left alone: sudo logs the working directory so.
 
 Text comes in chunks cut anywhere. Lines are only judged whole, so the cuts do not
-matter; a line beyond 64 KiB is judged in pieces that overlap. Bytes that hold none of
+matter; a line beyond 16 KiB is judged in pieces that overlap. Bytes that hold none of
 the words above pass by a few searches for substrings.
 """
 
@@ -33,7 +33,8 @@ __all__ = ["MASK", "Redactor", "redact", "redact_text"]
 
 MASK: Final = b"********"
 
-_LONGEST_LINE: Final = 64 * 1024
+# One search of a line holds the interpreter to its end, and with it the event loop.
+_LONGEST_LINE: Final = 16 * 1024
 _OVERLAP: Final = 256  # longer than any key with its separator
 
 # Lower-case words without which no pattern below can match; all within one line.
@@ -82,7 +83,7 @@ _PEM_END: Final = re.compile(rb"-----END [A-Z ]*PRIVATE KEY-----")
 class Redactor:
     """Redacts a stream: what :meth:`feed` and :meth:`finish` return, joined, is what is kept.
 
-    At most one line, or 64 KiB of a longer one, is held back.
+    At most one line, or 16 KiB of a longer one, is held back.
     """
 
     def __init__(self) -> None:
