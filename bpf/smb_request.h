@@ -83,18 +83,17 @@ static __always_inline void submit_request(struct smb_event *event, u64 now)
 	submit(event, now, is_urgent(event));
 }
 
-/* Take the record out of the map; NULL if another one was faster. */
+/* Take the record out of the map; NULL if another one was faster, or for lack of room. */
 static __always_inline struct smb_event *take(const struct smb_event *known, u64 key)
 {
-	struct smb_event *event = reserve();
+	struct smb_event copy = *known, *event;
 
+	if (bpf_map_delete_elem_(MAP(MAP_IN_FLIGHT), &key))
+		return NULL;
+	event = reserve();
 	if (event)
-		*event = *known;
-	if (!bpf_map_delete_elem_(MAP(MAP_IN_FLIGHT), &key))
-		return event;
-	if (event)
-		bpf_ringbuf_discard(event, BPF_RB_NO_WAKEUP);
-	return NULL;
+		*event = copy;
+	return event;
 }
 
 /* The end of a request whose release was not seen; READ's status may be lost with it. */
