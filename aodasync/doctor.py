@@ -52,6 +52,7 @@ async def diagnose(config: Config, cache_dir: Path) -> list[Check]:
         _client(),
         *await _probe(cache_dir),
         *_tools(),
+        *_captures(config),
         _output(config.output_dir),
         await _agent(),
     ]
@@ -154,6 +155,20 @@ def _tools() -> list[Check]:
         if (path := shutil.which(tool, path=ENVIRONMENT["PATH"]))
         else Check(f"tool: {tool}", "warning", "not found", mend)
         for tool, mend in _TOOLS.items()
+    ]
+
+
+def _captures(config: Config) -> list[Check]:
+    return [
+        Check(f"capture: {tool}", "ok", path)
+        if (path := shutil.which(tool, path=ENVIRONMENT["PATH"]))
+        else Check(
+            f"capture: {tool}",
+            "warning",
+            "not found",
+            f"apt install {tool}, or take it out of watcher.captures",
+        )
+        for tool in config.captures
     ]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
 
+from aodasync.actions import Action
 from aodasync.audit import Audit
 from aodasync.bundle.judging import judge_by_rules
 from aodasync.bundle.output_dir import OutputDirectory
@@ -60,6 +61,7 @@ class Pipeline:
         clock: Clock,
         log: FilteringBoundLogger,
         audit: Audit,
+        captures: tuple[Action, ...] = (),
         on_done: Callable[[Trigger, Path | None], None] | None = None,
     ) -> None:
         self.batches: asyncio.Queue[EventBatch] = asyncio.Queue(_BATCHES)
@@ -81,7 +83,13 @@ class Pipeline:
         )
         sample = self.surroundings.at_once if self.surroundings else None
         self.collector = Collector(
-            config, output, source, log, judge=judge_by_rules(sample), on_done=on_done
+            config,
+            output,
+            source,
+            log,
+            judge=judge_by_rules(sample),
+            captures=captures,
+            on_done=on_done,
         )
 
     async def collect(self) -> None:

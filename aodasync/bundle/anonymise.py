@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,14 +24,15 @@ __all__ = ["anonymise"]
 
 _MOST_FILE_BYTES: Final = 256 << 20
 _SUFFIX: Final = "-anonymised"
+_PACKETS: Final = "tcpdump.pcap"
 
 
 def anonymise(path: Path, directory: Path) -> tuple[Path, Path]:
     """Write ``NAME-anonymised.tar.zst`` and, for yourself, ``...map.json`` into a directory.
 
     Addresses, and names of hosts, users, domains and shares are replaced in every text,
-    each by the same one; requests keep their times, ids and process names. The two files
-    are readable by their owner alone.
+    each by the same one; requests keep their times, ids and process names. Packets are
+    left out. The two files are readable by their owner alone.
 
     Raises:
         BundleError: the bundle cannot be read, or nothing can be written there.
@@ -71,7 +72,7 @@ def _learn(path: Path) -> Aliases:
             if member.name.endswith(".json"):
                 for text in _strings(_parse(member.read(_MOST_FILE_BYTES))):
                     aliases.learn(text)
-            elif member.name != "events.npy":
+            elif member.name not in ("events.npy", _PACKETS):
                 aliases.learn(_text(member.read(_MOST_FILE_BYTES)))
     return aliases
 
@@ -87,6 +88,8 @@ def _write(path: Path, target: BundleName, aliases: Aliases, directory_fd: int) 
         manifest: Any = {}
         with members(path) as found:
             for member in found:
+                if member.name == _PACKETS:
+                    continue
                 data = member.read(_MOST_FILE_BYTES)
                 if member.name == "manifest.json":
                     manifest = _renamed(_parse(data), aliases)
@@ -98,8 +101,8 @@ def _write(path: Path, target: BundleName, aliases: Aliases, directory_fd: int) 
                 sizes[member.name] = len(data)
                 partial.write(member.name, data)
         for action in manifest.get("actions") or []:
-            if isinstance(action, dict) and action.get("file") in sizes:
-                action["bytes"] = sizes[action["file"]]
+            if isinstance(action, dict):
+                _bring_up_to_date(action, sizes)
         partial.write(
             "manifest.json", dump({**manifest, "bundle": str(target), "anonymised": True})
         )
@@ -108,6 +111,13 @@ def _write(path: Path, target: BundleName, aliases: Aliases, directory_fd: int) 
         pack(target, batches_fd=directory_fd, mtime_sec=mtime_sec, cancelled=never)
     finally:
         partial.remove()
+
+
+def _bring_up_to_date(action: dict[str, Any], sizes: Mapping[str, int]) -> None:
+    if action.get("file") in sizes:
+        action["bytes"] = sizes[action["file"]]
+    elif action.get("file") == _PACKETS:
+        action.update(file=None, bytes=0, error="left out: packets hold addresses and names")
 
 
 def _parse(data: bytes) -> Any:

@@ -48,6 +48,7 @@ class Means:
     slots: asyncio.Semaphore
     guard: asyncio.Lock
     patience: Patience
+    captures: tuple[Action, ...]
     children: Children
     judge: Judge
 
@@ -83,7 +84,7 @@ async def collect_bundle(
     wanted = BundleName.of(trigger.decided_realtime_ns, trigger.anomaly)
     bundle = PartialBundle(wanted, batches_fd)
     writer = Writer(bundle, trigger, means.config, live, before)
-    chosen = actions.select(trigger.actions, means.config.user_actions)
+    chosen = (*actions.select(trigger.actions, means.config.user_actions), *means.captures)
     spent = _Spent(trigger.decided_monotonic_ns)
     try:
         await in_thread(partial(writer.begin, chosen, means.source.events()))

@@ -10,13 +10,14 @@ from typing import Final
 from aodasync.config.anomaly_settings import BUILTIN_ACTIONS
 from aodasync.config.document import Entry, key_path, quoted
 from aodasync.config.findings import Findings, suggestion
-from aodasync.config.model import UserAction
+from aodasync.config.model import CAPTURES, UserAction
 from aodasync.config.names import Name
 from aodasync.config.settings import USER_ACTION
 
 __all__ = ["RESERVED_ACTIONS", "report_unused", "runnable", "user_actions"]
 
 RESERVED_ACTIONS: Final = BUILTIN_ACTIONS | {
+    *CAPTURES,
     "cifsstats",
     "debug_data",
     "events",

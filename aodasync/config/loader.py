@@ -99,5 +99,6 @@ def _interpret(text: str, file: str, source: Path | None, findings: Findings) ->
         cleanup=Cleanup(**values["cleanup"]),
         audit=Audit(**values["audit"]),
         user_actions=defined,
+        captures=tuple(dict.fromkeys(values["watcher"]["captures"])),
         warnings=tuple(problem.at(file) for problem in sorted(findings.warnings)),
     )

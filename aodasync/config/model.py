@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 __all__ = [
+    "CAPTURES",
     "Anomaly",
     "Audit",
     "Cleanup",
@@ -22,6 +23,9 @@ __all__ = [
     "Recorder",
     "UserAction",
 ]
+
+CAPTURES: Final = ("tcpdump", "trace-cmd")
+"""Recorders outside the agent that can run all the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,8 @@ class Collector:
     max_action_bytes: int = 8 * 1024 * 1024
     look_back_sec: float = 300.0
     max_bundles_per_hour: int = 20
+    tcpdump_mb: int = 16
+    tcpdump_packet_bytes: int = 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +156,10 @@ class UserAction:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """All of it. ``anomalies`` holds the ones that are on, in file order, then the defaults."""
+    """All of it. ``anomalies`` holds the ones that are on, in file order, then the defaults.
+
+    ``captures`` are names out of :data:`CAPTURES`.
+    """
 
     source: Path | None
     watch_interval_sec: float
@@ -163,3 +172,4 @@ class Config:
     audit: Audit
     user_actions: tuple[UserAction, ...]
     warnings: tuple[str, ...]
+    captures: tuple[str, ...] = ()

@@ -26,7 +26,7 @@ def to_json(config: Config) -> dict[str, Any]:
         "source": None if config.source is None else str(config.source),
         "watch_interval_sec": config.watch_interval_sec,
         "aod_output_dir": str(config.output_dir),
-        "watcher": {"actions": config.watcher_actions},
+        "watcher": {"actions": config.watcher_actions, "captures": config.captures},
         "anomalies": {anomaly.name: _anomaly(anomaly) for anomaly in config.anomalies},
         "collector": asdict(config.collector),
         "recorder": asdict(config.recorder),

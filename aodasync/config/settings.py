@@ -11,7 +11,8 @@ from typing import Final
 
 from aodasync.config.anomaly_settings import ACTION, ANOMALY, DEFAULT_ACTIONS
 from aodasync.config.kinds import AbsolutePath, Flag, Number, ScalarKind, Text
-from aodasync.config.model import Audit, Cleanup, Collector, Recorder
+from aodasync.config.model import CAPTURES, Audit, Cleanup, Collector, Recorder
+from aodasync.config.names import Choice
 from aodasync.config.section import ListOf, MapOf, Section, Setting
 
 __all__ = ["TOP", "USER_ACTION"]
@@ -57,6 +58,16 @@ _COLLECTOR: Final = _limits(
         "max_bundles_per_hour",
         Number(1, 3600, whole=True),
         "More anomalies than that are logged, but give no bundle.",
+    ),
+    (
+        "tcpdump_mb",
+        Number(4, 256, whole=True),
+        "Of the packets that tcpdump captures, the last so many megabytes are kept.",
+    ),
+    (
+        "tcpdump_packet_bytes",
+        Number(96, 262_144, whole=True),
+        "Of each packet the first so many bytes. Beyond 160 come names and file contents.",
     ),
 )
 
@@ -115,6 +126,13 @@ TOP: Final = Section(
                         ListOf(ACTION),
                         f"Actions of anomalies that name none. Without it: "
                         f"{', '.join(DEFAULT_ACTIONS)}.",
+                    ),
+                    Setting(
+                        "captures",
+                        ListOf(Choice(CAPTURES)),
+                        "What is recorded all the time, the last of it for every bundle: packets "
+                        "of port 445 (tcpdump), trace events of the client (trace-cmd).",
+                        (),
                     ),
                 )
             ),

@@ -45,7 +45,7 @@ def read_bundle(path: Path) -> Content:
         for member in found:
             if member.name == "inflight.json":
                 in_flight = _objects(member.read(_MOST_FILE_BYTES))
-            elif member.name not in ("manifest.json", "events.npy"):
+            elif member.name not in ("manifest.json", "events.npy", "tcpdump.pcap"):
                 texts[member.name] = _shortened(member.read(_MOST_FILE_BYTES))
     return Content(manifest, rows, in_flight, texts)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio
 from structlog.typing import FilteringBoundLogger
 
-from aodasync.actions import ActionResult
+from aodasync.actions import Action, ActionResult
 from aodasync.actions.patience import Patience
 from aodasync.bundle.collection import Bundle, Means, collect_bundle
 from aodasync.bundle.judging import Judge, undecided
@@ -52,7 +52,8 @@ class CollectorMetrics:
 class Collector:
     """Collects bundles side by side; their actions share ``collector.max_concurrent`` slots.
 
-    ``judge`` reaches the verdicts; ``on_done`` is called with each trigger and the path
+    ``judge`` reaches the verdicts; ``captures`` are run for every bundle, whatever its
+    trigger names; ``on_done`` is called with each trigger and the path
     of its bundle, None if it failed.
     """
 
@@ -64,6 +65,7 @@ class Collector:
         log: FilteringBoundLogger,
         *,
         judge: Judge = undecided,
+        captures: tuple[Action, ...] = (),
         on_done: Callable[[Trigger, Path | None], None] | None = None,
     ) -> None:
         self._means = Means(
@@ -73,6 +75,7 @@ class Collector:
             slots=asyncio.Semaphore(config.collector.max_concurrent),
             guard=asyncio.Lock(),
             patience=Patience(),
+            captures=captures,
             children=Children(),
             judge=judge,
         )

@@ -37,8 +37,11 @@ class Evidence:
         self.recorder = FlightRecorder(rows)
         self.recorder.append(requests(*(request(released_ns=n * MS) for n in range(1, rows + 1))))
 
-    def events(self) -> EventArray:
-        return self.recorder.snapshot()
+    def events(self, since: int = 0) -> EventArray:
+        return self.recorder.snapshot(since)
+
+    def recorded(self) -> int:
+        return self.recorder.appended
 
     def in_flight(self) -> EventArray:
         return request("SMB2_WRITE", released_ns=0, latency_ns=0, issued_ns=time.monotonic_ns())

@@ -53,12 +53,16 @@ def _store(directory: Path) -> Path:
         "anomaly": {"name": "latency", "type": "latency", "server": "nas7.corp.example"},
         "connections": [{"connection_id": 1, "server": "nas7.corp.example", "port": 445}, 3],
         "verdict": {"cause": "server", "sentence": "nas7.corp.example was slow."},
-        "actions": [{"name": "dmesg", "file": "dmesg.log", "bytes": len(_LOG)}],
+        "actions": [
+            {"name": "dmesg", "file": "dmesg.log", "bytes": len(_LOG)},
+            {"name": "tcpdump", "file": "tcpdump.pcap", "bytes": 9, "error": None},
+        ],
         "events": {"count": 2},
     }
     files = {
         "dmesg.log": _LOG.encode(),
         "mounts.log": _MOUNTS.encode() + b"\xff\n",
+        "tcpdump.pcap": b"to jsmith",
         "inflight.json": json.dumps([{"server": "nas7", "share": "//nas7/payroll"}]).encode(),
         "manifest.json": json.dumps(manifest).encode(),
     }
@@ -97,6 +101,10 @@ def test_names_go_from_every_file_and_the_map_stays_outside(
     assert mapping["jsmith"].startswith("user")
     assert read_manifest(archive)["verdict"]["sentence"].startswith(mapping["nas7"] + ".")
     assert read_manifest(archive)["anomaly"]["type"] == "latency"
+    assert "tcpdump.pcap" not in texts
+    packets = read_manifest(archive)["actions"][1]
+    assert (packets["file"], packets["bytes"]) == (None, 0)
+    assert packets["error"] == "left out: packets hold addresses and names"
     assert f"//{mapping['nas7']}/" in json.loads(texts["inflight.json"])[0]["share"]
     assert cli.main(["bundles", "anonymise", str(path), "-o", str(target)]) == 1
     assert "is there already" in capsys.readouterr().err

@@ -19,6 +19,7 @@ import structlog
 import zstandard
 from structlog.testing import capture_logs
 
+from aodasync.actions import Action, ActionContext, Collected, Cost
 from aodasync.bundle.archive import load_recording, read_manifest, verify
 from aodasync.bundle.judging import Case
 from aodasync.bundle.names import BundleName
@@ -178,6 +179,20 @@ async def test_a_trigger_becomes_a_whole_archive(output: OutputDirectory) -> Non
     assert (metrics.actions_ok, metrics.actions_failed) == (2, 1)
     assert metrics.max_ms["good"] > 0
     assert metrics.bytes_written == path.stat().st_size
+
+
+async def test_captures_are_in_every_bundle_of_a_live_host(output: OutputDirectory) -> None:
+    """Whatever actions a trigger names, the window of what always runs is there as well."""
+
+    async def window(context: ActionContext) -> Collected:
+        await context.write("packets")
+        return Collected()
+
+    capture = Action("tcpdump", "tcpdump.pcap", Cost.LOG, window)
+    await _collect(_collector(_config(), output, captures=(capture,)), _trigger("mounts"))
+    path = next(output.batches.iterdir())
+    assert [a["file"] for a in read_manifest(path)["actions"]] == ["mounts.log", "tcpdump.pcap"]
+    assert _files(path)["tcpdump.pcap"] == b"packets"
 
 
 async def test_requests_in_flight_are_those_of_the_decision(output: OutputDirectory) -> None:

@@ -94,6 +94,20 @@ def test_an_action_that_nothing_runs_is_warned_of(accept: Accept) -> None:
     )
 
 
+def test_captures_are_off_unless_named(accept: Accept, refuse: Refuse) -> None:
+    """Each once, in the file's order; a name that nobody knows is an error."""
+    assert accept("{}").captures == ()
+    named = accept("watcher: {captures: [trace-cmd, tcpdump, trace-cmd]}")
+    assert named.captures == ("trace-cmd", "tcpdump")
+    assert named.watcher_actions == DEFAULT_ACTIONS
+    assert refuse("watcher: {captures: [tcpdum]}") == [
+        (
+            "f:1:22: watcher.captures[0]: found the text 'tcpdum'; "
+            "one of tcpdump, trace-cmd is right; did you mean 'tcpdump'?"
+        )
+    ]
+
+
 @pytest.mark.parametrize("name", sorted(RESERVED_ACTIONS))
 def test_names_of_built_in_actions_and_their_files_are_taken(refuse: Refuse, name: str) -> None:
     """No action may overwrite what another one writes."""

@@ -56,7 +56,7 @@ def test_json_shows_the_effective_configuration(path: Path) -> None:
         "source": str(path),
         "watch_interval_sec": 0.5,
         "aod_output_dir": "/var/log/aod",
-        "watcher": {"actions": ["routes"]},
+        "watcher": {"actions": ["routes"], "captures": []},
         "anomalies": {
             "latency": {
                 "type": "latency",
@@ -84,6 +84,8 @@ def test_json_shows_the_effective_configuration(path: Path) -> None:
             "max_action_bytes": 8388608,
             "look_back_sec": 300,
             "max_bundles_per_hour": 20,
+            "tcpdump_mb": 16,
+            "tcpdump_packet_bytes": 160,
         },
         "recorder": {"max_events": 50000, "ring_bytes": 8388608},
         "cleanup": {

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+"""The client's trace events of the last while: trace-cmd(1), a ring in the kernel.
+
+``trace-cmd start`` turns the events of cifs on in a tracing instance of our own, which
+overwrites the oldest; nothing of it runs then but the kernel. ``trace-cmd show`` prints
+the ring and leaves it as it is (before Linux 5.8 the kernel pauses it meanwhile).
+An agent that is killed leaves the instance to the next start, or to a reboot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import os
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from aodasync.actions.action import Action, ActionContext, Collected, Cost
+from aodasync.actions.command import run_command
+from aodasync.children import Children
+from aodasync.errors import RequirementError
+
+__all__ = ["TraceCmd"]
+
+_NAME: Final = "trace-cmd"
+_INSTANCE: Final = ("-B", "aodasync")
+_RESET: Final = (_NAME, "reset", *_INSTANCE, "-d")
+_SHOW: Final = (_NAME, "show", *_INSTANCE)
+_LEAST_KB: Final = 64
+_TEXT_PER_BYTE: Final = 4  # printed, an event takes up to so much more room
+_TIMEOUT_SEC: Final = 20.0
+_RESET_SEC: Final = 2.0
+_MOST_COMPLAINT_BYTES: Final = 8192
+
+
+class TraceCmd:
+    """A ring as large as its text fits into an action's file of ``max_bytes``.
+
+    ``client`` returns when the client's events are there to be turned on.
+    Implements :class:`~aodasync.tasks.captures.Capture`.
+    """
+
+    name = _NAME
+
+    def __init__(self, *, max_bytes: int, client: Callable[[], Awaitable[None]]) -> None:
+        self._client = client
+        each_kb = max_bytes // _TEXT_PER_BYTE // 1024 // (os.cpu_count() or 1)
+        each = ("-b", str(max(_LEAST_KB, each_kb)))
+        self._argv = (_NAME, "start", *_INSTANCE, *each, "-e", "cifs")
+        self.action = Action(_NAME, "trace-cmd.log", Cost.LOG, _collect, argv=_SHOW)
+
+    async def begin(self, children: Children) -> None:
+        """Wait for the client, and remove what an agent that was killed left."""
+        await self._client()
+        await self.end(children)
+
+    async def run(self, children: Children) -> str:
+        """Capture until cancelled; returns why it could not."""
+        complaint = io.BytesIO()
+        end = await children.run(
+            self._argv, complaint, timeout_sec=_TIMEOUT_SEC, max_bytes=_MOST_COMPLAINT_BYTES
+        )
+        if not end.error:
+            await asyncio.Event().wait()
+        return end.error
+
+    async def end(self, children: Children) -> None:
+        """Remove the instance, if there is one."""
+        with contextlib.suppress(RequirementError, OSError):
+            await children.run(
+                _RESET, io.BytesIO(), timeout_sec=_RESET_SEC, max_bytes=_MOST_COMPLAINT_BYTES
+            )
+
+
+async def _collect(context: ActionContext) -> Collected:
+    return await run_command(context, _SHOW)
