@@ -8,6 +8,7 @@
  * In fentry and fexit ctx[n] is argument n, the one after the last the result; in a
  * kprobe ctx is struct pt_regs (KPROBES), in which a return probe sees no arguments.
  */
+#include "smb_operations.h"
 #include "smb_trouble.h"
 
 #ifdef MID_mid
@@ -280,4 +281,22 @@ int cifs_flush_err(u64 *ctx)
 int smb3_eio(u64 *ctx)
 {
 	return TROUBLE(EIO, .status = ctx[0]);
+}
+
+/* (unsigned int xid, const char *func_name) */
+int smb3_enter(u64 *ctx)
+{
+	return on_operation_entered(ctx[0], ctx[1]);
+}
+
+/* (unsigned int xid, const char *func_name) */
+int smb3_exit_done(u64 *ctx)
+{
+	return on_operation_exited(ctx[0]);
+}
+
+/* (unsigned int xid, const char *func_name, int rc) */
+int smb3_exit_err(u64 *ctx)
+{
+	return on_operation_exited(ctx[0]);
 }

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from aodasync.events import EventArray
 from aodasync.evidence import Connection
+from aodasync.operations import OperationArray
 
 __all__ = ["Attachment", "Candidate", "Probe", "ProbePlan"]
 
@@ -64,6 +65,9 @@ class Probe(Protocol):
 
     def in_flight(self) -> EventArray:
         """Rows of the requests in flight, oldest first; ASYNC_RESPONSE: an interim one came."""
+
+    def operations(self) -> OperationArray:
+        """Operations inside the client, oldest first, and what those wait for that last."""
 
     def connections(self) -> Mapping[int, Connection]:
         """Connections seen so far, by connection id."""

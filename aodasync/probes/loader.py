@@ -13,10 +13,11 @@ import numpy as np
 
 from aodasync.errors import BpfError, ProbeError
 from aodasync.events import EVENT
+from aodasync.operations import OPERATION
 from aodasync.probes import bpf
 from aodasync.probes.bpf import AttachType, ProgramType
 from aodasync.probes.interface import Attachment
-from aodasync.probes.maps import MapType, create_map
+from aodasync.probes.maps import MMAPABLE, MapType, create_map
 from aodasync.probes.perf_events import attach_kprobe, attach_tracepoint
 from aodasync.probes.shared import (
     CALL_BYTES,
@@ -28,6 +29,7 @@ from aodasync.probes.shared import (
     MAX_CALLS,
     MAX_CONNECTIONS,
     MAX_INTERIM,
+    MAX_OPERATIONS,
     MAX_TREES,
     NAMED_CONNECTIONS,
     TREE_KEY_BYTES,
@@ -124,6 +126,7 @@ def create_maps(ring_bytes: int, method: str = "fentry") -> dict[MapNumber, int]
         MapNumber.TREES: (MapType.LRU_HASH, TREE_KEY_BYTES, TREE_NAME_BYTES, MAX_TREES),
         MapNumber.NAMED: (MapType.ARRAY, 4, 8, NAMED_CONNECTIONS),
         MapNumber.INTERIM: (MapType.LRU_HASH, INTERIM_KEY_BYTES, 8, MAX_INTERIM),
+        MapNumber.OPERATIONS: (MapType.ARRAY, 4, OPERATION.itemsize, MAX_OPERATIONS),
     }
     if method == "kprobe":
         table[MapNumber.CALLS] = (MapType.HASH, CALL_BYTES, CALL_BYTES, MAX_CALLS)
@@ -140,6 +143,7 @@ def create_maps(ring_bytes: int, method: str = "fentry") -> dict[MapNumber, int]
                 key_size=key_size,
                 value_size=value_size,
                 max_entries=rows,
+                flags=MMAPABLE if number is MapNumber.OPERATIONS else 0,
             )
     except BpfError:
         for fd in maps.values():

@@ -7,14 +7,17 @@ import ctypes
 import errno
 import struct
 from enum import IntEnum
-from typing import Any
+from typing import Any, Final
 
 import numpy.typing as npt
 
 from aodasync.errors import BpfError
 from aodasync.probes.bpf import Command, address, call
 
-__all__ = ["MapType", "create_map", "lookup", "lookup_batch", "update"]
+__all__ = ["MMAPABLE", "MapType", "create_map", "lookup", "lookup_batch", "update"]
+
+MMAPABLE: Final = 1 << 10
+"""BPF_F_MMAPABLE: the values of an array can be mapped, each rounded up to 8 bytes."""
 
 
 class MapType(IntEnum):

@@ -15,12 +15,14 @@ import numpy as np
 from aodasync.errors import BpfError
 from aodasync.events import EVENT, EventArray
 from aodasync.evidence import Connection
+from aodasync.operations import NO_OPERATIONS, OperationArray
 from aodasync.probes.connections import ConnectionTable
 from aodasync.probes.inflight import InFlightTable, believable
 from aodasync.probes.interface import ProbePlan
 from aodasync.probes.interim import InterimResponses
 from aodasync.probes.loader import MADE_UP_FOR, Loaded
 from aodasync.probes.maps import lookup, update
+from aodasync.probes.operations import OperationTable
 from aodasync.probes.ring import RingReader
 from aodasync.probes.shared import (
     EMERGENCY_COMMANDS,
@@ -62,6 +64,10 @@ class RequestProbe:
         checker = None if self._by_message else loaded.on_demand("check")
         self._in_flight = InFlightTable(maps[MapNumber.IN_FLIGHT], key, checker)
         self._interim = InterimResponses(maps[MapNumber.INTERIM])
+        self._operations = OperationTable(maps[MapNumber.OPERATIONS])
+        self._follows_operations = not any(
+            each.error for each in plan.attachments if each.role == "operations"
+        )
         self._connections = ConnectionTable(maps[MapNumber.CONNECTIONS])
         self._shares = ShareTable(maps[MapNumber.TREES], loaded.on_demand("walk"))
         self._cpus = possible_cpus()
@@ -91,6 +97,12 @@ class RequestProbe:
             return believable(rows, self._state(StateIndex.RECONNECTED_NS), now_ns)
         self._interim.mark(rows)
         return rows
+
+    def operations(self) -> OperationArray:
+        """Operations inside the client, oldest first; none where their ends are not seen."""
+        if self._closed or not self._follows_operations:
+            return NO_OPERATIONS
+        return self._operations.read(time.monotonic_ns())
 
     def connections(self) -> Mapping[int, Connection]:
         """Connections seen so far, by connection id. Raises BpfError."""
@@ -150,6 +162,7 @@ class RequestProbe:
         finally:
             self._closed = True
             self._ring.close()
+            self._operations.close()
             self._loaded.close()
 
     def _state(self, index: StateIndex) -> int:

@@ -11,6 +11,7 @@ from enum import IntEnum
 from typing import Final
 
 from aodasync.events import EVENT, Flag, Kind, MidState, Outcome
+from aodasync.operations import OPERATION
 
 __all__ = [
     "ADDRESS_BYTES",
@@ -27,6 +28,7 @@ __all__ = [
     "MAX_CALLS",
     "MAX_CONNECTIONS",
     "MAX_INTERIM",
+    "MAX_OPERATIONS",
     "MAX_TREES",
     "NAMED_CONNECTIONS",
     "RING_BYTES",
@@ -75,6 +77,9 @@ MAX_TREES: Final = 1024
 TREE_KEY_BYTES: Final = 16
 TREE_NAME_BYTES: Final = 256
 
+MAX_OPERATIONS: Final = 2048
+"""Operations of processes that can be inside the client at once; a power of two."""
+
 MAX_CALLS: Final = 4096
 """Threads that can be inside one of the functions whose return is probed."""
 
@@ -100,6 +105,7 @@ class MapNumber(IntEnum):
     TREES = 0x7FFF0008
     CALLS = 0x7FFF0009
     NAMED = 0x7FFF000A
+    OPERATIONS = 0x7FFF000B
 
 
 class Counter(IntEnum):
@@ -114,6 +120,7 @@ class Counter(IntEnum):
     WAKEUPS = 6  # forced wake-ups of the agent
     UNENDED = 7  # tracepoints alone: a later part of a failed compound, not recorded
     UNPAIRED = 8  # tracepoints alone: an end told twice, or one whose beginning was not seen
+    OPERATIONS_FULL = 9  # no slot for an operation inside the client: it is not followed
 
 
 LOSS_COUNTERS: Final = (
@@ -121,6 +128,7 @@ LOSS_COUNTERS: Final = (
     Counter.MAP_FULL,
     Counter.STATUS_UNSEEN,
     Counter.UNENDED,
+    Counter.OPERATIONS_FULL,
 )
 """The counters that mean something was missed; the others are figures."""
 
@@ -158,6 +166,9 @@ def definitions() -> dict[str, int]:
         "ADDRESS_BYTES": ADDRESS_BYTES,
         "CONNECTION_BYTES": CONNECTION_BYTES,
         "TREE_NAME_BYTES": TREE_NAME_BYTES,
+        "FUNCTION_BYTES": OPERATION["function"].itemsize,
+        "OPERATION_BYTES": OPERATION.itemsize,
+        "MAX_OPERATIONS": MAX_OPERATIONS,
         "FILL_MARK": FILL_MARK_BYTES,
         "NAMED_CONNECTIONS": NAMED_CONNECTIONS,
         "CHECK_GRACE_NS": CHECK_GRACE_NS,

@@ -37,12 +37,15 @@ class ProgramStats:
 
     def mean_ns(self) -> dict[str, float]:
         """Mean run time of the programs that ran."""
-        means = {}
+        return {name: spent_ns / runs for name, (spent_ns, runs) in self.totals().items() if runs}
+
+    def totals(self) -> dict[str, tuple[int, int]]:
+        """Run time in ns and number of runs, since each was loaded, while anybody counted."""
+        totals = {}
         for name, fd in self._programs.items():
             info = ctypes.create_string_buffer(_INFO_BYTES)
             attributes = struct.pack("IIQ", fd, len(info), address(info))
             call(Command.OBJ_GET_INFO_BY_FD, attributes, "cannot query a program")
             run_time_ns, runs = struct.unpack_from("QQ", info.raw, _RUN_TIME_AT)
-            if runs:
-                means[name] = run_time_ns / runs
-        return means
+            totals[name] = (run_time_ns, runs)
+        return totals

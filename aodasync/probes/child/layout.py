@@ -15,12 +15,16 @@ from .btf import Btf
 from .functions import Candidate, Choice, Target, function_targets, tree_target
 from .kprobes import as_kprobes
 from .members import LayoutProblemError, struct_definitions, tree_definitions
+from .operations import operation_targets
 from .tracepoints import LIMITS, command_targets
 from .trouble import NOT_THERE, attachable
 
 __all__ = ["Candidate", "Layout", "LayoutProblemError", "Target", "decide", "decide_without_types"]
 
 _CHECK = Target("check", "check_mid", "mid_q_entry", "on_demand", 0)
+_NO_OPERATIONS = (
+    "the client's operations cannot be followed: what waits without a request is not seen"
+)
 
 
 class Layout(NamedTuple):
@@ -45,7 +49,7 @@ def decide(
     trees = _trees(btf, exclude)
     if method == "kprobe":
         chosen, trees = as_kprobes(chosen, machine), as_kprobes(trees, machine)
-    troubles = _troubles(btf)
+    troubles, operations = _troubles(btf), operation_targets(btf)
     notes = list(troubles.notes)
     if "MID_when_sent" not in structs:
         notes.append("the client does not note when it sends (CONFIG_CIFS_STATS2): sent_ns is 0")
@@ -59,13 +63,15 @@ def decide(
         notes.append(
             "the I/O of a READ is unknown: its status is not seen on encrypted connections"
         )
+    if not operations.targets:
+        notes.append(_NO_OPERATIONS)
     if not trees.targets:
         notes.append("a tree cannot be told its name: shares are not known")
     return Layout(
         {**structs, **chosen.definitions, **trees.definitions},
-        [*chosen.targets, *troubles.targets, *trees.targets, _CHECK],
+        [*chosen.targets, *troubles.targets, *operations.targets, *trees.targets, _CHECK],
         notes,
-        [*chosen.tried, *trees.tried, *troubles.tried],
+        [*chosen.tried, *trees.tried, *operations.tried, *troubles.tried],
     )
 
 
@@ -77,14 +83,15 @@ def decide_without_types(btf: Btf | None, tracefs: Path) -> Layout:
     """
     chosen = command_targets(tracefs)
     if btf is None:
-        notes = [*LIMITS, "without the client's types no tracepoint of trouble is attached"]
+        missing = "no tracepoint of trouble or of operations is attached"
+        notes = [*LIMITS, f"without the client's types {missing}"]
         return Layout(chosen.definitions, chosen.targets, notes, chosen.tried)
-    troubles = _troubles(btf)
+    troubles, operations = _troubles(btf), operation_targets(btf)
     return Layout(
         chosen.definitions,
-        [*chosen.targets, *troubles.targets],
-        [*LIMITS, *troubles.notes],
-        [*chosen.tried, *troubles.tried],
+        [*chosen.targets, *troubles.targets, *operations.targets],
+        [*LIMITS, *troubles.notes, *([] if operations.targets else [_NO_OPERATIONS])],
+        [*chosen.tried, *operations.tried, *troubles.tried],
     )
 
 

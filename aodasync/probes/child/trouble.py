@@ -13,7 +13,7 @@ from typing import NamedTuple
 from .btf import Btf, Kind
 from .functions import Candidate
 
-__all__ = ["NOT_THERE", "TROUBLES", "Trouble", "attachable"]
+__all__ = ["NOT_THERE", "TROUBLES", "Trouble", "argument_sizes", "attachable", "described"]
 
 
 NOT_THERE = "not in this kernel"
@@ -53,7 +53,7 @@ TROUBLES = (
 )
 
 
-def _sizes(btf: Btf, tracepoint: str) -> tuple[int, ...] | None:
+def argument_sizes(btf: Btf, tracepoint: str) -> tuple[int, ...] | None:
     """Sizes of a tracepoint's arguments; None when this kernel does not have it.
 
     ``btf_trace_NAME`` is a pointer to its prototype, the first parameter of which is
@@ -66,16 +66,19 @@ def _sizes(btf: Btf, tracepoint: str) -> tuple[int, ...] | None:
     return tuple(btf.size(parameter.type_id) for parameter in btf.parameters(prototype)[1:])
 
 
+def described(sizes: tuple[int, ...] | None) -> str:
+    """Such arguments in words."""
+    return NOT_THERE if sizes is None else f"arguments of {', '.join(map(str, sizes))} bytes"
+
+
 def attachable(btf: Btf) -> tuple[list[Trouble], list[Candidate]]:
     """The programs that fit this kernel, and what became of each tracepoint."""
     chosen: dict[str, Trouble] = {}
     whys: dict[str, str] = {}
     for trouble in TROUBLES:
-        sizes = _sizes(btf, trouble.tracepoint)
+        sizes = argument_sizes(btf, trouble.tracepoint)
         if sizes == trouble.sizes:
             chosen[trouble.tracepoint] = trouble
-        whys[trouble.tracepoint] = (
-            NOT_THERE if sizes is None else f"arguments of {', '.join(map(str, sizes))} bytes"
-        )
+        whys[trouble.tracepoint] = described(sizes)
     candidates = [Candidate("trouble", name, name in chosen, why) for name, why in whys.items()]
     return list(chosen.values()), candidates

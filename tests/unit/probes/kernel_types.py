@@ -8,6 +8,7 @@ is inlined into the one that drops a reference.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -157,7 +158,7 @@ def kernel_blobs(
     cifs.tracepoint("smb3_ses_expired", [u32, u64, u16, u64])
     cifs.tracepoint("smb3_tcon", [u32, u32, u64, pointer, s32])
     cifs.tracepoint("smb3_connect_err", [pointer, u64, pointer, s32])
-    cifs.tracepoint("smb3_credit_timeout", [u64, u64, u64])  # a prototype nobody knows
+    _add_tracepoints(cifs, leave_out, (u32, pointer, s32))
     return base.blob(), cifs.blob()
 
 
@@ -170,6 +171,13 @@ def _add_read(cifs: BtfWriter, types: KernelTypes, leave_out: frozenset[str], po
     if types.read not in leave_out:
         vector = cifs.struct("kvec", 16, [("iov_base", 0, pointer)])
         cifs.struct(types.read, 256, [("iov", 176, cifs.array(vector, 1))])
+
+
+def _add_tracepoints(cifs: BtfWriter, leave_out: frozenset[str], arguments: Sequence[int]) -> None:
+    for name, count in (("smb3_enter", 2), ("smb3_exit_done", 2), ("smb3_exit_err", 3)):
+        if name not in leave_out:
+            cifs.tracepoint(name, arguments[:count])
+    cifs.tracepoint("smb3_credit_timeout", arguments)  # a prototype nobody knows
 
 
 def _add_trees(

@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 from aodasync.clock import SystemClock
 from aodasync.events import EVENT, EventArray, EventBatch
 from aodasync.evidence import Connection
+from aodasync.operations import NO_OPERATIONS, OperationArray
 from aodasync.probes.interface import ProbePlan
 from aodasync.tasks.reader import Reader
 
@@ -59,6 +60,9 @@ class PipeProbe:
 
     def in_flight(self) -> EventArray:
         return np.zeros(0, EVENT)
+
+    def operations(self) -> OperationArray:
+        return NO_OPERATIONS
 
     def connections(self) -> Mapping[int, Connection]:
         return {}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Operations that are inside the client: from get_xid() to free_xid() (cifsproto.h).
+ *
+ * A request begins when it may be sent. What waits for credits or for a reconnect
+ * before that has none, but it is in here. The end may come in another thread
+ * (asynchronous reads and writes).
+ *
+ * The xid counts all operations since the module was loaded, so it is an index: an
+ * array of slots costs a third of a hash map. A slot that an older operation still
+ * holds is left to it, and one of three others is taken.
+ */
+#ifndef AODASYNC_SMB_OPERATIONS_H
+#define AODASYNC_SMB_OPERATIONS_H
+
+#include "smb_ring.h"
+
+#define OPERATION_TRIES 4
+#define OPERATION_STRIDE 521
+
+struct smb_operation {
+	u64 started_ns; /* 0: the slot is free */
+	u32 xid;
+	u32 pid;
+	u32 tgid;
+	char comm[16];
+	char function[FUNCTION_BYTES]; /* of the client, which began it */
+	u8 waits_for;		       /* 0: the agent finds out */
+};
+
+_Static_assert(sizeof(struct smb_operation) == OPERATION_BYTES, "size differs from OPERATION");
+
+static __always_inline struct smb_operation *operation_slot(u32 xid, u32 try)
+{
+	u32 slot = (xid + try * OPERATION_STRIDE) % MAX_OPERATIONS;
+
+	return bpf_map_lookup_elem_(MAP(MAP_OPERATIONS), &slot);
+}
+
+static __always_inline int on_operation_entered(u32 xid, u64 function)
+{
+	u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct smb_operation *operation;
+	u32 try;
+
+#pragma unroll
+	for (try = 0; try < OPERATION_TRIES; try++) {
+		operation = operation_slot(xid, try);
+		if (operation && !operation->started_ns) {
+			operation->xid = xid;
+			operation->pid = pid_tgid;
+			operation->tgid = pid_tgid >> 32;
+			bpf_get_current_comm(operation->comm, sizeof(operation->comm));
+			bpf_probe_read_kernel_str(operation->function,
+						  sizeof(operation->function), (void *)function);
+			operation->started_ns = bpf_ktime_get_ns();
+			return 0;
+		}
+	}
+	count(COUNT_OPERATIONS_FULL);
+	return 0;
+}
+
+static __always_inline int on_operation_exited(u32 xid)
+{
+	struct smb_operation *operation;
+	u32 try;
+
+#pragma unroll
+	for (try = 0; try < OPERATION_TRIES; try++) {
+		operation = operation_slot(xid, try);
+		if (operation && operation->xid == xid && operation->started_ns) {
+			operation->started_ns = 0;
+			return 0;
+		}
+	}
+	return 0;
+}
+
+#endif
