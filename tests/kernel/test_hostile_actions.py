@@ -187,7 +187,7 @@ async def test_hostile_actions_cost_their_entries_and_no_more(
     frozen.thaw()
     assert await _left() == {}
     assert _descriptors() == before
-    assert lag.worst_ms < LAG_MS
+    assert lag.p99_ms < LAG_MS
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ async def test_a_flood_that_is_hard_to_redact_leaves_the_loop_free(
     assert entry["duration_ms"] < 1e3 + 1e3 * _SLACK_SEC
     assert b"Hunter2" not in _content(output, "floods.log")
     assert await _left() == {}
-    assert lag.worst_ms < LAG_MS
+    assert lag.p99_ms < LAG_MS
 
 
 async def test_who_cannot_be_killed_gives_its_slot_back_and_its_mount_is_left_alone(
@@ -260,4 +260,4 @@ async def test_who_cannot_be_killed_gives_its_slot_back_and_its_mount_is_left_al
         assert set(_errors(output).values()) == {None}
         assert frozen.requests > asked
     assert narrow.metrics.actions_abandoned == 1
-    assert lag.worst_ms < LAG_MS
+    assert lag.p99_ms < LAG_MS
