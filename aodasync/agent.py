@@ -25,6 +25,7 @@ from aodasync.notify import notify
 from aodasync.pipeline import Pipeline
 from aodasync.recorder import FlightRecorder
 from aodasync.status import in_flight_summary, server_summary
+from aodasync.tasks.captures import Captures, configured
 from aodasync.tasks.cleaner import Cleaner
 from aodasync.tasks.control import Control
 from aodasync.tasks.memory import Memory
@@ -60,6 +61,8 @@ class Agent:
         self._recorder = FlightRecorder(config.recorder.max_events)
         self._evidence = LiveEvidence(self._recorder)
         self._cleaner = Cleaner(config, output, log)
+        self._children = Children()
+        self._captures = Captures(configured(config, CACHE_DIR / "captures"), self._children, log)
         self._pipeline = Pipeline(
             config,
             source=self._evidence,
@@ -68,6 +71,7 @@ class Agent:
             clock=self._clock,
             log=log,
             audit=self._audit,
+            captures=self._captures.actions,
             on_done=self._bundle_done,
         )
         self._memory = Memory(self._pipeline.detector.engine, STATE_DIR, log)
@@ -82,7 +86,6 @@ class Agent:
         )
         self._vitals = Vitals(self._metrics, log)
         self._snapshots: dict[int, asyncio.Future[Path | None]] = {}
-        self._children = Children()
         self._sight = Sight(self._children, self._recorded, log)
         handlers = {"status": self.status, "snapshot": self.snapshot}
         self._control = Control(run_dir, handlers, log)
@@ -105,6 +108,7 @@ class Agent:
                     supervisor.start("sampler", pipeline.sample),
                     supervisor.start("memory", self._memory.run),
                     supervisor.start("cleaner", self._cleaner.run),
+                    supervisor.start("captures", self._captures.run),
                     supervisor.start("vitals", self._vitals.run),
                     supervisor.start("sight", self._sight.run),
                     supervisor.start("control", self._control.run),
@@ -216,6 +220,7 @@ class Agent:
             "detector": asdict(pipeline.detector.metrics),
             "collector": asdict(pipeline.collector.metrics),
             "cleaner": asdict(self._cleaner.metrics),
+            "captures": self._captures.metrics,
             "queues": {
                 "batches": pipeline.batches.qsize(),
                 "triggers": pipeline.triggers.qsize(),
