@@ -51,6 +51,7 @@ USERLAND_PACKAGES = (
     "systemd",
     "systemd-sysv",
     "tcpdump",
+    "trace-cmd",
     "tshark",
     "util-linux",
     "zstd",
