@@ -62,7 +62,7 @@ def compare_kprobes(probes: Probes, rows: dict[str, Rows]) -> None:
         differing <= explained,
         f"{kprobe.total()} and {fentry.total()}, {differing} differ, {explained} skipped",
     )
-    if explained == 0:
+    if differing == 0:
         x, y = (np.sort(rows[m], order=["connection_id", "issued_ns"]) for m in only)
         for name in "issued_ns", "received_ns", "released_ns":
             us = np.abs(x[name].astype(np.int64) - y[name].astype(np.int64)) / 1e3
