@@ -6,7 +6,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from aodasync import config
+from aodasync import cli, config
+from aodasync.actions import BUILTIN
 from bootstrap import ROOT, TEST_SESSIONS
 
 README = (ROOT / "README.md").read_text()
@@ -20,6 +21,25 @@ def test_example_configuration_is_accepted(tmp_path: Path) -> None:
     loaded = config.load(file)
     assert loaded.warnings == ()
     assert [a.name for a in loaded.anomalies] == ["latency", "error", "hang", "connection"]
+
+
+def test_every_file_of_a_bundle_is_in_its_table() -> None:
+    """What an action or a capture writes is listed, and nothing is that none of them writes."""
+    section = README.partition("## Bundles")[2].partition("## Overhead")[0]
+    cells = " ".join(re.findall(r"^\| (.*?) \|", section, re.MULTILINE))
+    listed = set(re.findall(r"`([\w-]+\.\w+)`", cells))
+    written = {action.file for action in BUILTIN.values()} | {"tcpdump.pcap", "trace-cmd.log"}
+    assert listed - {"NAME.log"} == written | {"manifest.json", "events.npy", "inflight.json"}
+
+
+def test_every_command_is_in_its_table() -> None:
+    """Each command of the program, and each of what `bundles` does."""
+    table = README.partition("## Commands")[2].partition("All take")[0]
+    usage = cli._parser().format_help()
+    commands = re.findall(r"^    (\w[\w-]*) ", usage, re.MULTILINE)
+    assert {"run", "bundles", "report"} <= set(commands)
+    for command in [*commands, "ls", "show", "verify", "bundles anonymise"]:
+        assert command in table, command
 
 
 def test_ci_runs_the_readme_command() -> None:
