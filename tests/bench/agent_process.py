@@ -104,6 +104,10 @@ class AgentProcess:
         fields = (line.split() for line in lines if line.endswith(" kB"))
         return {name.rstrip(":"): int(value) for name, value, _ in fields}
 
+    def forget_peak(self) -> None:
+        """Let ``VmHWM`` begin anew (proc_pid_clear_refs(5))."""
+        Path(f"/proc/{self._process.pid}/clear_refs").write_text("5")
+
     def cpu_sec(self) -> float:
         """CPU time of all its threads."""
         ran_ns = 0

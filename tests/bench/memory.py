@@ -34,6 +34,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
             held = agent.status()["recorder"]["held"]
             assert held == rows, f"{held} of {rows} rows recorded"
             yield from _resident(agent, f"recorder full ({rows} rows)")
+            agent.forget_peak()  # status has copied the recorder
             for number in (1, 2, 3):
                 agent.snapshot()
                 time.sleep(_SETTLE_SEC)
