@@ -18,6 +18,8 @@ from structlog.typing import FilteringBoundLogger
 
 from aodasync import probes
 from aodasync.actions import Action
+from aodasync.actions.tcpdump import Tcpdump
+from aodasync.actions.trace_cmd import TraceCmd
 from aodasync.children import Children
 from aodasync.config.model import Config
 from aodasync.errors import RequirementError
@@ -122,12 +124,6 @@ class Captures:
 
 def configured(config: Config, directory: Path) -> tuple[Capture, ...]:
     """The captures that the configuration names; ``directory`` is for their files."""
-    if not config.captures:
-        return ()
-    # Few want them; all others are spared their memory.
-    from aodasync.actions.tcpdump import Tcpdump
-    from aodasync.actions.trace_cmd import TraceCmd
-
     limits = config.collector
     made: dict[str, Capture] = {
         "tcpdump": Tcpdump(
