@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from aodasync.events import EventArray
+from aodasync.operations import OperationArray
 from aodasync.tcp import TcpSocket
 
-__all__ = ["Connection", "EvidenceSource", "Finding", "Sample", "Trigger"]
+__all__ = ["Connection", "EvidenceSource", "Finding", "Sample", "Stall", "Trigger"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,23 @@ class Connection:
 
 
 @dataclass(frozen=True, slots=True)
+class Stall:
+    """A thread whose operation waits (``waits_for`` credits, reconnect) before any request.
+
+    It is inside the client for ``age_ms``, and had no request for ``quiet_ms``;
+    ``function`` is the client's that began the operation.
+    """
+
+    pid: int
+    tgid: int
+    comm: str
+    function: str
+    waits_for: str
+    age_ms: float
+    quiet_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """An anomaly as a detector states it: which, where, and the figures it rests on.
 
@@ -31,7 +49,8 @@ class Finding:
     most first. ``count`` is what counted in the window up to the decision,
     ``threshold_ms`` the smallest threshold crossed (0 where there is none).
     Times are CLOCK_MONOTONIC; ``crossed_ns`` is that of the event that made it an anomaly.
-    ``figures`` are those of one type of anomaly alone, by name.
+    ``figures`` are those of one type of anomaly alone, by name; ``stalls`` count with
+    the requests that hang.
     """
 
     anomaly: str
@@ -48,6 +67,7 @@ class Finding:
     emergency: bool
     crossed_ns: int = 0
     figures: Mapping[str, float] = field(default_factory=dict)
+    stalls: tuple[Stall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +117,9 @@ class EvidenceSource(Protocol):
 
     def in_flight(self) -> EventArray:
         """Requests in flight now, oldest first."""
+
+    def operations(self) -> OperationArray:
+        """Operations inside the client now, oldest first."""
 
     def losses(self) -> Mapping[str, int]:
         """Every loss counter by name."""

@@ -12,6 +12,7 @@ import numpy as np
 from aodasync.events import EVENT, EventArray
 from aodasync.evidence import Connection
 from aodasync.host import host_facts
+from aodasync.operations import NO_OPERATIONS, OperationArray
 from aodasync.probes.interface import Probe
 from aodasync.recorder import FlightRecorder
 
@@ -41,6 +42,10 @@ class LiveEvidence:
     def in_flight(self) -> EventArray:
         """Requests in flight now."""
         return self.probe.in_flight() if self.probe else np.zeros(0, EVENT)
+
+    def operations(self) -> OperationArray:
+        """Operations inside the client now."""
+        return self.probe.operations() if self.probe else NO_OPERATIONS
 
     def losses(self) -> Mapping[str, int]:
         """The probe's loss counters."""

@@ -79,6 +79,7 @@ class Pipeline:
             audit=audit,
             ticks=source.live,
             in_flight=source.in_flight if source.live else None,
+            operations=source.operations if source.live else None,
             samples=self.surroundings.now if self.surroundings else None,
         )
         sample = self.surroundings.at_once if self.surroundings else None

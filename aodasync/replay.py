@@ -21,6 +21,7 @@ from aodasync.errors import RecordingError
 from aodasync.events import EVENT, EventArray, EventBatch
 from aodasync.evidence import Connection
 from aodasync.host import host_facts
+from aodasync.operations import NO_OPERATIONS, OperationArray
 from aodasync.pipeline import Pipeline
 from aodasync.recorder import FlightRecorder
 from aodasync.tasks.supervisor import Supervisor
@@ -76,6 +77,9 @@ class _RecordedEvidence:
 
     def in_flight(self) -> EventArray:
         return np.zeros(0, EVENT)
+
+    def operations(self) -> OperationArray:
+        return NO_OPERATIONS
 
     def losses(self) -> Mapping[str, int]:
         return self._losses

@@ -32,6 +32,7 @@ from aodasync.bundle.writing import Look, Writer
 from aodasync.children import Children
 from aodasync.config.model import Config
 from aodasync.evidence import EvidenceSource, Trigger
+from aodasync.operations import OperationArray, WaitsFor
 from aodasync.ranks import distinct
 from aodasync.worker import in_thread
 
@@ -145,8 +146,14 @@ def _context(trigger: Trigger, means: Means, before: Look, directory_fd: int) ->
         file="",
         children=means.children,
         ports=tuple(sorted({c.port for c in before.connections.values() if c.port})),
-        waiting=tuple(distinct(before.in_flight["pid"])),
+        waiting=(*distinct(before.in_flight["pid"]), *distinct(_blocked(before)["pid"])),
     )
+
+
+def _blocked(look: Look) -> OperationArray:
+    """The operations of threads that were seen to wait."""
+    blocked: OperationArray = look.operations[look.operations["waits_for"] != WaitsFor.UNKNOWN]
+    return blocked
 
 
 def _began_realtime_ns(trigger: Trigger) -> int:

@@ -44,6 +44,7 @@ def build_manifest(
     started: ClockPair,
     ended: ClockPair,
     truncations: Iterable[Mapping[str, Any]],
+    operations: int = 0,
     volatile_ms: float | None = None,
     shares: Mapping[tuple[int, int], str] | None = None,
 ) -> dict[str, Any]:
@@ -73,6 +74,7 @@ def build_manifest(
         "actions": [result.as_manifest() for result in actions],
         "events": _events(rows),
         "in_flight": {"file": "inflight.json", "count": in_flight},
+        "operations": {"file": "operations.json", "count": operations},
         "losses": losses,
         "connections": list(connections.values()),
         "shares": [

@@ -23,6 +23,7 @@ RESERVED_ACTIONS: Final = BUILTIN_ACTIONS | {
     "events",
     "inflight",
     "manifest",
+    "operations",
 }
 """Names that no action of the user's may have: its file would be another one's in the bundle."""
 

@@ -27,6 +27,7 @@ from aodasync.detection.hang import HangWatch, named_commands
 from aodasync.detection.latency import LatencyLimits, slow_requests
 from aodasync.detection.windows import Firing, Hits, WindowCounter
 from aodasync.events import EventArray
+from aodasync.operations import NO_OPERATIONS, OperationArray
 
 __all__ = ["Engine"]
 
@@ -82,6 +83,8 @@ class Engine:
         """Take rows in, of shape (N,) and oldest first; returns the episodes they started."""
         for drift in self._drifts.values():
             drift.add(rows)
+        for watch in self._hangs:
+            watch.add(rows)
         started = []
         for detector in self._detectors:
             started += self._observe(detector.counter.add(detector.select(rows)), now_ns)
@@ -89,17 +92,19 @@ class Engine:
 
     @property
     def watches_in_flight(self) -> bool:
-        """Whether :meth:`look` has any use for the requests in flight."""
+        """Whether :meth:`look` has any use for the requests in flight, and for operations."""
         return bool(self._hangs)
 
-    def look(self, in_flight: EventArray, now_ns: int) -> list[Started]:
+    def look(
+        self, in_flight: EventArray, now_ns: int, operations: OperationArray = NO_OPERATIONS
+    ) -> list[Started]:
         """Look around, once an interval; returns the episodes that started.
 
-        ``in_flight`` has shape (N,); empty where nothing is live.
+        ``in_flight`` and ``operations`` have shape (N,); empty where nothing is live.
         """
         started = []
         for watch in self._hangs:
-            started += self._observe(watch.look(in_flight, now_ns), now_ns)
+            started += self._observe(watch.look(in_flight, now_ns, operations), now_ns)
         for drift in self._drifts.values():
             started += self._observe(drift.look(now_ns), now_ns)
         for name, trouble in self._connections.items():

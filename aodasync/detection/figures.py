@@ -56,10 +56,12 @@ class Figures:
     ``unanswered`` requests wait for a response for half a second or more, the oldest
     for ``oldest_ms``; ``untaken`` got one during the episode that their caller has not
     taken for as long; ``cut_off_ms`` is the age of the oldest request that a reconnect
-    cut off; ``starved`` counts troubles with credits.
+    cut off; ``starved`` counts troubles with credits; ``waiting_for_credits`` and
+    ``waiting_for_reconnect`` operations have no request on its way.
     """
 
     type: str
+    server: str
     count: int
     codes: tuple[str, ...]
     unanswered: int
@@ -70,6 +72,8 @@ class Figures:
     refused: int
     unreachable: int
     starved: int
+    waiting_for_credits: int
+    waiting_for_reconnect: int
     phases: Phases | None
     tcp: TcpFigures | None
     cpu: Pressure
@@ -118,6 +122,7 @@ def figures_of(
     kinds = recent["kind"]
     return Figures(
         type=finding.type,
+        server=finding.server,
         count=finding.count,
         codes=finding.codes,
         unanswered=int(np.count_nonzero(age_ns >= _UNANSWERED_NS)),
@@ -130,6 +135,8 @@ def figures_of(
         starved=int(
             np.isin(kinds, [Kind.CREDIT_TIMEOUT, Kind.INSUFFICIENT_CREDITS]).sum(),
         ),
+        waiting_for_credits=sum(s.waits_for == "credits" for s in finding.stalls),
+        waiting_for_reconnect=sum(s.waits_for == "reconnect" for s in finding.stalls),
         phases=_phases(finding, mine, begin_ns),
         tcp=tcp_figures(series, peers, begin_ns) if series else None,
         # The agent's own collecting is no evidence: up to the decision only.

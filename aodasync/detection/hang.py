@@ -18,16 +18,18 @@ import numpy.typing as npt
 
 from aodasync.config.model import Anomaly, HangAnomaly, LatencyAnomaly
 from aodasync.detection.patience import may_wait
+from aodasync.detection.stalls import Stalled, StallWatch
 from aodasync.detection.windows import Firing
 from aodasync.events import EventArray, Kind
 from aodasync.evidence import Finding
+from aodasync.operations import NO_OPERATIONS, OperationArray
 from aodasync.smb.commands import COMMAND_CODES, command_name
 
 __all__ = ["HangWatch", "hanging", "named_commands"]
 
 _MS = 1_000_000
 
-_Request: TypeAlias = tuple[int, int, int]
+_Identity: TypeAlias = tuple[int, ...]
 
 
 def named_commands(anomalies: Iterable[Anomaly]) -> frozenset[str]:
@@ -71,40 +73,55 @@ class HangWatch:
         self._named = np.array(sorted(COMMAND_CODES[name] for name in named), np.uint16)
         self._interval_ns = interval_ns
         self._server_of = server_of
-        self._counted: dict[str, frozenset[_Request]] = {}
+        self._stalls = StallWatch(self._age_ns, server_of)
+        self._counted: dict[str, frozenset[_Identity]] = {}
         self._windows: dict[str, int] = {}
 
-    def look(self, in_flight: EventArray, now_ns: int) -> list[Firing]:
-        """One :class:`Firing` for each server on which requests hang now."""
+    def add(self, rows: EventArray) -> None:
+        """Take requests and troubles in, of shape (N,) and oldest first."""
+        self._stalls.add(rows)
+
+    def look(
+        self, in_flight: EventArray, now_ns: int, operations: OperationArray = NO_OPERATIONS
+    ) -> list[Firing]:
+        """One :class:`Firing` for each server on which requests or operations hang now.
+
+        ``operations`` are all those inside the client, oldest first.
+        """
         rows = hanging(in_flight, now_ns, self._age_ns, self._named)
         window = now_ns // self._interval_ns
         names = [self._server_of(connection) for connection in rows["connection_id"].tolist()]
         all_names = [self._server_of(c) for c in in_flight["connection_id"].tolist()]
-        servers = sorted(set(names))
+        stalled = self._stalls.look(operations, in_flight, rows, now_ns)
+        servers = sorted({*names, *(each.server for each in stalled)})
         firings = []
         counted = {}
         for server in servers:
             of_server = rows[[name == server for name in names]]
-            requests = frozenset(map(_identity, of_server))
-            added = len(requests - self._counted.get(server, frozenset()))
+            waiting = [each for each in stalled if each.server == server]
+            hung = frozenset(map(_identity, of_server)) | {_thread(each) for each in waiting}
+            added = len(hung - self._counted.get(server, frozenset()))
             first = self._windows.get(server) != window
-            counted[server] = requests
-            finding = self._finding(server, of_server, all_names.count(server), now_ns)
+            counted[server] = hung
+            finding = self._finding(server, of_server, waiting, all_names.count(server), now_ns)
             firings.append(Firing(window, first, added, finding))
         self._counted = counted
         self._windows = dict.fromkeys(servers, window)
         return firings
 
-    def _finding(self, server: str, rows: EventArray, in_flight: int, now_ns: int) -> Finding:
+    def _finding(
+        self, server: str, rows: EventArray, waiting: list[Stalled], in_flight: int, now_ns: int
+    ) -> Finding:
         commands = Counter(rows["command"].tolist()).most_common()
-        oldest_ns = int(rows["issued_ns"].min())
+        oldest_ns = min([*rows["issued_ns"].tolist(), *(each.since_ns for each in waiting)])
+        waits = Counter(f"waiting_for_{each.stall.waits_for}" for each in waiting)
         return Finding(
             anomaly=self._anomaly.name,
             type=self._anomaly.type,
             server=server,
             commands=tuple(command_name(code) for code, _ in commands),
             codes=(),
-            count=len(rows),
+            count=len(rows) + len(waiting),
             acceptable_count=1,
             threshold_ms=self._age_ns / _MS,
             max_latency_ms=(now_ns - oldest_ns) / _MS,
@@ -112,9 +129,14 @@ class HangWatch:
             last_ns=now_ns,
             emergency=False,
             crossed_ns=oldest_ns + self._age_ns,
-            figures={"in_flight": in_flight},
+            figures={"in_flight": in_flight, **waits},
+            stalls=tuple(each.stall for each in waiting),
         )
 
 
-def _identity(row: np.void) -> _Request:
+def _thread(stalled: Stalled) -> _Identity:
+    return stalled.stall.pid, stalled.xid
+
+
+def _identity(row: np.void) -> _Identity:
     return int(row["connection_id"]), int(row["message_id"]), int(row["issued_ns"])

@@ -117,6 +117,24 @@ RULES: Final = (
         "a capture shows that a device between the two reset it",
     ),
     Rule(
+        "waits for a reconnect",
+        "unknown",
+        "medium",
+        signs.waits_for_reconnect,
+        "{waiting} operations wait for a reconnect to {server}; none of their requests is on its"
+        " way.",
+        "the stacks of their threads show another wait",
+    ),
+    Rule(
+        "waits for credits",
+        "server",
+        "medium",
+        signs.waits_for_credits,
+        "{waiting} operations wait until {server} grants credits; none of their requests is on its"
+        " way.",
+        "the credits in DebugData are many",
+    ),
+    Rule(
         "taken late",
         "client",
         "high",

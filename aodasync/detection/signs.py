@@ -25,6 +25,8 @@ __all__ = [
     "undelivered",
     "unreachable",
     "untaken",
+    "waits_for_credits",
+    "waits_for_reconnect",
     "writeback_lost",
 ]
 
@@ -49,7 +51,8 @@ def untaken(f: Figures) -> bool:
 def undelivered(f: Figures) -> bool:
     """Whether TCP repeats itself and nobody hears it."""
     stuck = f.tcp is not None and f.tcp.lost > 0 and f.tcp.backoff > 0
-    return stuck and (f.unanswered > 0 or f.type == "connection")
+    waiting = f.unanswered + f.waiting_for_reconnect + f.waiting_for_credits
+    return stuck and (waiting > 0 or f.type == "connection")
 
 
 def unreachable(f: Figures) -> bool:
@@ -71,6 +74,16 @@ def delivered_unanswered(f: Figures) -> bool:
 def starved_of_credits(f: Figures) -> bool:
     """Whether the server withholds credits."""
     return f.type == "connection" and f.starved > 0
+
+
+def waits_for_reconnect(f: Figures) -> bool:
+    """Whether operations wait for a reconnect; until it is done there are no credits either."""
+    return f.waiting_for_reconnect > 0 or (f.waiting_for_credits > 0 and f.reconnects > 0)
+
+
+def waits_for_credits(f: Figures) -> bool:
+    """Whether operations wait for credits on a connection that stands."""
+    return f.waiting_for_credits > 0
 
 
 def silent_before_reconnect(f: Figures) -> bool:

@@ -30,6 +30,8 @@ def _words(figures: Figures) -> dict[str, Any]:
     shown = {k: round(v, 1) if isinstance(v, float) else v for k, v in known.items()}
     return shown | {
         "codes": ", ".join(figures.codes),
+        "server": "a server not known" if figures.server == "unknown" else figures.server,
+        "waiting": figures.waiting_for_credits + figures.waiting_for_reconnect,
         "oldest_sec": round(figures.oldest_ms / 1000, 1),
         "cut_off_sec": round(figures.cut_off_ms / 1000, 1),
         "cpu": f"{figures.cpu.share or 0:.0%}",

@@ -3,7 +3,7 @@
 
 Whether it waits for credits, for a reconnect or for a response is told by its thread's
 stack in the kernel (/proc/TID/stack, CONFIG_STACKTRACE), which is read once the
-operation is a second old, so hardly ever. The same proves that the operation is
+operation is a quarter of a second old, so hardly ever. The same proves that the operation is
 still there: a client that retries an asynchronous write may take a second xid for it
 and never end the first.
 """
@@ -22,7 +22,7 @@ from aodasync.probes.shared import MAX_OPERATIONS
 
 __all__ = ["OperationTable", "wait_of"]
 
-_OLD_NS: Final = 1_000_000_000
+_OLD_NS: Final = 250_000_000
 _MOST_STACKS: Final = 64
 _MOST_BYTES: Final = 16 * 1024
 _PROC: Final = Path("/proc")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from structlog.typing import FilteringBoundLogger
@@ -18,11 +18,13 @@ from aodasync.detection.episodes import Ended, Started
 from aodasync.errors import BpfError
 from aodasync.events import EVENT, EventArray, EventBatch
 from aodasync.evidence import Finding, Sample, Trigger
+from aodasync.operations import NO_OPERATIONS, OperationArray
 from aodasync.recorder import FlightRecorder
 
 __all__ = ["Detector", "DetectorMetrics"]
 
 _MS = 1e6
+_TOLD = 8  # stalls in a log line; a bundle has all
 _NONE: EventArray = np.zeros(0, EVENT)
 
 
@@ -43,7 +45,8 @@ class DetectorMetrics:
 class Detector:
     """Consumes ``batches``, feeds ``triggers``. ``ticks`` False leaves time to the batches.
 
-    ``in_flight`` returns the requests in flight, shape (N,), ``samples`` the surroundings
+    ``in_flight`` returns the requests in flight, shape (N,), ``operations`` those inside
+    the client, ``samples`` the surroundings
     up to this moment; None where nothing is live.
     """
 
@@ -60,11 +63,13 @@ class Detector:
         audit: Audit,
         ticks: bool = True,
         in_flight: Callable[[], EventArray] | None = None,
+        operations: Callable[[], OperationArray] | None = None,
         samples: Callable[[], tuple[Sample, ...]] | None = None,
     ) -> None:
         self._interval_sec = config.watch_interval_sec if ticks else None
         self._interval_ns = round(config.watch_interval_sec * 1e9)
         self._in_flight = in_flight
+        self._operations = operations
         self._samples = samples
         self._next_look_ns = 0
         self._actions: Mapping[str, tuple[str, ...]] = {a.name: a.actions for a in config.anomalies}
@@ -114,7 +119,10 @@ class Detector:
             self._end(ended)
 
     def _look(self, now_ns: int) -> None:
-        for started in self.engine.look(self._rows_in_flight(), now_ns):
+        operations = NO_OPERATIONS
+        if self._operations is not None and self.engine.watches_in_flight:
+            operations = self._operations()
+        for started in self.engine.look(self._rows_in_flight(), now_ns, operations):
             self._start(started)
 
     def _rows_in_flight(self) -> EventArray:
@@ -133,6 +141,7 @@ class Detector:
         self.metrics.anomalies += 1
         self.metrics.max_detect_ms = max(self.metrics.max_detect_ms, detect_ms)
         codes = {"code": list(finding.codes)} if finding.codes else {}
+        stalls = {"stalls": [asdict(each) for each in finding.stalls[:_TOLD]]}
         self._log.warning(
             "anomaly_detected",
             anomaly=finding.anomaly,
@@ -146,6 +155,7 @@ class Detector:
             max_latency_ms=round(finding.max_latency_ms, 3),
             emergency=finding.emergency,
             **finding.figures,
+            **(stalls if finding.stalls else {}),
             detect_ms=round(detect_ms, 3),
         )
         self._audit.anomaly(finding.type, finding.count)

@@ -19,6 +19,7 @@ from aodasync.bundle.output_dir import OutputDirectory
 from aodasync.config.model import Config
 from aodasync.events import EventArray
 from aodasync.evidence import Connection, Trigger
+from aodasync.operations import NO_OPERATIONS, OperationArray
 from aodasync.recorder import FlightRecorder
 from aodasync.tasks.collector import Collector
 from tests.unit.builders import MS, request, requests
@@ -45,6 +46,9 @@ class Evidence:
 
     def in_flight(self) -> EventArray:
         return request("SMB2_WRITE", released_ns=0, latency_ns=0, issued_ns=time.monotonic_ns())
+
+    def operations(self) -> OperationArray:
+        return NO_OPERATIONS
 
     def losses(self) -> Mapping[str, int]:
         return {}

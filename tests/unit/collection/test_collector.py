@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import structlog
 import zstandard
@@ -28,6 +29,7 @@ from aodasync.config.model import Cleanup, Config, UserAction
 from aodasync.config.model import Collector as Limits
 from aodasync.events import EventArray
 from aodasync.evidence import Connection, Finding, Trigger
+from aodasync.operations import OPERATION, OperationArray, WaitsFor
 from aodasync.recorder import FlightRecorder
 from aodasync.tasks.collector import Collector
 from tests.unit.builders import MS, config, latency_anomaly, request, requests
@@ -67,6 +69,13 @@ class _Source:
     def in_flight(self) -> EventArray:
         row = request("SMB2_WRITE", released_ns=0, latency_ns=0, session_id=0xAB)
         row["issued_ns"] = time.monotonic_ns() - 5000 * MS
+        return row
+
+    def operations(self) -> OperationArray:
+        row = np.zeros(1, OPERATION)
+        row["started_ns"] = time.monotonic_ns() - 5000 * MS
+        row["pid"], row["comm"], row["function"] = os.getpid(), b"ls", b"cifs_readdir"
+        row["waits_for"] = WaitsFor.CREDITS
         return row
 
     def losses(self) -> Mapping[str, int]:
@@ -154,7 +163,8 @@ async def test_a_trigger_becomes_a_whole_archive(output: OutputDirectory) -> Non
     assert [a["name"] for a in manifest["actions"]] == ["mounts", "bad", "good"]
     assert [a["error"] for a in manifest["actions"]] == [None, "exit status 2", None]
     contents = _files(path)
-    assert contents.keys() - {"manifest.json", "inflight.json", "events.npy"} == {
+    own = {"manifest.json", "inflight.json", "operations.json", "events.npy"}
+    assert contents.keys() - own == {
         *("mounts.log", "bad.log", "good.log"),
     }
     assert contents["good.log"] == b"good\n"
@@ -201,6 +211,25 @@ async def test_requests_in_flight_are_those_of_the_decision(output: OutputDirect
     (entry,) = json.loads(_files(next(output.batches.iterdir()))["inflight.json"])
     assert 5000 <= entry["age_ms"] < 20_000
     assert (entry["command"], entry["server"]) == ("SMB2_WRITE", "nas")
+
+
+async def test_operations_are_those_of_the_decision(output: OutputDirectory) -> None:
+    """operations.json says what each waits for; the stacks of those that wait are shown."""
+    await _collect(_collector(_config(), output), _trigger("stacks"))
+    path = next(output.batches.iterdir())
+    (entry,) = json.loads(_files(path)["operations.json"])
+    assert 5000 <= entry.pop("age_ms") < 20_000
+    assert entry.pop("started_ns") > 0
+    assert entry == {
+        "function": "cifs_readdir",
+        "waits_for": "credits",
+        "pid": os.getpid(),
+        "tgid": 0,
+        "comm": "ls",
+        "xid": 0,
+    }
+    assert read_manifest(path)["operations"] == {"file": "operations.json", "count": 1}
+    assert f"tid {os.getpid()} " in _files(path)["stacks.log"].decode()
 
 
 async def test_events_reach_to_the_end_of_collection(output: OutputDirectory) -> None:

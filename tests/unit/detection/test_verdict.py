@@ -16,7 +16,7 @@ from aodasync.detection.figures import figures_of
 from aodasync.detection.rules import RULES
 from aodasync.detection.verdict import verdict
 from aodasync.events import EVENT, EventArray, Flag, Kind, Outcome
-from aodasync.evidence import Connection, Finding, Sample, Trigger
+from aodasync.evidence import Connection, Finding, Sample, Stall, Trigger
 from aodasync.tcp import TcpSocket
 from tests.unit.builders import MS, SECOND, in_flight, request, requests, trouble
 
@@ -228,6 +228,46 @@ def test_a_response_of_long_ago_is_no_sign() -> None:
     waiting = in_flight(issued_ns=_AT - 90 * SECOND, received_ns=_AT - 89 * SECOND)
     judged = _judged(_finding(), _slow(wire_ms=300, share=0.3), waiting, _samples())
     assert judged == ("server", "slow to answer")
+
+
+def _stalled(waits_for: str, **changes: Any) -> Finding:
+    stall = Stall(70, 71, "ls", "cifs_readdir", waits_for, 6000.0, 5000.0)
+    return _finding("hang", commands=(), stalls=(stall, stall), count=2, **changes)
+
+
+def test_operations_that_wait_for_a_reconnect_are_told() -> None:
+    """What keeps it from coming about may show in TCP, in attempts to connect, or not at all."""
+    stalled = _stalled("reconnect")
+    assert _judged(stalled) == ("unknown", "waits for a reconnect")
+    lost = _samples(established=True, retransmits=9, backoff=3)
+    assert _judged(stalled, samples=lost) == ("network", "nothing gets through")
+    refused = trouble(Kind.CONNECT_ERROR, at_ns=_AT, status=errno.ECONNREFUSED)
+    assert _judged(stalled, refused) == ("server", "connection refused")
+
+
+def test_operations_that_wait_for_credits_are_the_servers() -> None:
+    """Unless it is the old connection's, as the new one has none yet."""
+    stalled = _stalled("credits")
+    assert _judged(stalled) == ("server", "waits for credits")
+    reconnect = trouble(Kind.RECONNECT, at_ns=_AT)
+    assert _judged(stalled, reconnect) == ("unknown", "waits for a reconnect")
+
+
+def test_the_sentence_names_the_server_or_that_it_is_not_known() -> None:
+    """And how many operations wait."""
+    for server, named in ("nas", "nas"), ("unknown", "a server not known"):
+        figures = figures_of(
+            _stalled("reconnect", server=server),
+            rows=_NONE,
+            in_flight=_NONE,
+            connections=_NAS,
+            samples=(),
+            later=None,
+            now_ns=_AT,
+        )
+        assert verdict(figures)["sentence"].startswith(
+            f"2 operations wait for a reconnect to {named};"
+        )
 
 
 def test_what_may_wait_is_no_sign() -> None:

@@ -87,10 +87,10 @@ def slots(tmp_path: Path) -> Slots:
 
 
 def test_operations_come_oldest_first_with_what_they_wait_for(slots: Slots) -> None:
-    """Those a second old are looked at, the others are young."""
+    """Those a quarter of a second old are looked at, the others are young."""
     slots.put(7, started_ns=9 * SECOND, pid=1, stack=stack("smb2_reconnect"))
     slots.put(3, started_ns=2 * SECOND, pid=2, stack=stack("wait_for_free_credits"))
-    slots.put(5, started_ns=9 * SECOND + 1, pid=3, stack=stack("smb2_reconnect"))
+    slots.put(5, started_ns=10 * SECOND - SECOND // 4 + 1, pid=3, stack=stack("smb2_reconnect"))
     rows = slots.table.read(10 * SECOND)
     assert rows["xid"].tolist() == [3, 7, 5]
     assert rows["waits_for"].tolist() == [WaitsFor.CREDITS, WaitsFor.RECONNECT, WaitsFor.UNKNOWN]

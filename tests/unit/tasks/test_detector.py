@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import numpy as np
 import structlog
 from structlog.testing import capture_logs
 
@@ -13,6 +14,7 @@ from aodasync.audit import Audit
 from aodasync.errors import BpfError
 from aodasync.events import EventArray, EventBatch
 from aodasync.evidence import Sample, Trigger
+from aodasync.operations import NO_OPERATIONS, OPERATION, OperationArray, WaitsFor
 from aodasync.recorder import FlightRecorder
 from aodasync.tasks.detector import Detector
 from tests.unit.builders import SECOND, config, hang_anomaly, in_flight, latency_anomaly, request
@@ -38,6 +40,7 @@ class Bench:
         self.clock = FakeClock()
         self.triggers: asyncio.Queue[Trigger] = asyncio.Queue(8)
         self.rows: EventArray = in_flight(issued_ns=SECOND)
+        self.inside: OperationArray = NO_OPERATIONS
         self.looks = 0
         self.sampled = 0
         self.detector = Detector(
@@ -50,6 +53,7 @@ class Bench:
             log=structlog.get_logger(),
             audit=Audit(enabled=False),
             in_flight=self._look,
+            operations=lambda: self.inside,
             samples=self._sample,
         )
 
@@ -141,3 +145,22 @@ def test_a_table_that_cannot_be_read_is_told_and_survived() -> None:
     with capture_logs() as logs:
         bench.tick(10 * SECOND)
     assert [entry["event"] for entry in logs] == ["in_flight_unreadable"]
+
+
+def test_operations_without_a_request_are_logged_with_their_owners() -> None:
+    """Eight of them at most; the count has all."""
+    bench = Bench(hang_anomaly())
+    bench.rows = bench.rows[:0]
+    bench.inside = np.zeros(11, OPERATION)
+    bench.inside["pid"] = bench.inside["xid"] = range(11)
+    bench.inside["comm"], bench.inside["function"] = b"cp", b"cifs_open"
+    bench.inside["waits_for"], bench.inside["started_ns"] = WaitsFor.CREDITS, SECOND
+    with capture_logs() as logs:
+        for second in range(2, 8):
+            bench.tick(second * SECOND)
+    (event,) = [log for log in logs if log["event"] == "anomaly_detected"]
+    assert (event["anomaly"], event["count"], event["waiting_for_credits"]) == ("hang", 11, 11)
+    assert [stall["pid"] for stall in event["stalls"]] == list(range(8))
+    assert event["stalls"][0]["comm"] == "cp"
+    assert event["stalls"][0]["function"] == "cifs_open"
+    assert event["stalls"][0]["waits_for"] == "credits"

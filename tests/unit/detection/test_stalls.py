@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: MIT
+"""Operations that wait for credits or for a reconnect hang, though no request of theirs does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aodasync.detection.engine import Engine
+from aodasync.detection.episodes import Started
+from aodasync.events import EVENT, Kind, Outcome
+from aodasync.operations import OPERATION, OperationArray, WaitsFor
+from tests.unit.builders import (
+    MS,
+    SECOND,
+    config,
+    hang_anomaly,
+    in_flight,
+    request,
+    requests,
+    trouble,
+)
+
+_NONE = np.zeros(0, EVENT)
+
+
+def operation(
+    waits_for: WaitsFor = WaitsFor.RECONNECT, *, started_ns: int, **fields: Any
+) -> OperationArray:
+    """One operation inside the client, as an array of one row."""
+    row = np.zeros(1, OPERATION)
+    row["waits_for"], row["started_ns"] = waits_for, started_ns
+    row["xid"], row["pid"], row["tgid"] = 7, 70, 71
+    row["comm"], row["function"] = b"ls", b"cifs_readdir"
+    for name, value in fields.items():
+        row[name] = value
+    return row
+
+
+def _server(connection_id: int) -> str:
+    return f"server{connection_id}" if connection_id else "unknown"
+
+
+def _engine() -> Engine:
+    return Engine(config(hang_anomaly()), _server)
+
+
+def _watch(engine: Engine, rows: OperationArray, seconds: range, *flying: Any) -> list[Started]:
+    """Look once a second at the same."""
+    started: list[Started] = []
+    for second in seconds:
+        started += engine.look(requests(*flying), second * SECOND, rows)
+        engine.tick(second * SECOND)
+    return started
+
+
+@pytest.mark.parametrize("waits_for", [WaitsFor.CREDITS, WaitsFor.RECONNECT])
+def test_an_operation_stalls_from_the_age_on(waits_for: WaitsFor) -> None:
+    """Five seconds after it was first seen without a request; it is told with its owner."""
+    engine = _engine()
+    rows = operation(waits_for, started_ns=SECOND)
+    assert _watch(engine, rows, range(2, 7)) == []
+    (started,) = _watch(engine, rows, range(7, 30))
+    finding = started.finding
+    assert (finding.type, finding.server, finding.commands) == ("hang", "unknown", ())
+    assert (finding.count, finding.max_latency_ms, finding.first_ns) == (1, 5000.0, 2 * SECOND)
+    name = waits_for.name.lower()
+    assert finding.figures == {"in_flight": 0, f"waiting_for_{name}": 1}
+    (stall,) = finding.stalls
+    assert (stall.pid, stall.tgid, stall.comm, stall.function) == (70, 71, "ls", "cifs_readdir")
+    assert (stall.waits_for, stall.age_ms, stall.quiet_ms) == (name, 6000.0, 5000.0)
+
+
+@pytest.mark.parametrize("waits_for", [WaitsFor.UNKNOWN, WaitsFor.RESPONSE])
+def test_other_waits_are_no_stall(waits_for: WaitsFor) -> None:
+    """Locks that wait for ever, mounts, writeback by somebody else, a response."""
+    rows = operation(waits_for, started_ns=SECOND)
+    assert _watch(_engine(), rows, range(2, 4000, 10)) == []
+
+
+def test_who_has_a_request_in_flight_does_not_stall() -> None:
+    """It is on its way; how long it takes is the request's affair."""
+    rows = operation(WaitsFor.CREDITS, started_ns=SECOND)
+    flying = [in_flight("SMB2_CHANGE_NOTIFY", issued_ns=SECOND, pid=70)]
+    assert _watch(_engine(), rows, range(2, 40), *flying) == []
+
+
+def test_who_gets_credits_now_and_then_does_not_stall() -> None:
+    """A long operation that waits for credits at each look, with requests in between."""
+    engine = _engine()
+    rows = operation(WaitsFor.CREDITS, started_ns=SECOND)
+    for second in range(2, 60):
+        engine.process(request(released_ns=second * SECOND - 500 * MS, pid=70), second * SECOND)
+        assert engine.look(_NONE, second * SECOND, rows) == []
+    assert len(_watch(engine, rows, range(60, 70))) == 1
+
+
+def test_it_lasts_as_long_as_the_stall() -> None:
+    """One episode, which ends when the operation goes on."""
+    engine = _engine()
+    rows = operation(started_ns=SECOND)
+    assert len(_watch(engine, rows, range(2, 60))) == 1
+    engine.look(_NONE, 60 * SECOND)
+    (ended,) = engine.tick(64 * SECOND)
+    assert (ended.count, ended.windows) == (1, 53)
+
+
+def test_it_counts_with_the_requests_that_hang() -> None:
+    """One anomaly a server, whatever the processes wait for."""
+    engine = _engine()
+    flying = [in_flight(issued_ns=SECOND, pid=1)]
+    rows = operation(WaitsFor.CREDITS, started_ns=2 * SECOND)
+    (started,) = _watch(engine, rows, range(2, 20), *flying)
+    assert (started.finding.server, started.finding.count) == ("server1", 1)
+    (ended,) = engine.tick(40 * SECOND)
+    assert ended.finding.figures == {"in_flight": 1, "waiting_for_credits": 1}
+    assert ended.count == 2
+
+
+def test_the_server_is_that_of_the_operations_own_request() -> None:
+    """One that was in flight before, in the same operation; another's trouble is not its."""
+    engine = _engine()
+    rows = operation(started_ns=SECOND)
+    engine.look(in_flight(issued_ns=SECOND, pid=70, connection_id=2), 2 * SECOND, rows)
+    engine.process(trouble(Kind.RECONNECT, at_ns=2 * SECOND, connection_id=3), 2 * SECOND)
+    (started,) = _watch(engine, rows, range(3, 20))
+    assert started.finding.server == "server2"
+
+
+def test_a_request_of_an_earlier_operation_tells_nothing() -> None:
+    """The thread may be on another server's mount by now."""
+    engine = _engine()
+    before = operation(started_ns=SECOND, xid=6)
+    engine.look(in_flight(issued_ns=SECOND, pid=70, connection_id=2), 2 * SECOND, before)
+    (started,) = _watch(engine, operation(started_ns=3 * SECOND), range(3, 20))
+    assert started.finding.server == "unknown"
+
+
+def test_the_server_is_the_one_in_trouble() -> None:
+    """If only one is: reconnecting, or with requests that hang; until it answers again."""
+    engine = _engine()
+    engine.process(trouble(Kind.RECONNECT, at_ns=SECOND, connection_id=2), SECOND)
+    rows = operation(started_ns=2 * SECOND)
+    assert [s.finding.server for s in _watch(engine, rows, range(3, 20))] == ["server2"]
+    engine.process(request(released_ns=21 * SECOND, connection_id=2), 21 * SECOND)
+    assert [s.finding.server for s in _watch(engine, rows, range(21, 30))] == ["unknown"]
+
+
+def test_of_two_servers_in_trouble_it_is_not_known() -> None:
+    """No guess."""
+    engine = _engine()
+    cut = request(released_ns=SECOND, connection_id=1, outcome=Outcome.RETRY)
+    refused = trouble(Kind.CONNECT_ERROR, at_ns=SECOND, connection_id=2)
+    engine.process(requests(cut, refused), SECOND)
+    rows = operation(started_ns=2 * SECOND)
+    assert [s.finding.server for s in _watch(engine, rows, range(3, 20))] == ["unknown"]
+
+
+def _naive(history: list[list[tuple[int, int, int, bool]]], age: int) -> set[int]:
+    """Threads that wait at the last look, and did without a request at each of the last ones."""
+    stalled = set()
+    last = len(history) - 1
+    for thread, started, waits_for, busy in history[-1]:
+        since = last
+        if waits_for < 2 or busy:
+            continue
+        while since > 0 and any(
+            t == thread and w >= 2 and not b for t, _, w, b in history[since - 1]
+        ):
+            since -= 1
+        if last - max(since, started) >= age:
+            stalled.add(thread)
+    return stalled
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    looks=st.lists(
+        st.lists(
+            st.tuples(
+                st.integers(1, 4),
+                st.integers(0, 10),
+                st.sampled_from([0, 1, 2, 3, 2, 3]),
+                st.sampled_from([False, False, False, True]),
+            ),
+            unique_by=lambda drawn: drawn[0],
+            max_size=4,
+        ),
+        min_size=1,
+        max_size=30,
+    )
+)
+def test_agrees_with_looking_thread_by_thread(
+    looks: list[list[tuple[int, int, int, bool]]],
+) -> None:
+    """Whatever is inside the client at each look, and whoever has a request in flight."""
+    engine = _engine()
+    history: list[list[tuple[int, int, int, bool]]] = []
+    for second, drawn in enumerate(looks):
+        inside = [(t, min(started, second), w, b) for t, started, w, b in drawn]
+        history.append(inside)
+        rows = np.zeros(len(inside), OPERATION)
+        for row, (thread, started, waits_for, _) in zip(rows, inside, strict=True):
+            row["pid"], row["xid"], row["waits_for"] = thread, thread, waits_for
+            row["started_ns"] = (started + 100) * SECOND
+        flying = [in_flight(issued_ns=(second + 100) * SECOND, pid=t) for t, _, _, b in inside if b]
+        (watch,) = engine._hangs  # its firings, not their episodes
+        firings = watch.look(requests(*flying), (second + 100) * SECOND, rows)
+        found = {stall.pid for firing in firings for stall in firing.finding.stalls}
+        assert found == _naive(history, 5)
