@@ -111,3 +111,12 @@ def test_a_kernel_without_types_is_a_warning(tmp_path: Path) -> None:
     check = doctor._types(tmp_path / "vmlinux")
     assert check.state == "warning"
     assert not failed([check])
+
+
+def test_the_tools_of_configured_captures_are_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line each; a missing one with both ways out, and none where nothing is configured."""
+    monkeypatch.setitem(doctor.ENVIRONMENT, "PATH", "/nonexistent")
+    assert doctor._captures(config()) == []
+    (check,) = doctor._captures(config(captures=("tcpdump",)))
+    assert (check.name, check.state, check.detail) == ("capture: tcpdump", "warning", "not found")
+    assert check.mend == "apt install tcpdump, or take it out of watcher.captures"
