@@ -24,10 +24,21 @@ def test_a_request_is_described_by_names() -> None:
     )
     (entry,) = describe_in_flight(row, _SERVERS, {(2**63, 7): "//nas/home"}, 30 * MS)
     assert entry == {
-        **{"age_ms": 25.0, "command": "SMB2_WRITE", "message_id": 0, "tree_id": 7},
-        **{"session_id": "0x8000000000000000", "share": "//nas/home", "connection_id": 1},
-        **{"server": "nas", "address": "10.0.0.1", "pid": 42, "tgid": 0, "comm": "test"},
-        **{"issued_ns": 5 * MS, "sent_ns": 0, "flags": [str(flag.name).lower()]},
+        "age_ms": 25.0,
+        "command": "SMB2_WRITE",
+        "message_id": 0,
+        "tree_id": 7,
+        "session_id": "0x8000000000000000",
+        "share": "//nas/home",
+        "connection_id": 1,
+        "server": "nas",
+        "address": "10.0.0.1",
+        "pid": 42,
+        "tgid": 0,
+        "comm": "test",
+        "issued_ns": 5 * MS,
+        "sent_ns": 0,
+        "flags": [str(flag.name).lower()],
     }
 
 
