@@ -51,6 +51,7 @@ async def diagnose(config: Config, cache_dir: Path) -> list[Check]:
         _types(),
         _client(),
         *await _probe(cache_dir),
+        _stacks(),
         *_tools(),
         *_captures(config),
         _output(config.output_dir),
@@ -147,6 +148,20 @@ def _troubles(plan: ProbePlan) -> list[Check]:
             if each.role == _TROUBLE and not each.chosen
         ),
     ]
+
+
+def _stacks(stack: Path = Path("/proc/self/stack")) -> Check:
+    try:
+        stack.read_bytes()
+    except OSError as error:
+        return Check(
+            "kernel stacks",
+            "warning",
+            f"{stack}: {error.strerror}; operations that wait for credits or for a reconnect"
+            " are not told",
+            "run it as root, on a kernel with CONFIG_STACKTRACE",
+        )
+    return Check("kernel stacks", "ok", "readable: they tell what an operation waits for")
 
 
 def _tools() -> list[Check]:

@@ -120,3 +120,11 @@ def test_the_tools_of_configured_captures_are_looked_for(monkeypatch: pytest.Mon
     (check,) = doctor._captures(config(captures=("tcpdump",)))
     assert (check.name, check.state, check.detail) == ("capture: tcpdump", "warning", "not found")
     assert check.mend == "apt install tcpdump, or take it out of watcher.captures"
+
+
+def test_without_kernel_stacks_there_is_a_warning(tmp_path: Path) -> None:
+    """What operations wait for cannot be told then; everything else can."""
+    stack = tmp_path / "stack"
+    assert doctor._stacks(stack).state == "warning"
+    stack.write_text("[<0>] do_syscall_64\n")
+    assert doctor._stacks(stack).state == "ok"

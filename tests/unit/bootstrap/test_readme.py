@@ -29,7 +29,8 @@ def test_every_file_of_a_bundle_is_in_its_table() -> None:
     cells = " ".join(re.findall(r"^\| (.*?) \|", section, re.MULTILINE))
     listed = set(re.findall(r"`([\w-]+\.\w+)`", cells))
     written = {action.file for action in BUILTIN.values()} | {"tcpdump.pcap", "trace-cmd.log"}
-    assert listed - {"NAME.log"} == written | {"manifest.json", "events.npy", "inflight.json"}
+    own = {"manifest.json", "events.npy", "inflight.json", "operations.json"}
+    assert listed - {"NAME.log"} == written | own
 
 
 def test_every_command_is_in_its_table() -> None:
