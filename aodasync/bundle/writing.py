@@ -14,11 +14,13 @@ from aodasync.actions.running import not_run
 from aodasync.bundle.inflight import encode_in_flight
 from aodasync.bundle.judging import UNDECIDED, Case, Judge, reach_verdict
 from aodasync.bundle.manifest import ClockPair, build_manifest, dump
+from aodasync.bundle.operations import describe_operations
 from aodasync.bundle.partial import PartialBundle
 from aodasync.bundle.rows import most_rows, truncations
 from aodasync.config.model import Config
 from aodasync.events import EventArray
 from aodasync.evidence import Connection, EvidenceSource, Trigger
+from aodasync.operations import OperationArray
 
 __all__ = ["Look", "Writer"]
 
@@ -34,6 +36,7 @@ class Look:
     """What the pipeline knows at one moment; taken on the loop, written by a thread."""
 
     in_flight: EventArray
+    operations: OperationArray
     clocks: ClockPair  # after the requests in flight: no age is negative
     recorded: int
     connections: Mapping[int, Connection]
@@ -46,6 +49,7 @@ class Look:
         """Look now."""
         return cls(
             in_flight=source.in_flight(),
+            operations=source.operations(),
             clocks=ClockPair(time.monotonic_ns(), time.time_ns()),
             recorded=source.recorded(),
             connections=dict(source.connections()),
@@ -87,6 +91,7 @@ class Writer:
         self.bundle.create()
         in_flight = encode_in_flight(look.in_flight, look.connections, look.shares, now_ns)
         self.bundle.write("inflight.json", in_flight)
+        self.bundle.write("operations.json", dump(describe_operations(look.operations, now_ns)))
         self.held = len(rows)
         kept = rows[-self._most_rows() :]
         self.bundle.write_events(kept)
@@ -162,6 +167,7 @@ class Writer:
             actions=results,
             rows=rows,
             in_flight=len(self.before.in_flight),
+            operations=len(self.before.operations),
             losses=look.losses,
             connections=look.connections,
             shares=look.shares,
