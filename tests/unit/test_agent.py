@@ -53,6 +53,7 @@ async def _stop(agent: Agent, *, slow: bool) -> list[str]:
     row = request(released_ns=now_ns, latency_ns=2000 * MS if slow else MS)
     await pipeline.batches.put(EventBatch(row, now_ns))
     await agent._bring_in()
+    await asyncio.sleep(0.1)  # the loop reaps what was killed
     for task in tasks:
         task.cancel()
     bundles = list_bundles(agent._config.output_dir)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aodasync import doctor, probes
+from aodasync import doctor, probes, programs
 from aodasync.doctor import Check, as_json, as_text, diagnose, failed, probe_checks
 from aodasync.errors import LayoutError
 from aodasync.probes.interface import Attachment, Candidate, ProbePlan
@@ -115,7 +115,7 @@ def test_a_kernel_without_types_is_a_warning(tmp_path: Path) -> None:
 
 def test_the_tools_of_configured_captures_are_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """One line each; a missing one with both ways out, and none where nothing is configured."""
-    monkeypatch.setitem(doctor.ENVIRONMENT, "PATH", "/nonexistent")
+    monkeypatch.setitem(programs.ENVIRONMENT, "PATH", "/nonexistent")
     assert doctor._captures(config()) == []
     (check,) = doctor._captures(config(captures=("tcpdump",)))
     assert (check.name, check.state, check.detail) == ("capture: tcpdump", "warning", "not found")

@@ -82,6 +82,7 @@ async def _running(capture: Tcpdump | TraceCmd, sign: Path) -> AsyncIterator[Non
         with contextlib.suppress(asyncio.CancelledError):
             await task
         await capture.end(children)
+        await asyncio.sleep(0.1)  # the loop reaps what was killed
 
 
 def _tcpdump(tmp_path: Path, tool: Tool, script: str) -> Tcpdump:
@@ -116,7 +117,6 @@ async def test_tcpdump_dies_with_its_capture(tmp_path: Path, tool: Tool) -> None
     async with _running(capture, tmp_path / "pid"):
         pid = int((tmp_path / "pid").read_text())
         os.kill(pid, 0)
-    await asyncio.sleep(0.1)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 
