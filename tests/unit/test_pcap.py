@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aodasync.pcap import join, whole_packets
@@ -80,6 +80,7 @@ def test_a_file_that_is_written_anew_meanwhile_is_left_out(tmp_path: Path) -> No
     assert out.getvalue() == savefile([b"n"])
 
 
+@settings(deadline=None)
 @given(packets=st.lists(st.binary(max_size=200), max_size=20), cut=st.integers(0, 4000))
 def test_whole_packets_are_the_ones_that_are_all_there(packets: list[bytes], cut: int) -> None:
     """For any packets cut anywhere."""

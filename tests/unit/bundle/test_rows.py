@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aodasync.bundle.rows import decode, encode, extend, mapped, most_rows, truncations
@@ -35,6 +35,7 @@ def _rows(first: int, count: int) -> EventArray:
     most=st.integers(1, 50),
 )
 @example(capacity=5, early=5, late=5, most=50)
+@settings(deadline=None)
 def test_what_comes_during_collection_is_added_to_what_came_before(
     capacity: int, early: int, late: int, most: int
 ) -> None:
