@@ -7,7 +7,7 @@ import os
 import sys
 import time
 
-from tests.bench import hotpath, latency, load, memory, startup
+from tests.bench import bundles, hotpath, latency, load, memory, startup
 from tests.bench.figures import broken, render
 from tests.bench.rigging import open_bench
 
@@ -15,6 +15,7 @@ _SECTIONS = {
     "Start-up": startup.measure,
     "Resident memory": memory.measure,
     "Latency of decision": latency.measure,
+    "From decision to evidence": bundles.measure,
     "Processor time of the agent": load.measure,
     "Path of an event": hotpath.measure,
 }

@@ -110,10 +110,17 @@ class AgentProcess:
 
     def cpu_sec(self) -> float:
         """CPU time of all its threads."""
-        ran_ns = 0
+        return self._schedstat_sec(0)
+
+    def waited_sec(self) -> float:
+        """Time that its threads, all together, could run and had no processor."""
+        return self._schedstat_sec(1)
+
+    def _schedstat_sec(self, field: int) -> float:
+        total_ns = 0
         for task in Path(f"/proc/{self._process.pid}/task").iterdir():
-            ran_ns += int((task / "schedstat").read_text().split()[0])
-        return ran_ns / 1e9
+            total_ns += int((task / "schedstat").read_text().split()[field])
+        return total_ns / 1e9
 
     def stop(self) -> None:
         """End it, as systemd would."""
