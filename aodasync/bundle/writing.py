@@ -14,7 +14,7 @@ from aodasync.actions.running import not_run
 from aodasync.bundle.inflight import encode_in_flight
 from aodasync.bundle.judging import UNDECIDED, Case, Judge, reach_verdict
 from aodasync.bundle.manifest import ClockPair, build_manifest, dump
-from aodasync.bundle.operations import describe_operations
+from aodasync.bundle.operations import encode_operations
 from aodasync.bundle.partial import PartialBundle
 from aodasync.bundle.rows import most_rows, truncations
 from aodasync.config.model import Config
@@ -91,7 +91,7 @@ class Writer:
         self.bundle.create()
         in_flight = encode_in_flight(look.in_flight, look.connections, look.shares, now_ns)
         self.bundle.write("inflight.json", in_flight)
-        self.bundle.write("operations.json", dump(describe_operations(look.operations, now_ns)))
+        self.bundle.write("operations.json", encode_operations(look.operations, now_ns))
         self.held = len(rows)
         kept = rows[-self._most_rows() :]
         self.bundle.write_events(kept)
