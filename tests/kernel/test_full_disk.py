@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: MIT
+"""A disk that is really full, at every moment of a bundle's life: a small tmpfs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import structlog
+
+from aodasync import cli
+from aodasync.bundle.archive import verify
+from aodasync.bundle.names import BundleName
+from aodasync.bundle.output_dir import OutputDirectory
+from aodasync.config.model import Cleanup, Config, UserAction
+from aodasync.config.model import Collector as Limits
+from aodasync.tasks.cleaner import Cleaner
+from tests.kernel.collecting import collect, collector, trigger
+from tests.unit.builders import config
+from tests.unit.bundle.test_salvage import _NAME, _leave
+
+pytestmark = pytest.mark.anyio
+
+_MB: Final = 1 << 20
+_DISK_MB: Final = 32
+_RECORDING: Final = Path(cli.__file__).parent / "recordings" / "slow_server"
+
+_GOOD: Final = UserAction("good", ("echo", "good"), 5.0)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 32 MB and 64 inodes."""
+    point = tmp_path / "disk"
+    point.mkdir()
+    options = f"size={_DISK_MB}m,nr_inodes=64,mode=700"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(point)], check=True)
+    yield point
+    subprocess.run(["umount", str(point)], check=True)
+
+
+@pytest.fixture
+def output(disk: Path) -> Iterator[OutputDirectory]:
+    """An output directory on it."""
+    with OutputDirectory.prepare(disk / "aod") as directory:
+        yield directory
+
+
+def _fill(disk: Path, leave_bytes: int) -> Path:
+    """Put a file of somebody else's on the disk."""
+    filler = disk / "somebody-else's"
+    space = os.statvfs(disk)
+    with filler.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, space.f_bavail * space.f_frsize - leave_bytes)
+    return filler
+
+
+def _config(*actions: UserAction, **changes: Any) -> Config:
+    return config(
+        user_actions=(_GOOD, *actions), collector=Limits(max_action_bytes=64 * _MB), **changes
+    )
+
+
+def _noise(megabytes: int) -> UserAction:
+    """An action whose output hardly gets smaller; without a letter, redaction is quick."""
+    script = f"tr '\\000-\\177' '\\200-\\377' </dev/urandom | head -c {megabytes * _MB}"
+    return UserAction("noise", ("sh", "-c", script), 20.0)
+
+
+def _descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def _names(output: OutputDirectory) -> list[str]:
+    return sorted(path.name for path in output.batches.iterdir())
+
+
+async def _loses_that_bundle_only(output: OutputDirectory, noise: UserAction) -> None:
+    """A good bundle, one that does not fit, another good one: the second is told, and gone."""
+    full = collector(_config(noise), output)
+    await collect(full, trigger("good"))
+    before = _names(output)
+    logs = await collect(full, trigger("noise", "good"))
+    assert [e["error"] for e in logs if e["event"] == "bundle_failed"] == [
+        "the bundle could not be written: no space left on device"
+    ]
+    assert _names(output) == before
+    await collect(full, trigger("good"))
+    assert len(_names(output)) == 2
+    assert all(verify(path) == () for path in output.batches.iterdir())
+    assert (full.metrics.bundles_written, full.metrics.bundles_failed) == (2, 1)
+
+
+async def test_an_action_that_fills_the_disk_loses_its_bundle_and_nothing_else(
+    output: OutputDirectory,
+) -> None:
+    """What came before stays whole, and what comes after has the space again."""
+    before = _descriptors()
+    await _loses_that_bundle_only(output, _noise(2 * _DISK_MB))
+    assert _descriptors() == before
+
+
+async def test_an_archive_that_does_not_fit_loses_its_bundle_and_nothing_else(
+    output: OutputDirectory,
+) -> None:
+    """The evidence fits, the archive beside it does not: likewise."""
+    await _loses_that_bundle_only(output, _noise(_DISK_MB * 2 // 3))
+
+
+async def test_nothing_is_begun_on_a_disk_that_is_nearly_full(
+    disk: Path, output: OutputDirectory
+) -> None:
+    """With 3 MB left no directory is made; the log says how much there is."""
+    filler = _fill(disk, 3 * _MB)
+    size = filler.stat().st_size
+    logs = await collect(collector(_config(), output), trigger("good"))
+    (failed,) = [entry for entry in logs if entry["event"] == "bundle_failed"]
+    assert failed["error"].startswith("the bundle could not be written: only ")
+    assert failed["error"].endswith(" bytes of disk space are free")
+    assert _names(output) == []
+    assert filler.stat().st_size == size
+
+
+async def test_old_bundles_make_room(disk: Path, output: OutputDirectory) -> None:
+    """The cleaner goes by the space that is really free, and the newest stays."""
+    now_ns = time.time_ns()
+    names = [BundleName(now_ns - hours * 3600 * 10**9, "x").archive for hours in range(5)]
+    for name in names:
+        (output.batches / name).write_bytes(os.urandom(5 * _MB))
+    filler = _fill(disk, _MB)
+    budget = Cleanup(max_total_log_size_mb=200, min_free_mb=12)
+    await Cleaner(config(cleanup=budget), output, structlog.get_logger()).clean_once()
+    assert _names(output) == sorted(names[:2])
+    assert filler.exists()
+
+
+async def test_leftovers_go_when_there_is_no_room_to_salvage_them(disk: Path) -> None:
+    """An agent that starts on a full disk starts, and no half archive is left."""
+    with OutputDirectory.prepare(disk / "aod") as output:
+        _leave(output.batches_fd)
+        noise = output.batches / _NAME.directory / "journalctl.log"
+        noise.write_bytes(os.urandom(_DISK_MB // 2 * _MB))
+    _fill(disk, 0)
+    with OutputDirectory.prepare(disk / "aod") as output:
+        assert (output.salvaged, output.removed) == (0, 1)
+        assert _names(output) == []
+
+
+async def test_a_disk_without_an_inode_is_one_line(
+    disk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where not even a directory can be made, the command says so and gives a hint."""
+    with suppress(OSError):
+        for number in range(100):
+            (disk / str(number)).mkdir()
+    assert cli.main(["replay", str(_RECORDING), "--output-dir", str(disk / "aod")]) == 1
+    _, err = capsys.readouterr()
+    assert err.startswith(f"aodasync: error: output directory: {disk / 'aod'}: no space left on")
+    assert "(hint: " in err
