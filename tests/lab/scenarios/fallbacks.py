@@ -162,8 +162,11 @@ def without_types() -> None:
     check("requests are recorded", writes == number // 10, f"{writes} of {number // 10} writes")
     manifest = product.bundle_manifest(bundle)
     check("the manifest has the notes", manifest["probe"]["notes"] == ready["notes"])
+    status = json.loads(subprocess.check_output(["aodasync", "status", "--json"]))
+    compared = status["sight"].get("client_sent", 0) > 50
+    check("it was compared with the client's totals", compared, status["sight"])
     blind = agent.events("agent_blind")
-    check("what it cannot see does not make it blind", not blind, blind)
+    check("what it cannot see does not make it blind", not status["blind"] and not blind, blind)
     check("the agent stops with status 0", agent.stop() == 0)
     lab(f"lab_umount; umount {BTF}")
 
