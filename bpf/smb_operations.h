@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Operations that are inside the client: from get_xid() to free_xid() (cifsproto.h).
+ * Operations that are inside the client: from get_xid() (cifsproto.h, which tells the
+ * tracepoint smb3_enter) to _free_xid() (misc.c). The tracepoints smb3_exit_* do not
+ * serve as the end: where the client has no return code, as in a close, it tells none.
  *
  * A request begins when it may be sent. What waits for credits or for a reconnect
  * before that has none, but it is in here. The end may come in another thread
@@ -37,7 +39,7 @@ static __always_inline struct smb_operation *operation_slot(u32 xid, u32 try)
 	return bpf_map_lookup_elem_(MAP(MAP_OPERATIONS), &slot);
 }
 
-static __always_inline int on_operation_entered(u32 xid, u64 function)
+static __always_inline int on_operation_begun(u32 xid, u64 function)
 {
 	u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct smb_operation *operation;
@@ -61,7 +63,7 @@ static __always_inline int on_operation_entered(u32 xid, u64 function)
 	return 0;
 }
 
-static __always_inline int on_operation_exited(u32 xid)
+static __always_inline int on_operation_ended(u32 xid)
 {
 	struct smb_operation *operation;
 	u32 try;

@@ -286,17 +286,12 @@ int smb3_eio(u64 *ctx)
 /* (unsigned int xid, const char *func_name) */
 int smb3_enter(u64 *ctx)
 {
-	return on_operation_entered(ctx[0], ctx[1]);
+	return on_operation_begun(ctx[0], ctx[1]);
 }
 
-/* (unsigned int xid, const char *func_name) */
-int smb3_exit_done(u64 *ctx)
+#ifdef XID_ARG
+int operation_ended(u64 *ctx)
 {
-	return on_operation_exited(ctx[0]);
+	return on_operation_ended(ctx[XID_ARG]);
 }
-
-/* (unsigned int xid, const char *func_name, int rc) */
-int smb3_exit_err(u64 *ctx)
-{
-	return on_operation_exited(ctx[0]);
-}
+#endif

@@ -44,7 +44,7 @@ __all__ = ["ESSENTIAL", "MADE_UP_FOR", "Loaded", "Program", "create_maps", "load
 ESSENTIAL: Final = frozenset({"release", "freed", "entered", "alloc"})
 """Roles without which nothing can be recorded; any other may fail alone."""
 
-MADE_UP_FOR: Final = frozenset({"alloc", "entered", "received", "release", "freed"})
+MADE_UP_FOR: Final = frozenset({"alloc", "entered", "received", "release", "freed", "operations"})
 """Roles of which a run that the kernel skips loses no request: see ``bpf/smb_request.h``."""
 
 _INSTRUCTION: Final = np.dtype(

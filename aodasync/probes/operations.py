@@ -3,9 +3,9 @@
 
 Whether it waits for credits, for a reconnect or for a response is told by its thread's
 stack in the kernel (/proc/TID/stack, CONFIG_STACKTRACE), which is read once the
-operation is a quarter of a second old, so hardly ever. The same proves that the operation is
-still there: a client that retries an asynchronous write may take a second xid for it
-and never end the first.
+operation is a quarter of a second old, so hardly ever. The same proves that the
+operation is still there: the kernel may skip the program that notes its end, where it
+can preempt one.
 """
 
 from __future__ import annotations
@@ -75,8 +75,13 @@ class OperationTable:
         rows = slots[taken]
         kept = rows["started_ns"] != 0
         old = np.count_nonzero(rows["started_ns"] + np.uint64(_OLD_NS) <= now_ns)
-        for index in range(min(int(old), _MOST_STACKS)):
-            wait = self._wait(int(rows["pid"][index]))
+        waits: dict[int, WaitsFor | None] = {}
+        for index, thread in enumerate(rows["pid"][:old].tolist()):
+            if thread not in waits:
+                if len(waits) == _MOST_STACKS:
+                    break
+                waits[thread] = self._wait(thread)
+            wait = waits[thread]
             if wait is None:
                 kept[index] = False
                 slots["started_ns"][taken[index]] = 0

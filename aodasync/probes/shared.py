@@ -128,7 +128,6 @@ LOSS_COUNTERS: Final = (
     Counter.MAP_FULL,
     Counter.STATUS_UNSEEN,
     Counter.UNENDED,
-    Counter.OPERATIONS_FULL,
 )
 """The counters that mean something was missed; the others are figures."""
 

@@ -119,9 +119,8 @@ class Detector:
             self._end(ended)
 
     def _look(self, now_ns: int) -> None:
-        operations = NO_OPERATIONS
-        if self._operations is not None and self.engine.watches_in_flight:
-            operations = self._operations()
+        # Looked at even if nobody asks: it forgets what the kernel side did not see end.
+        operations = self._operations() if self._operations is not None else NO_OPERATIONS
         for started in self.engine.look(self._rows_in_flight(), now_ns, operations):
             self._start(started)
 

@@ -19,7 +19,14 @@ from typing import NamedTuple
 from .btf import Btf, Kind, Type
 from .members import LayoutProblemError, member_offset, mid_struct
 
-__all__ = ["Candidate", "Choice", "Target", "function_targets", "tree_target"]
+__all__ = [
+    "Candidate",
+    "Choice",
+    "Target",
+    "function_taking",
+    "function_targets",
+    "tree_target",
+]
 
 _MID = "mid_q_entry"
 _SERVER = "TCP_Server_Info"
@@ -106,6 +113,19 @@ def tree_target(btf: Btf, exclude: Collection[str]) -> Choice:
     target = Target("trees", "tree_connected", _TREE, "fexit", function.id)
     definitions = {"TREE_TCON_ARG": tcon, "TREE_RESULT": prototype.entries}
     return Choice([target], definitions, [_known(btf, "trees", _TREE, prototype)])
+
+
+def function_taking(
+    btf: Btf, name: str, sizes: tuple[int, ...], exclude: Collection[str]
+) -> Type | str:
+    """A function with arguments of these sizes in bytes, or why there is none."""
+    found = _function(btf, name, exclude)
+    if isinstance(found, str):
+        return found
+    function, prototype = found
+    if tuple(btf.size(p.type_id) for p in btf.parameters(prototype)) != sizes:
+        return f"unknown prototype {_described(btf, name, prototype)}"
+    return function
 
 
 def _function(btf: Btf, name: str, exclude: Collection[str]) -> tuple[Type, Type] | str:

@@ -47,9 +47,11 @@ def decide(
     structs = struct_definitions(btf)
     chosen = function_targets(btf, exclude)
     trees = _trees(btf, exclude)
+    operations = operation_targets(btf, exclude)
     if method == "kprobe":
         chosen, trees = as_kprobes(chosen, machine), as_kprobes(trees, machine)
-    troubles, operations = _troubles(btf), operation_targets(btf)
+        operations = as_kprobes(operations, machine)
+    troubles = _troubles(btf)
     notes = list(troubles.notes)
     if "MID_when_sent" not in structs:
         notes.append("the client does not note when it sends (CONFIG_CIFS_STATS2): sent_ns is 0")
@@ -68,7 +70,7 @@ def decide(
     if not trees.targets:
         notes.append("a tree cannot be told its name: shares are not known")
     return Layout(
-        {**structs, **chosen.definitions, **trees.definitions},
+        {**structs, **chosen.definitions, **operations.definitions, **trees.definitions},
         [*chosen.targets, *troubles.targets, *operations.targets, *trees.targets, _CHECK],
         notes,
         [*chosen.tried, *trees.tried, *operations.tried, *troubles.tried],
@@ -83,15 +85,14 @@ def decide_without_types(btf: Btf | None, tracefs: Path) -> Layout:
     """
     chosen = command_targets(tracefs)
     if btf is None:
-        missing = "no tracepoint of trouble or of operations is attached"
-        notes = [*LIMITS, f"without the client's types {missing}"]
+        notes = [*LIMITS, "without the client's types no tracepoint of trouble is attached"]
         return Layout(chosen.definitions, chosen.targets, notes, chosen.tried)
-    troubles, operations = _troubles(btf), operation_targets(btf)
+    troubles = _troubles(btf)
     return Layout(
         chosen.definitions,
-        [*chosen.targets, *troubles.targets, *operations.targets],
-        [*LIMITS, *troubles.notes, *([] if operations.targets else [_NO_OPERATIONS])],
-        [*chosen.tried, *operations.tried, *troubles.tried],
+        [*chosen.targets, *troubles.targets],
+        [*LIMITS, *troubles.notes],
+        [*chosen.tried, *troubles.tried],
     )
 
 

@@ -22,6 +22,7 @@ LIMITS = (
     "fallback: not seen are the later parts of a compound that fails",
     "fallback: server, share, sent_ns and received_ns are not known",
     "fallback: in flight is only what began after the last reconnect of any connection",
+    "fallback: operations are not followed, so what waits without a request is not seen",
     "fallback: the channels of a session may be taken for each other",
 )
 """What this way of looking cannot see."""

@@ -8,7 +8,6 @@ is inlined into the one that drops a reference.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,7 +101,7 @@ def kernel_blobs(
     )
     server_pointer = cifs.ptr(server)
     _add_read(cifs, types, leave_out, pointer)
-    _add_trees(
+    _add_trees_and_operations(
         cifs,
         types,
         leave_out=leave_out,
@@ -158,7 +157,7 @@ def kernel_blobs(
     cifs.tracepoint("smb3_ses_expired", [u32, u64, u16, u64])
     cifs.tracepoint("smb3_tcon", [u32, u32, u64, pointer, s32])
     cifs.tracepoint("smb3_connect_err", [pointer, u64, pointer, s32])
-    _add_tracepoints(cifs, leave_out, (u32, pointer, s32))
+    cifs.tracepoint("smb3_credit_timeout", [u64, u64, u64])  # a prototype nobody knows
     return base.blob(), cifs.blob()
 
 
@@ -173,14 +172,7 @@ def _add_read(cifs: BtfWriter, types: KernelTypes, leave_out: frozenset[str], po
         cifs.struct(types.read, 256, [("iov", 176, cifs.array(vector, 1))])
 
 
-def _add_tracepoints(cifs: BtfWriter, leave_out: frozenset[str], arguments: Sequence[int]) -> None:
-    for name, count in (("smb3_enter", 2), ("smb3_exit_done", 2), ("smb3_exit_err", 3)):
-        if name not in leave_out:
-            cifs.tracepoint(name, arguments[:count])
-    cifs.tracepoint("smb3_credit_timeout", arguments)  # a prototype nobody knows
-
-
-def _add_trees(
+def _add_trees_and_operations(
     cifs: BtfWriter,
     types: KernelTypes,
     *,
@@ -215,6 +207,10 @@ def _add_trees(
             ("tid", 1392, u32),
         ),
     )
+    if "_free_xid" not in leave_out:
+        cifs.func("_free_xid", 0, [("xid", u32)])
+    if "smb3_enter" not in leave_out:
+        cifs.tracepoint("smb3_enter", [u32, pointer])
     if "SMB2_tcon" not in leave_out:
         arguments = [("xid", u32), ("ses", cifs.ptr(session)), ("tree", pointer)]
         cifs.func("SMB2_tcon", u32, [*arguments, ("tcon", cifs.ptr(tree)), ("cp", pointer)])

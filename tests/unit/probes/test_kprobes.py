@@ -29,6 +29,7 @@ def test_entries_and_returns() -> None:
         ("interim", "request_interim", "kprobe"),
         ("entered", "request_alloc_entered", "kprobe"),
         ("alloc", "request_alloc", "kretprobe"),
+        ("operations", "operation_ended", "kprobe"),
         ("trees_entered", "tree_connected_entered", "kprobe"),
         ("trees", "tree_connected", "kretprobe"),
         ("walk", "walk_trees", "on_demand"),

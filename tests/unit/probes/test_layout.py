@@ -239,27 +239,33 @@ def test_tracepoints_are_chosen_by_their_arguments(version: str) -> None:
         "smb3_connect_err",
     }
     assert trouble[lease] == Target("trouble", lease, "smb3_lease_not_found", "raw_tracepoint", 0)
-    assert found.notes == ["smb3_credit_timeout has unknown arguments of 4, 8, 4 bytes: left out"]
+    assert found.notes == ["smb3_credit_timeout has unknown arguments of 8, 8, 8 bytes: left out"]
     why = {c.target: (c.chosen, c.why) for c in found.tried if c.role == "trouble"}
     assert why["smb3_eio"] == (False, "not in this kernel")
-    assert why["smb3_credit_timeout"] == (False, "arguments of 4, 8, 4 bytes")
+    assert why["smb3_credit_timeout"] == (False, "arguments of 8, 8, 8 bytes")
     assert why["smb3_reconnect"] == (True, "arguments of 8, 8, 8 bytes")
 
 
 def test_operations_are_followed_from_end_to_beginning() -> None:
-    """What is seen to begin must be seen to end, so the ends are attached first."""
-    targets = [t for t in layout("6.12").targets if t.role == "operations"]
+    """What is seen to begin must be seen to end, so the end is attached first."""
+    found = layout("6.12")
+    targets = [t for t in found.targets if t.role == "operations"]
     assert [(t.program, t.function, t.attach) for t in targets] == [
-        (name, name, "raw_tracepoint") for name in ("smb3_exit_done", "smb3_exit_err", "smb3_enter")
+        ("operation_ended", "_free_xid", "fentry"),
+        ("smb3_enter", "smb3_enter", "raw_tracepoint"),
     ]
+    assert targets[0].btf_id
+    assert found.definitions["XID_ARG"] == 0
 
 
-@pytest.mark.parametrize("missing", ["smb3_enter", "smb3_exit_done", "smb3_exit_err"])
-def test_operations_are_followed_by_all_their_tracepoints_or_none(missing: str) -> None:
+@pytest.mark.parametrize("missing", ["smb3_enter", "_free_xid"])
+def test_operations_are_followed_from_both_ends_or_not_at_all(missing: str) -> None:
     """The note says what is not seen then; the reason of each is told."""
     found = layout("6.12", missing)
     assert "operations" not in {target.role for target in found.targets}
+    assert "XID_ARG" not in found.definitions
     assert any("waits without a request" in note for note in found.notes)
     why = {c.target: (c.chosen, c.why) for c in found.tried if c.role == "operations"}
-    assert len(why) == 3
-    assert why[missing] == (False, "not in this kernel")
+    assert set(why) == {"smb3_enter", "_free_xid"}
+    assert why[missing][1] in {"not in this kernel", "not among the kernel's types"}
+    assert not any(chosen for chosen, _ in why.values())

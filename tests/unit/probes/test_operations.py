@@ -107,6 +107,16 @@ def test_what_is_no_more_frees_its_slot(slots: Slots) -> None:
     assert np.flatnonzero(slots.rows["started_ns"]).tolist() == [2]
 
 
+def test_a_thread_is_looked_at_once(slots: Slots) -> None:
+    """However many operations it has: parts of one read, or such whose end was not seen."""
+    slots.put(0, started_ns=SECOND, pid=1, stack=stack("smb2_reconnect"))
+    for number in range(1, 200):
+        slots.put(number, started_ns=SECOND + number, pid=1)
+    slots.put(200, started_ns=2 * SECOND, pid=2, stack=stack("wait_for_response"))
+    waits = slots.table.read(9 * SECOND)["waits_for"].tolist()
+    assert waits == [WaitsFor.RECONNECT] * 200 + [WaitsFor.RESPONSE]
+
+
 def test_only_so_many_threads_are_looked_at(slots: Slots) -> None:
     """The oldest 64; a crowd must not hold the loop up."""
     for number in range(100):
