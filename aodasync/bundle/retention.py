@@ -17,7 +17,7 @@ lost connections and emergencies, unless they are an episode's second bundle.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
@@ -83,7 +83,11 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Bundles to delete, oldest first, and those that stay."""
+    """Bundles to delete, oldest first, and those that stay, with the ranks they had in it.
+
+    To the next plan they are to come with these: a repeat remains one when what it
+    repeated is gone.
+    """
 
     delete: tuple[StoredFile, ...]
     keep: tuple[StoredFile, ...]
@@ -105,20 +109,23 @@ def plan_cleanup(
     bundles.sort(key=lambda bundle: bundle[:2])
 
     total = sum(file.size_bytes for *_, file in bundles)
+    ours: list[StoredFile] = []
     gone: set[str] = set()
     spendable: list[tuple[Rank, int, StoredFile]] = []
     newest: dict[str, StoredFile] = {}
     last_ns: dict[str, int] = {}
-    for at, (time_ns, _, anomaly, file) in enumerate(bundles):
+    for at, (time_ns, _, anomaly, found) in enumerate(bundles):
         soon = time_ns - last_ns.get(anomaly, -budget.repeat_ns) < budget.repeat_ns
-        rank = Rank.REPEAT if soon and file.rank == Rank.FIRST else file.rank
+        repeats = soon and found.rank == Rank.FIRST
+        file = replace(found, rank=Rank.REPEAT) if repeats else found
+        ours.append(file)
         newest[anomaly], last_ns[anomaly] = file, time_ns
         if now_ns - time_ns > budget.max_age_ns:
             gone.add(file.name)
             total -= file.size_bytes
             free_bytes += file.size_bytes
         else:
-            spendable.append((rank, at, file))
+            spendable.append((file.rank, at, file))
     spared = {file.name for file in newest.values()}
     for _, _, file in sorted(spendable, key=lambda bundle: bundle[:2]):
         if total <= budget.max_total_bytes and free_bytes >= budget.min_free_bytes:
@@ -127,7 +134,6 @@ def plan_cleanup(
             gone.add(file.name)
             total -= file.size_bytes
             free_bytes += file.size_bytes
-    ours = [file for *_, file in bundles]
     return Plan(
         tuple(file for file in ours if file.name in gone),
         tuple(file for file in ours if file.name not in gone),

@@ -106,6 +106,7 @@ class Cleaner:
         if plan.delete:
             # Only now is it of interest what is in them.
             plan = make_plan(self._ranked([*plan.delete, *plan.keep]))
+            self._ranks |= {file.name: file.rank for file in plan.keep}
         failures = {}
         for file in plan.delete:
             try:
