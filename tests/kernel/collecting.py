@@ -125,9 +125,9 @@ def _wait_for_processor() -> Callable[[], float]:
 
 
 @asynccontextmanager
-async def sampled_lag() -> AsyncIterator[Lag]:
-    """Samples the loop's lag for the block's time, and prints it."""
-    lag = Lag()
+async def sampled_lag(into: Lag | None = None) -> AsyncIterator[Lag]:
+    """Samples the loop's lag for the block's time, and prints it unless added ``into`` another."""
+    lag = into or Lag()
     loop = asyncio.get_running_loop()
     waited_ms = _wait_for_processor()
 
@@ -146,4 +146,5 @@ async def sampled_lag() -> AsyncIterator[Lag]:
         yield lag
     finally:
         sampler.cancel()
-        print(lag)
+        if into is None:
+            print(lag)
