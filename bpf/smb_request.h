@@ -78,7 +78,7 @@ static __always_inline void submit_request(struct smb_event *event, u64 now)
 	event->outcome = outcome_of(event->mid_state, event->mid_flags & MIDFLAG_WAIT_CANCELLED);
 	if (event->outcome != OUTCOME_ANSWERED)
 		event->flags &= ~FLAG_STATUS_UNSEEN;
-	else if (event->flags & FLAG_STATUS_UNSEEN)
+	else if ((event->flags & (FLAG_STATUS_UNSEEN | FLAG_BEFORE_ATTACH)) == FLAG_STATUS_UNSEEN)
 		count(COUNT_STATUS_UNSEEN);
 	submit(event, now, is_urgent(event));
 }

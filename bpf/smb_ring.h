@@ -8,8 +8,10 @@
  * Wake-ups. Waking a sleeping reader costs microseconds inside the watched I/O
  * path, not waking it nothing. So a record is submitted without a wake-up unless
  * it is urgent, or unless the ring is filled to FILL_MARK and nobody was woken for
- * WAKE_GAP_NS. The default (adaptive) wake-up is never used: it stays silent on
- * top of records that were submitted without one.
+ * WAKE_GAP_NS. How full it is, is looked at for one record in LOOK_AT_FILL_ONE_IN,
+ * by the last digits of the time: the look is a helper call of its own. The default
+ * (adaptive) wake-up is never used: it stays silent on top of records that were
+ * submitted without one.
  */
 #ifndef AODASYNC_SMB_RING_H
 #define AODASYNC_SMB_RING_H
@@ -58,7 +60,8 @@ static __always_inline u64 wakeup(u64 now, bool urgent)
 	u32 index = STATE_LAST_WAKE_NS;
 	u64 *last;
 
-	if (!urgent && bpf_ringbuf_query((void *)MAP(MAP_RING), BPF_RB_AVAIL_DATA) < FILL_MARK)
+	if (!urgent && (now % LOOK_AT_FILL_ONE_IN ||
+			bpf_ringbuf_query((void *)MAP(MAP_RING), BPF_RB_AVAIL_DATA) < FILL_MARK))
 		return BPF_RB_NO_WAKEUP;
 	last = bpf_map_lookup_elem_(MAP(MAP_STATE), &index);
 	if (!last)

@@ -24,6 +24,7 @@ __all__ = [
     "HOSTNAME_BYTES",
     "INTERIM_KEY_BYTES",
     "IN_FLIGHT_MAX",
+    "LOOK_AT_FILL_ONE_IN",
     "LOSS_COUNTERS",
     "MAX_CALLS",
     "MAX_CONNECTIONS",
@@ -46,6 +47,9 @@ RING_BYTES: Final = 8 * 1024 * 1024
 
 FILL_MARK_BYTES: Final = 1024 * 1024
 """Unread bytes from which the kernel side wakes the agent: some 10,000 records."""
+
+LOOK_AT_FILL_ONE_IN: Final = 16
+"""The kernel side looks how full the ring is for one record in so many."""
 
 WAKE_GAP_NS: Final = 1_000_000
 """At most one wake-up for the fill mark in this time."""
@@ -171,6 +175,7 @@ def definitions() -> dict[str, int]:
         "FILL_MARK": FILL_MARK_BYTES,
         "NAMED_CONNECTIONS": NAMED_CONNECTIONS,
         "CHECK_GRACE_NS": CHECK_GRACE_NS,
+        "LOOK_AT_FILL_ONE_IN": LOOK_AT_FILL_ONE_IN,
         "WAKE_GAP_NS": WAKE_GAP_NS,
         "MIDFLAG_WAIT_CANCELLED": _MID_WAIT_CANCELLED,
         "MIDFLAG_DELETED": _MID_DELETED,

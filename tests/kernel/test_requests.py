@@ -308,6 +308,18 @@ def test_a_request_from_before_the_probes_that_is_only_released(client: FakeClie
     assert row["received_ns"] == 0
 
 
+def test_an_answer_from_before_the_probes_is_no_loss(client: FakeClient) -> None:
+    """It came before anyone looked, and its waiter has taken it: the status is told unseen."""
+    server = client.server(0, 8, "s", "10.0.0.1")
+    client.rig.track_since(time.monotonic_ns())
+    mid = client.make_mid(0, server, CREATE, client.rig.arena.refresh_jiffies() - 100)
+    client.release(mid, MidState.READY)
+    row = only_row(client)
+    assert row["outcome"] == Outcome.ANSWERED
+    assert row["flags"] == Flag.BEFORE_ATTACH | Flag.STATUS_UNSEEN
+    assert losses(client) == {}
+
+
 def test_a_request_whose_allocation_was_skipped_is_rebuilt(client: FakeClient) -> None:
     """From its MID and its response: nothing is lost but the exact time of its beginning."""
     server = client.server(0, 8, "s", "10.0.0.1")
