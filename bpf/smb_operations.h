@@ -53,6 +53,7 @@ static __always_inline int on_operation_begun(u32 xid, u64 function)
 			operation->pid = pid_tgid;
 			operation->tgid = pid_tgid >> 32;
 			bpf_get_current_comm(operation->comm, sizeof(operation->comm));
+			__builtin_memset(operation->function, 0, sizeof(operation->function));
 			bpf_probe_read_kernel_str(operation->function,
 						  sizeof(operation->function), (void *)function);
 			operation->started_ns = bpf_ktime_get_ns();

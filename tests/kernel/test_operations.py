@@ -122,6 +122,15 @@ def test_as_many_as_there_are_slots_are_followed(rig: Rig) -> None:
     assert client.inside() == []
 
 
+def test_nothing_is_left_of_a_slots_last_operation(rig: Rig) -> None:
+    """A short name after a long one, in the same place."""
+    client = FakeOperations(rig)
+    client.enter(5, "cifs_revalidate_dentry_attr")
+    client.end(5)
+    client.enter(5 + MAX_OPERATIONS, "cifs_open")
+    assert rig.probe.operations()["function"].tolist() == [b"cifs_open"]
+
+
 @pytest.fixture
 def sleeper() -> Iterator[subprocess.Popen[bytes]]:
     """A process that sleeps in the kernel, outside the client."""

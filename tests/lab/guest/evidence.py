@@ -75,7 +75,8 @@ def _stuck(evidence: Evidence, _before: int) -> tuple[bool, str]:
 def _ages(evidence: Evidence, _before: int) -> tuple[bool, str]:
     old = [r for r in evidence.in_flight if r["age_ms"] >= HUNG_MS and r["command"]]
     ages = sorted((r["age_ms"], r["command"], r["comm"]) for r in old)
-    return len(old) >= evidence.anomaly["count"] > 0, f"{len(old)} old, {ages[-1:]}"
+    hung = evidence.anomaly["count"] - len(evidence.anomaly["stalls"])
+    return len(old) >= hung > 0, f"{len(old)} old, {ages[-1:]}"
 
 
 def _text(evidence: Evidence, name: str) -> str:

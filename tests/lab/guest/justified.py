@@ -34,20 +34,24 @@ _LOST_SHARES = {
 
 @dataclass(frozen=True)
 class Evidence:
-    """What of a bundle is judged: manifest, requests, those in flight; times in monotonic ns."""
+    """What of a bundle is judged: manifest, requests, those in flight, operations.
+
+    Times are monotonic, in ns.
+    """
 
     path: Path
     manifest: Mapping[str, Any]
     rows: Rows
     in_flight: tuple[Mapping[str, Any], ...]
+    operations: tuple[Mapping[str, Any], ...]
 
     @classmethod
     def of(cls, path: Path) -> Evidence:
         """Read a bundle."""
+        manifest, rows = product.bundle_manifest(path), product.bundle_events(path)
         in_flight = json.loads(product.bundle_file(path, "inflight.json"))
-        return cls(
-            path, product.bundle_manifest(path), product.bundle_events(path), tuple(in_flight)
-        )
+        operations = json.loads(product.bundle_file(path, "operations.json"))
+        return cls(path, manifest, rows, tuple(in_flight), tuple(operations))
 
     @property
     def anomaly(self) -> Mapping[str, Any]:
@@ -120,10 +124,24 @@ class Pencil:
             if not self._may_wait(COMMANDS[row["command"]], announced=bool(row["flags"] & 1)):
                 yield int(row["issued_ns"]) + age_ns
 
+        for begun_ns in _stalled(evidence):
+            yield begun_ns + age_ns
+
     def _may_wait(self, command: str, *, announced: bool) -> bool:
         """Commands with a threshold of their own count in any case."""
         waits = command in _MAY_WAIT or (announced and command not in _PROMPT)
         return waits and command not in self.thresholds_ms
+
+
+def _stalled(evidence: Evidence) -> Iterator[int]:
+    """Since when each operation waits that has no request of its thread's on its way."""
+    busy = {request["pid"] for request in evidence.in_flight}
+    rows = evidence.rows[evidence.rows["kind"] == 0]
+    rows = rows[rows["released_ns"] <= evidence.decided_ns]
+    for operation in evidence.operations:
+        if operation["waits_for"] in ("credits", "reconnect") and operation["pid"] not in busy:
+            earlier = rows[rows["pid"] == operation["pid"]]["released_ns"]
+            yield max(operation["started_ns"], int(earlier.max(initial=0)))
 
 
 def _failed(evidence: Evidence) -> Iterator[int]:
