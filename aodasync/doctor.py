@@ -49,6 +49,7 @@ async def diagnose(config: Config, cache_dir: Path) -> list[Check]:
     return [
         _root(),
         _types(),
+        _ftrace(),
         _client(),
         *await _probe(cache_dir),
         _stacks(),
@@ -79,6 +80,22 @@ def _types(vmlinux: Path = Path("/sys/kernel/btf/vmlinux")) -> Check:
         f"{vmlinux} is missing: only the client's tracepoints can be watched",
         "use a kernel with CONFIG_DEBUG_INFO_BTF; every current distribution's has it",
     )
+
+
+def _ftrace(switch: Path = Path("/proc/sys/kernel/ftrace_enabled")) -> Check:
+    """Probes on functions attach all the same without it; then nothing ever calls them."""
+    try:
+        is_off = switch.read_text().strip() == "0"
+    except OSError as error:
+        return Check("function tracing", "ok", f"{switch}: {error.strerror}, so never off")
+    if is_off:
+        return Check(
+            "function tracing",
+            "failed",
+            "it is switched off: probes attach, but are never called",
+            "sysctl kernel.ftrace_enabled=1",
+        )
+    return Check("function tracing", "ok", "on")
 
 
 def _client() -> Check:

@@ -128,3 +128,13 @@ def test_without_kernel_stacks_there_is_a_warning(tmp_path: Path) -> None:
     assert doctor._stacks(stack).state == "warning"
     stack.write_text("[<0>] do_syscall_64\n")
     assert doctor._stacks(stack).state == "ok"
+
+
+def test_probes_that_nobody_calls_are_a_failure(tmp_path: Path) -> None:
+    """With kernel.ftrace_enabled=0 they attach and record nothing; without that switch, they do."""
+    switch = tmp_path / "ftrace_enabled"
+    assert doctor._ftrace(switch).state == "ok"
+    switch.write_text("0\n")
+    assert failed([doctor._ftrace(switch)])
+    switch.write_text("1\n")
+    assert doctor._ftrace(switch).state == "ok"

@@ -39,13 +39,13 @@ def status() -> dict[str, Any]:
     return found
 
 
-def doctor() -> dict[str, str]:
-    """The line of ``aodasync doctor`` on the running agent."""
+def doctor(name: str = "agent") -> dict[str, str]:
+    """A line of ``aodasync doctor``, the one on the running agent unless named."""
     told = subprocess.run(
         ["aodasync", "doctor", "--json"], stdout=subprocess.PIPE, check=False
     ).stdout
     lines: list[dict[str, str]] = json.loads(told)["checks"]
-    return next(line for line in lines if line["name"] == "agent")
+    return next(line for line in lines if line["name"] == name)
 
 
 def age_sec(agent: Agent, event: dict[str, Any]) -> float:
@@ -121,6 +121,8 @@ def sees_without_ftrace() -> None:
     FTRACE.write_text("0")
     agent = started("ftrace")
     check_blind(agent, 0)
+    cause = doctor("function tracing")
+    check("doctor names the cause and its mend", cause["state"] == "failed", cause["mend"])
     FTRACE.write_text("1")
     check_sees_again(agent)
     ended(agent)
