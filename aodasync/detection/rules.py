@@ -73,6 +73,24 @@ RULES: Final = (
         "the server was switched off",
     ),
     Rule(
+        "taken late",
+        "client",
+        "high",
+        signs.released_late,
+        "The responses came in {wire_ms} ms, but their callers took them {client_ms} ms later:"
+        " this host is too busy.",
+        "the phases of the slow requests in events.npy",
+    ),
+    Rule(
+        "short of CPU and late",
+        "client",
+        "medium",
+        signs.cpu_short_and_late,
+        "This host is short of CPU ({cpu} of the time, {cpu_before} before) and handles responses"
+        " late.",
+        "a capture shows that the responses came as late",
+    ),
+    Rule(
         "acknowledged but not answered",
         "server",
         "high",
@@ -133,24 +151,6 @@ RULES: Final = (
         "{waiting} operations wait until {server} grants credits; none of their requests is on its"
         " way.",
         "the credits in DebugData are many",
-    ),
-    Rule(
-        "taken late",
-        "client",
-        "high",
-        signs.released_late,
-        "The responses came in {wire_ms} ms, but their callers took them {client_ms} ms later:"
-        " this host is too busy.",
-        "the phases of the slow requests in events.npy",
-    ),
-    Rule(
-        "short of CPU and late",
-        "client",
-        "medium",
-        signs.cpu_short_and_late,
-        "This host is short of CPU ({cpu} of the time, {cpu_before} before) and handles responses"
-        " late.",
-        "a capture shows that the responses came as late",
     ),
     Rule(
         "segments lost",

@@ -30,6 +30,9 @@ __all__ = [
     "writeback_lost",
 ]
 
+# One segment that got lost, or two in a row; after that nothing gets through.
+_DEAF: Final = 2
+_SILENT_MS: Final = 2000
 _LOST_WRITES: Final = {"FLUSH_ERROR", "FSYNC_ERROR"}
 _CPU_SHORT: Final = 0.25
 _HALF: Final = 0.5
@@ -49,10 +52,14 @@ def untaken(f: Figures) -> bool:
 
 
 def undelivered(f: Figures) -> bool:
-    """Whether TCP repeats itself and nobody hears it."""
-    stuck = f.tcp is not None and f.tcp.lost > 0 and f.tcp.backoff > 0
+    """Whether TCP repeats itself and nobody hears it, however much is lost as a rule."""
     waiting = f.unanswered + f.waiting_for_reconnect + f.waiting_for_credits
-    return stuck and (waiting > 0 or f.type == "connection")
+    cut_off = f.type == "connection" or f.cut_off_ms >= _SILENT_MS
+    return f.type != "error" and _is_deaf(f) and (waiting > 0 or cut_off)
+
+
+def _is_deaf(f: Figures) -> bool:
+    return f.tcp is not None and f.tcp.backoff >= _DEAF
 
 
 def unreachable(f: Figures) -> bool:
@@ -66,9 +73,8 @@ def refused(f: Figures) -> bool:
 
 
 def delivered_unanswered(f: Figures) -> bool:
-    """Whether requests wait though TCP has delivered all of them, and lost nothing."""
-    acknowledged = f.tcp is not None and f.tcp.sockets > 0 and f.tcp.unacked == 0
-    return f.unanswered > 0 and acknowledged and lossless(f)
+    """Whether requests wait though TCP had to repeat none of them."""
+    return f.unanswered > 0 and f.tcp is not None and f.tcp.sockets > 0 and lossless(f)
 
 
 def starved_of_credits(f: Figures) -> bool:
@@ -88,7 +94,7 @@ def waits_for_credits(f: Figures) -> bool:
 
 def silent_before_reconnect(f: Figures) -> bool:
     """Whether requests had waited long, over a sound network, before they were cut off."""
-    return f.type != "error" and lossless(f) and f.cut_off_ms >= 2000
+    return f.type != "error" and lossless(f) and f.cut_off_ms >= _SILENT_MS
 
 
 def writeback_lost(f: Figures) -> bool:
@@ -134,8 +140,8 @@ def round_trip(f: Figures) -> bool:
 
 
 def lossless(f: Figures) -> bool:
-    """Whether TCP is known and lost nothing."""
-    return f.tcp is not None and f.tcp.lost == 0
+    """Whether TCP is known, and lost no more than usual."""
+    return f.tcp is not None and f.tcp.lost == 0 and not _is_deaf(f)
 
 
 def server_slow(f: Figures) -> bool:

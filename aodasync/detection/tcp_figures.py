@@ -25,9 +25,10 @@ class TcpFigures:
     """The sockets of one server, over the episode.
 
     ``lost`` are retransmissions and segments out of order, less what was usual
-    before; ``backoff`` is the most doublings of the retransmission timer,
-    ``quiet_ms`` how long nothing was heard of the peer at the end, ``vanished``
-    sockets ended meanwhile.
+    before; ``backoff`` is the most doublings of the retransmission timer while
+    segments waited to be acknowledged (a peer that closed its window is probed with
+    the same timer), ``quiet_ms`` how long nothing was heard of the peer at the end,
+    ``vanished`` sockets ended meanwhile.
     """
 
     sockets: int
@@ -83,7 +84,7 @@ def tcp_figures(
         retransmits=retransmits,
         out_of_order=out_of_order,
         lost=max(0.0, retransmits + out_of_order - _expected(before, during, peers)),
-        backoff=max(s.backoff for s in seen),
+        backoff=max(s.backoff if s.unacked else 0 for s in seen),
         unacked=sum(s.unacked for s in alive.values()),
         unread_bytes=max(s.unread_bytes for s in seen),
         quiet_ms=min((s.quiet_ms for s in established), default=0),

@@ -33,8 +33,9 @@ EMERGENCY_MS = 1000
 CLEAN_SEC = 600
 CLEAN_REQUESTS = 50_000
 CALIBRATION_SEC = 45
+FACTOR = 3.0  # of the 99.9th percentile; what crosses it in clean traffic is justified
 CALIBRATIONS = 3  # a host that has other work to do may spoil one
-HIGHEST_MS = 600  # of the thresholds: the delay that crosses all of them shall be no hang
+HIGHEST_MS = 800  # of the thresholds: the delay that crosses all of them shall be no hang
 ONLY = Path(os.environ["LAB_FILES"], "faults")
 CANNOT = (OSError, AssertionError, RuntimeError, subprocess.SubprocessError)
 
@@ -78,7 +79,7 @@ def calibration() -> tuple[Workload, dict[str, float]]:
         begun_ns = time.monotonic_ns()
         time.sleep(CALIBRATION_SEC)
         rows = product.bundle_events(agent.snapshot())
-        thresholds = product.calibrate(rows[rows["issued_ns"] > begun_ns])
+        thresholds = product.calibrate(rows[rows["issued_ns"] > begun_ns], FACTOR)
         print("thresholds:", thresholds, flush=True)
         if max(thresholds.values()) <= HIGHEST_MS:
             break
@@ -197,6 +198,7 @@ def main() -> None:
     agent.start()
     print("ready:", agent.wait("agent_ready", 120), flush=True)
     time.sleep(5)
+    settled = len(agent.events())  # until then it met requests that were on their way
     matrix = Matrix(agent, thresholds)
     if ONLY.exists():
         learning = any(fault.name == SLOW for fault in chosen())
@@ -219,7 +221,8 @@ def main() -> None:
     check("SIGTERM ends the agent with status 0", agent.stop() == 0)
     print_and_check(lines)
     for trouble in ("events_lost", "task_restarted", "bundle_failed", "agent_blind"):
-        check(f"no {trouble}", not agent.events(trouble), agent.events(trouble) or "")
+        told = [event for event in agent.events()[settled:] if event["event"] == trouble]
+        check(f"no {trouble}", not told, told or "")
 
 
 main()

@@ -188,6 +188,44 @@ def test_a_hang_that_tcp_repeats_is_the_network() -> None:
     assert _judged(finding, waiting=waiting, samples=samples) == ("network", "nothing gets through")
 
 
+def test_a_hang_that_tcp_repeats_is_the_network_though_losses_are_usual() -> None:
+    """A lossy link that goes dead: the timer doubles, and by the last sample it is well again."""
+    waiting = in_flight(issued_ns=_AT - 5 * SECOND)
+    samples = [
+        replace(s, sockets=(replace(_TCP, retransmits=3 * n),)) for n, s in enumerate(_samples())
+    ]
+    dead = replace(samples[-1].sockets[0], backoff=3, unacked=2)
+    samples.insert(-1, replace(samples[-1], monotonic_ns=_AT + SECOND // 2, sockets=(dead,)))
+    finding = _finding("hang", first_ns=_AT - 5 * SECOND)
+    assert _judged(finding, waiting=waiting, samples=samples) == ("network", "nothing gets through")
+
+
+def test_a_closed_window_is_no_loss() -> None:
+    """A server that stopped reading is probed with the same timer; all is acknowledged."""
+    waiting = in_flight(issued_ns=_AT - 5 * SECOND)
+    finding = _finding("hang", first_ns=_AT - 5 * SECOND)
+    judged = _judged(finding, waiting=waiting, samples=_samples(backoff=4, unsent_bytes=9000))
+    assert judged == ("server", "acknowledged but not answered")
+
+
+def test_requests_that_were_cut_off_by_a_dead_network_blame_it() -> None:
+    """They come back slow once the connection is made anew; its predecessor was not heard."""
+    rows = request(released_ns=_AT, latency_ns=7 * SECOND, outcome=Outcome.RETRY)
+    samples = _samples(established=False)
+    dying = replace(_TCP, retransmits=9, backoff=5, unacked=2)
+    samples.insert(-1, replace(samples[-1], monotonic_ns=_AT - SECOND // 2, sockets=(dying,)))
+    finding = _finding("latency", max_latency_ms=7000.0)
+    assert _judged(finding, rows, samples=samples) == ("network", "nothing gets through")
+
+
+def test_unread_responses_of_a_starved_host_are_not_the_servers_silence() -> None:
+    """Requests wait for half a second, their answers for the receiving thread."""
+    waiting = in_flight(issued_ns=_AT)
+    samples = _samples(cpu=(0.1, 0.9), unread_bytes=400)
+    judged = _judged(_finding(), _slow(wire_ms=150), waiting, samples)
+    assert judged == ("client", "short of CPU and late")
+
+
 def test_a_hang_amid_losses_is_the_network() -> None:
     """Requests were delivered, but segments of the server are missing: its answer may be."""
     waiting = in_flight(issued_ns=_AT - 5 * SECOND)
@@ -239,7 +277,7 @@ def test_operations_that_wait_for_a_reconnect_are_told() -> None:
     """What keeps it from coming about may show in TCP, in attempts to connect, or not at all."""
     stalled = _stalled("reconnect")
     assert _judged(stalled) == ("unknown", "waits for a reconnect")
-    lost = _samples(established=True, retransmits=9, backoff=3)
+    lost = _samples(established=True, retransmits=9, backoff=3, unacked=1)
     assert _judged(stalled, samples=lost) == ("network", "nothing gets through")
     refused = trouble(Kind.CONNECT_ERROR, at_ns=_AT, status=errno.ECONNREFUSED)
     assert _judged(stalled, refused) == ("server", "connection refused")
