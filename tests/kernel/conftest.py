@@ -4,18 +4,23 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from aodasync.footprint import SWITCH_SEC
 from aodasync.probes.preparation import Prepared, prepare
 from tests.kernel.rig import KPROBE_MACHINE, Rig
 from tests.unit.probes.fake_tracefs import write_tracefs
 from tests.unit.probes.kernel_types import write_kernel
 
 RING_BYTES = 1 << 20
+
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 @pytest.fixture
@@ -28,6 +33,24 @@ def anyio_backend() -> str:
 def _root() -> None:
     if os.geteuid() != 0:
         pytest.fail("the kernel tests load BPF programs: run them as root")
+
+
+@pytest.fixture
+def as_the_agent() -> Iterator[None]:
+    """Threads give way to the loop as they do in the agent."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_SEC)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.fixture
+def adopting() -> Iterator[None]:
+    """Whoever loses its parent becomes this process's child, so that nobody gets lost."""
+    prctl = ctypes.CDLL(None).prctl
+    prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    yield
+    prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,8 @@ The real collector on a real loop, real children, and a task that SIGKILL cannot
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 import re
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,17 +21,15 @@ from aodasync.bundle.output_dir import OutputDirectory
 from aodasync.bundle.unpacking import members
 from aodasync.config.model import Collector as Limits
 from aodasync.config.model import Config, UserAction
-from aodasync.footprint import SWITCH_SEC
 from tests.kernel.collecting import collect, collector, sampled_lag, trigger
 from tests.kernel.frozen_mount import FrozenMount
 from tests.unit.builders import config
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("adopting", "as_the_agent")]
 
 LAG_MS: Final = 20.0
 FLOOD_BYTES: Final = 1_000_000_000
 
-_PR_SET_CHILD_SUBREAPER: Final = 36
 _FLOOD_SEC: Final = 60.0
 _SLACK_SEC: Final = 4.0
 
@@ -59,23 +55,6 @@ def frozen(tmp_path: Path) -> Iterator[FrozenMount]:
     point.mkdir()
     with FrozenMount(point) as mount:
         yield mount
-
-
-@pytest.fixture(autouse=True)
-def _as_the_agent() -> Iterator[None]:
-    """Threads give way to the loop as they do in the agent."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH_SEC)
-    yield
-    sys.setswitchinterval(before)
-
-
-@pytest.fixture(autouse=True)
-def _adopting() -> Iterator[None]:
-    """Whoever loses its parent becomes this process's child, so that nobody gets lost."""
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    yield
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
 
 def _own(name: str, script: str, timeout_sec: float = 2.0) -> UserAction:

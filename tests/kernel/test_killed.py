@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import random
 import signal
@@ -25,7 +24,6 @@ KILLS: Final = 100
 ROWS: Final = 5_000
 
 _LATEST_SEC: Final = 0.4
-_PR_SET_CHILD_SUBREAPER: Final = 36
 
 # Forks a collecting process for each line it reads, and tells its pid once it collects.
 _NURSERY: Final = """
@@ -73,14 +71,6 @@ def nursery(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     process.communicate()
 
 
-@pytest.fixture(autouse=True)
-def _adopting() -> Iterator[None]:
-    """Whoever loses its parent becomes this process's child, so that nobody gets lost."""
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    yield
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
-
-
 def _start(nursery: subprocess.Popen[str]) -> int:
     assert nursery.stdin is not None
     assert nursery.stdout is not None
@@ -113,6 +103,7 @@ def _orphans(nursery: int) -> set[int]:
     return found
 
 
+@pytest.mark.usefixtures("adopting")
 def test_killed_at_a_hundred_random_moments_nothing_broken_is_left(
     tmp_path: Path, nursery: subprocess.Popen[str]
 ) -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import sys
 import tarfile
 import time
 from collections.abc import Iterator
@@ -23,12 +22,11 @@ from aodasync.bundle.names import BundleName
 from aodasync.bundle.output_dir import OutputDirectory
 from aodasync.bundle.retention import Rank, StoredFile
 from aodasync.config.model import Cleanup
-from aodasync.footprint import SWITCH_SEC
 from aodasync.tasks.cleaner import Cleaner
 from tests.kernel.collecting import Lag, sampled_lag
 from tests.unit.builders import config
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("as_the_agent")]
 
 BUNDLES: Final = 10_000
 LAG_MS: Final = 20.0
@@ -102,15 +100,6 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[_Disk]:
         clock = SimpleNamespace(time_ns=lambda: disk.now_ns, monotonic=time.monotonic)
         monkeypatch.setattr("aodasync.tasks.cleaner.time", clock)
         yield disk
-
-
-@pytest.fixture(autouse=True)
-def _as_the_agent() -> Iterator[None]:
-    """Threads give way to the loop as they do in the agent."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH_SEC)
-    yield
-    sys.setswitchinterval(before)
 
 
 def _resident_mb() -> float:
