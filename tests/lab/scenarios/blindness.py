@@ -73,13 +73,14 @@ def check_blind(agent: Agent, most: float) -> None:
 
 
 def check_sees_again(agent: Agent) -> None:
-    """A minute later it does see, and says that."""
-    told = agent.wait("agent_sees_again", NEXT_SEC + MARGIN_SEC)
+    """After a minute in which it saw nearly all the time, it says that."""
+    told = agent.wait("agent_sees_again", 2 * NEXT_SEC + MARGIN_SEC)
     print(told, flush=True)
     check("once it sees, it says so", told["recorded"] >= 0.75 * told["client_sent"])
     check("status is not blind any more", status()["blind"] is False)
     check("nor is doctor", doctor()["state"] == "ok", doctor()["detail"])
-    check("blindness was told once", len(agent.events("agent_blind")) == 1)
+    looks = len(agent.events("agent_blind"))
+    check("blindness was told at each look while it lasted", 1 <= looks <= 2, looks)
 
 
 def sees() -> None:
