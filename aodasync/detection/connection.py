@@ -28,9 +28,7 @@ from aodasync.smb.ntstatus import STATUS_CODES, status_name
 
 __all__ = ["ENDED_BY_UMOUNT", "ConnectionTrouble"]
 
-_RECONNECTS: Final = frozenset(
-    {Kind.RECONNECT, Kind.PARTIAL_SEND_RECONNECT, Kind.RECONNECT_DETECTED}
-)
+_RECONNECTS: Final = frozenset({Kind.RECONNECT, Kind.PARTIAL_SEND_RECONNECT})
 _TROUBLES: Final = frozenset(
     {
         Kind.CREDIT_TIMEOUT,
@@ -45,7 +43,9 @@ _TROUBLES: Final = frozenset(
     }
 )
 """The others are left out: LEASE_NOT_FOUND is a break that crossed a close, EIO has its
-errno, and TREE_CONNECT_FAILED its response, which names the NTSTATUS."""
+errno, and TREE_CONNECT_FAILED its response, which names the NTSTATUS. RECONNECT_DETECTED is an
+echo, seconds after the new NEGOTIATE as well: credits of a request from before the reconnect are
+given back (smb2_add_credits)."""
 
 # An enum's members take a microsecond to look up, too much for every batch.
 _REQUEST: Final = int(Kind.REQUEST)

@@ -151,6 +151,16 @@ def test_troubles_count_under_their_names(kind: Kind) -> None:
     assert _codes(trouble(kind, at_ns=SECOND, connection_id=1)) == (kind.name,)
 
 
+def test_the_echo_of_a_reconnect_is_no_second_one() -> None:
+    """A starved caller gives back credits of the old connection long after the new one stands."""
+    rows = [
+        request(released_ns=SECOND),
+        *_reconnect(2 * SECOND),
+        trouble(Kind.RECONNECT_DETECTED, at_ns=9 * SECOND, connection_id=1),
+    ]
+    assert _codes(*rows) == ("RECONNECT",)
+
+
 @pytest.mark.parametrize("kind", [Kind.LEASE_NOT_FOUND, Kind.EIO, Kind.TREE_CONNECT_FAILED])
 def test_what_is_told_elsewhere_does_not_count_twice(kind: Kind) -> None:
     """A lease break that crossed a close is nothing; a failed tree connect has its response."""
