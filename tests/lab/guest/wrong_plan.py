@@ -2,7 +2,7 @@
 """``aodasync`` with a probe plan that is wrong on purpose: ``wrong_plan.py HOW [ARGUMENT...]``.
 
 Every program is attached and runs, as if nothing were wrong. HOW is ``late``: each
-returns at once for the first 24 s; or ``half``: each returns at once in every other
+returns at once for the first 45 s; or ``half``: each returns at once in every other
 second, more or less (2**30 ns).
 """
 
@@ -18,7 +18,7 @@ from aodasync.cli import main
 from aodasync.probes import loader
 from aodasync.probes.shared import MapNumber
 
-_LATE_SEC = 24
+_LATE_SEC = 45
 _SECOND_SHIFT = 30
 _KTIME_GET_NS = 5  # the helper's number
 
