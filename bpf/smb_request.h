@@ -23,6 +23,12 @@
 
 #define EEXIST 17
 
+#ifdef PUT_MID_ARG
+#define PUT_ENDS true
+#else
+#define PUT_ENDS false
+#endif
+
 #define SMB2_NEGOTIATE 0
 #define SMB2_FLAGS_RELATED_OPERATIONS 0x4
 #define SMB2_FLAGS_SIGNED 0x8
@@ -96,51 +102,40 @@ static __always_inline struct smb_event *take(const struct smb_event *known, u64
 	return event;
 }
 
-/* The end of a request whose release was not seen; READ's status may be lost with it. */
-static __always_inline void end_unreleased(const struct smb_event *known, u64 key, u64 now)
+/*
+ * The end of a request that is known to be over. Where its release was not seen, the
+ * record ends with its receipt, or now; READ's status may be lost with it.
+ */
+static __always_inline void end(const struct smb_event *known, u64 key, u64 now, bool is_released)
 {
 	struct smb_event *event = take(known, key);
 
 	if (!event)
 		return;
-	count(COUNT_UNRELEASED);
-	event->flags |= FLAG_REBUILT;
-	event->released_ns = event->received_ns ? event->received_ns : now;
-	if (event->received_ns)
-		event->mid_state = MIDSTATE_RECEIVED;
+	if (!is_released) {
+		count(COUNT_UNRELEASED);
+		event->flags |= FLAG_REBUILT;
+		event->released_ns = event->received_ns ? event->received_ns : now;
+		if (event->received_ns)
+			event->mid_state = MIDSTATE_RECEIVED;
+	}
 	submit_request(event, now);
 }
 
-#ifdef PUT_MID_ARG
 /*
+ * A MID is allocated, or ends, whose former request is still in the map.
+ *
  * Where the compiler inlined the release function into the one that drops a
  * reference, the end is the drop after which none is left. Its entry sees the MID
  * as it ends, its exit sees the count: freed memory keeps it, 0, until it is
  * allocated anew. A record that waits for its exit has released_ns set already.
  */
-static __always_inline void finish(const struct smb_event *known, u64 key)
-{
-	struct smb_event *event = take(known, key);
-
-	if (event)
-		submit_request(event, event->released_ns);
-}
-#endif
-
-/* A MID is allocated, or ends, whose former request is still in the map. */
 static __always_inline void end_former(u64 key, u64 now)
 {
 	struct smb_event *former = bpf_map_lookup_elem_(MAP(MAP_IN_FLIGHT), &key);
 
-	if (!former)
-		return;
-#ifdef PUT_MID_ARG
-	if (former->released_ns) {
-		finish(former, key);
-		return;
-	}
-#endif
-	end_unreleased(former, key, now);
+	if (former)
+		end(former, key, now, PUT_ENDS && former->released_ns);
 }
 
 static __always_inline int on_alloc(u64 request, u64 server, u64 mid)
@@ -276,7 +271,7 @@ static __always_inline int on_put_done(u64 mid)
 		return 0;
 	bpf_probe_read_kernel(&references, sizeof(references), (void *)(mid + MID_refcount));
 	if (!references)
-		finish(known, mid);
+		end(known, mid, known->released_ns, true);
 	return 0;
 }
 #endif
@@ -299,7 +294,7 @@ static __always_inline int on_check(u64 mid)
 	if (!known->released_ns)
 		known->released_ns = now;
 	else if (now - known->released_ns > CHECK_GRACE_NS)
-		end_unreleased(known, mid, now);
+		end(known, mid, now, false);
 	return 0;
 }
 
