@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -55,14 +55,11 @@ async def run_actions(actions: tuple[Action, ...], run: Run) -> list[ActionResul
     async with asyncio.TaskGroup() as group:
         volatile = [group.create_task(_first(a, run)) for a in _of(actions, Cost.VOLATILE)]
         if volatile:
-            _, late = await asyncio.wait(volatile, timeout=_HEAD_START_SEC)
-            if not late:
-                run.volatile_done()
+            _call_after(volatile, run.volatile_done)
+            await asyncio.wait(volatile, timeout=_HEAD_START_SEC)
         others = [a for a in actions if Cost.VOLATILE < a.cost < Cost.GUARDED]
         tasks = [*volatile, *(group.create_task(_in_slot(a, run)) for a in others)]
     results = {task.result().name: task.result() for task in tasks}
-    if volatile and late:
-        run.volatile_done()
     for action in actions:
         if action.finish is not None:
             results[action.name] = await _finish(action, action.finish, results[action.name], run)
@@ -70,6 +67,19 @@ async def run_actions(actions: tuple[Action, ...], run: Run) -> list[ActionResul
         async with run.guard:
             results[action.name] = await _in_slot(action, run)
     return [results[action.name] for action in actions]
+
+
+def _call_after(tasks: Iterable[asyncio.Task[ActionResult]], call: Callable[[], None]) -> None:
+    """Call once, as soon as the last of the tasks has ended."""
+    waited_for = set(tasks)
+
+    def ended(task: asyncio.Task[ActionResult]) -> None:
+        waited_for.discard(task)
+        if not waited_for:
+            call()
+
+    for task in tuple(waited_for):
+        task.add_done_callback(ended)
 
 
 def _of(actions: tuple[Action, ...], cost: Cost) -> list[Action]:

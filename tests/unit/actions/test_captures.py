@@ -18,6 +18,7 @@ from aodasync.actions import tcpdump as module
 from aodasync.actions.tcpdump import Tcpdump
 from aodasync.actions.trace_cmd import TraceCmd
 from aodasync.children import Children
+from aodasync.probes import perf_events
 from tests.unit.test_pcap import savefile
 
 pytestmark = pytest.mark.anyio
@@ -167,14 +168,17 @@ async def test_packets_that_would_fill_the_disk_are_left_out(
 
 
 async def test_trace_events_are_recorded_by_the_kernel_and_printed(
-    tmp_path: Path, tool: Tool, context: ActionContext
+    tmp_path: Path, tool: Tool, context: ActionContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An instance of our own, bounded, of cifs's events, printed for a bundle, gone at the end."""
-    calls = tmp_path / "calls"
+    calls, instance = tmp_path / "calls", tmp_path / "instances" / "aodasync"
+    (tmp_path / "events").mkdir()
+    instance.mkdir(parents=True)  # a killed agent's
+    monkeypatch.setattr(perf_events, "TRACEFS", (tmp_path,))
     tool(
         "trace-cmd",
         f"""echo "$@" >>{calls}
-        case $1 in show) echo smb3_enter;; start) touch {tmp_path}/on;; esac""",
+        case $1 in show) echo smb3_enter;; start) mkdir {instance}; touch {tmp_path}/on;; esac""",
     )
     waited = asyncio.Event()
 
@@ -189,11 +193,10 @@ async def test_trace_events_are_recorded_by_the_kernel_and_printed(
     assert (tmp_path / "bundle" / "x.log").read_bytes() == b"smb3_enter\n"
     each_kb = max(64, 2048 // (os.cpu_count() or 1))
     assert calls.read_text().splitlines() == [
-        "reset -B aodasync -d",
         f"start -B aodasync -b {each_kb} -e cifs",
         "show -B aodasync",
-        "reset -B aodasync -d",
     ]
+    assert not instance.exists()
 
 
 async def test_trace_cmd_that_fails_says_why(tool: Tool) -> None:

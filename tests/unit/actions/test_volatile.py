@@ -95,12 +95,14 @@ async def test_a_slow_volatile_one_does_not_keep_the_logs_waiting(run: Run) -> N
 
     async def log(_: ActionContext) -> Collected:
         order.append("log")
+        await asyncio.sleep(0.5)
+        order.append("logged")
         return Collected()
 
     marked = replace(run, volatile_done=lambda: order.append("mark"))
     actions = (Action("s", "s", Cost.VOLATILE, slow), Action("l", "l", Cost.LOG, log))
     await run_actions(actions, marked)
-    assert order == ["log", "slow", "mark"]
+    assert order == ["log", "slow", "mark", "logged"]
 
 
 async def test_sockets_are_those_of_the_connections_ports(
