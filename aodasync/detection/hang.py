@@ -28,6 +28,7 @@ from aodasync.smb.commands import COMMAND_CODES, command_name
 __all__ = ["HangWatch", "hanging", "named_commands"]
 
 _MS = 1_000_000
+_LATE_NS = 1_000 * _MS
 
 _Identity: TypeAlias = tuple[int, ...]
 
@@ -92,7 +93,8 @@ class HangWatch:
         window = now_ns // self._interval_ns
         names = [self._server_of(connection) for connection in rows["connection_id"].tolist()]
         all_names = [self._server_of(c) for c in in_flight["connection_id"].tolist()]
-        stalled = self._stalls.look(operations, in_flight, rows, now_ns)
+        late = hanging(in_flight, now_ns, min(self._age_ns, _LATE_NS), self._named)
+        stalled = self._stalls.look(operations, in_flight, late, now_ns)
         servers = sorted({*names, *(each.server for each in stalled)})
         firings = []
         counted = {}

@@ -6,7 +6,7 @@ of its own in between. So what counts is for how long it has had none.
 
 An operation does not name its connection. It is that of a request which its thread
 had in flight meanwhile; else that of the only server in trouble (a reconnect that is
-not over, missing credits, requests that hang); else it is not known.
+not over, missing credits, requests that wait for a second); else it is not known.
 """
 
 from __future__ import annotations
@@ -79,18 +79,18 @@ class StallWatch:
             self._settle(rows)
 
     def look(
-        self, operations: OperationArray, in_flight: EventArray, hung: EventArray, now_ns: int
+        self, operations: OperationArray, in_flight: EventArray, late: EventArray, now_ns: int
     ) -> list[Stalled]:
         """The threads that are stalled now, one operation each, the oldest.
 
         ``operations`` are all inside the client, oldest first, ``in_flight`` all
-        requests, ``hung`` those of them that hang; shape (N,) each.
+        requests, ``late`` those of them that wait for a second; shape (N,) each.
         """
         waits = operations[np.isin(operations["waits_for"], _WAITS)]
         busy = self._note_connections(operations, in_flight, now_ns)
         quiet = set(waits["pid"].tolist()) - busy
         self._quiet_ns = {thread: self._quiet_ns.get(thread, now_ns) for thread in quiet}
-        suspects = {*self._trouble_ns, *hung["connection_id"].tolist()}
+        suspects = {*self._trouble_ns, *late["connection_id"].tolist()}
         found: dict[int, Stalled] = {}
         for row in waits[np.isin(waits["pid"], list(quiet))]:
             thread = int(row["pid"])

@@ -150,6 +150,18 @@ def test_the_server_is_the_one_in_trouble() -> None:
     assert [s.finding.server for s in _watch(engine, rows, range(21, 30))] == ["unknown"]
 
 
+def test_who_has_the_credits_is_in_trouble() -> None:
+    """Requests that wait for a second while operations get no credits; younger ones do not."""
+    rows = operation(WaitsFor.CREDITS, started_ns=SECOND)
+    for age_ns, server in (SECOND, "server2"), (SECOND - 1, "unknown"):
+        engine = _engine()
+        started = []
+        for second in range(2, 9):
+            young = in_flight(issued_ns=second * SECOND - age_ns, pid=1, connection_id=2)
+            started += engine.look(young, second * SECOND, rows)
+        assert [each.finding.server for each in started] == [server]
+
+
 def test_of_two_servers_in_trouble_it_is_not_known() -> None:
     """No guess."""
     engine = _engine()
