@@ -43,9 +43,11 @@ class TcpSocket:
     """One socket and its struct tcp_info; ``cookie`` identifies it for as long as it lives.
 
     ``retransmits``, ``out_of_order`` and ``received_bytes`` count from its
-    beginning; ``backoff`` is how often the retransmission timer was doubled
-    without an answer; ``quiet_ms`` the time since anything was heard of the peer.
-    ``unread_bytes`` wait for the client's own thread, ``unsent_bytes`` for the network.
+    beginning, and so do ``duplicates``: segments that the peer says it got twice
+    (DSACK, RFC 2883), so that they were sent again in vain; ``backoff`` is how often
+    the retransmission timer was doubled without an answer; ``quiet_ms`` the time
+    since anything was heard of the peer. ``unread_bytes`` wait for the client's own
+    thread, ``unsent_bytes`` for the network.
     """
 
     cookie: int
@@ -61,6 +63,7 @@ class TcpSocket:
     unread_bytes: int
     received_bytes: int
     quiet_ms: int
+    duplicates: int = 0
 
 
 def tcp_sockets(peers: Iterable[tuple[str, int]]) -> list[TcpSocket]:
@@ -135,6 +138,7 @@ def _socket(payload: bytes) -> TcpSocket:
         unread_bytes=fields[11],
         received_bytes=int.from_bytes(info[128:136], sys.byteorder),
         quiet_ms=min(u32(52), u32(56)),
+        duplicates=u32(216),
     )
 
 

@@ -24,11 +24,12 @@ _LEAST_SEC = 0.2
 class TcpFigures:
     """The sockets of one server, over the episode.
 
-    ``lost`` are retransmissions and segments out of order, less what was usual
-    before; ``backoff`` is the most doublings of the retransmission timer while
-    segments waited to be acknowledged (a peer that closed its window is probed with
-    the same timer), ``quiet_ms`` how long nothing was heard of the peer at the end,
-    ``vanished`` sockets ended meanwhile.
+    ``lost`` are retransmissions (but those that the peer got twice: they were late,
+    not lost) and segments out of order, less what was usual before; ``backoff`` is
+    the most doublings of the retransmission timer while segments waited to be
+    acknowledged (a peer that closed its window is probed with the same timer),
+    ``quiet_ms`` how long nothing was heard of the peer at the end, ``vanished``
+    sockets ended meanwhile.
     """
 
     sockets: int
@@ -73,6 +74,7 @@ def tcp_figures(
         return None
     alive = _by_cookie(during[-1:], peers)
     retransmits = sum(s.retransmits - _then(first, s).retransmits for s in last.values())
+    lost = sum(max(0, _lost(s) - _lost(_then(first, s))) for s in last.values())
     out_of_order = sum(s.out_of_order - _then(first, s).out_of_order for s in last.values())
     seen = [s for sample in during for s in sample.sockets if (s.address, s.port) in peers]
     usual = [s.rtt_ms for s in _sockets(before, peers) if s.established and s.rtt_ms]
@@ -83,7 +85,7 @@ def tcp_figures(
         usual_rtt_ms=median(np.array(usual)) if usual else None,
         retransmits=retransmits,
         out_of_order=out_of_order,
-        lost=max(0.0, retransmits + out_of_order - _expected(before, during, peers)),
+        lost=max(0.0, lost - _expected(before, during, peers)),
         backoff=max(s.backoff if s.unacked else 0 for s in seen),
         unacked=sum(s.unacked for s in alive.values()),
         unread_bytes=max(s.unread_bytes for s in seen),
@@ -95,7 +97,10 @@ def tcp_figures(
 def pressure(samples: Sequence[Sample], resource: str, begin_ns: int) -> Pressure:
     """The share of a resource during the episode, and before it."""
     before, during = _split(samples, begin_ns)
-    return Pressure(_share(during, resource), _share(before, resource))
+    # The last sample before may be a second older than the episode, and dilute a short one.
+    inside = _share([s for s in during if s.monotonic_ns >= begin_ns], resource)
+    share = _share(during, resource) if inside is None else inside
+    return Pressure(share, _share(before, resource))
 
 
 def _share(samples: Sequence[Sample], resource: str) -> float | None:
@@ -121,17 +126,18 @@ def _then(first: dict[int, TcpSocket], socket: TcpSocket) -> TcpSocket:
     return first.get(socket.cookie) or _NEW
 
 
+def _lost(socket: TcpSocket) -> int:
+    """Segments lost since its beginning, as far as this end can tell."""
+    return socket.retransmits - socket.duplicates + socket.out_of_order
+
+
 def _expected(before: Sequence[Sample], during: Sequence[Sample], peers: Collection[Peer]) -> float:
     """Losses in as long a time as the episode, at three times the rate before it."""
     first, last = _by_cookie(before[:1], peers), _by_cookie(before[-1:], peers)
     elapsed = (before[-1].monotonic_ns - before[0].monotonic_ns) / _S
     if elapsed < _LEAST_SEC:
         return 0.0
-    lost = sum(
-        s.retransmits + s.out_of_order - first[c].retransmits - first[c].out_of_order
-        for c, s in last.items()
-        if c in first
-    )
+    lost = sum(max(0, _lost(s) - _lost(first[c])) for c, s in last.items() if c in first)
     span = (during[-1].monotonic_ns - during[0].monotonic_ns) / _S
     return 3.0 * lost / elapsed * span
 

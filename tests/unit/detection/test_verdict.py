@@ -128,6 +128,27 @@ def test_a_loss_that_is_usual_proves_nothing() -> None:
     assert _judged(_finding(), rows, samples=samples) == ("server", "slow to answer")
 
 
+def test_what_was_sent_again_in_vain_was_not_lost() -> None:
+    """The peer got it twice: a busy host took an acknowledgement late, the network lost nothing."""
+    rows = _slow(wire_ms=250, share=0.2)
+    samples = _samples(retransmits=4, duplicates=1)
+    assert _judged(_finding(), rows, samples=samples) == ("server", "slow to answer")
+    samples = _samples(retransmits=5, duplicates=1)
+    assert _judged(_finding(), rows, samples=samples) == ("network", "segments lost")
+
+
+def test_a_calm_second_before_does_not_dilute_a_shortage() -> None:
+    """Of an episode that began between two samples, the time after the first one in it counts."""
+    samples = _samples()
+    calm_us = samples[-2].stalled_us["cpu"]
+    samples[-1] = replace(
+        samples[-1], monotonic_ns=_AT + SECOND, stalled_us={"cpu": calm_us + 800_000}
+    )
+    samples.insert(-1, replace(samples[-2], monotonic_ns=_AT, stalled_us={"cpu": calm_us}))
+    rows = _slow(wire_ms=30)
+    assert _judged(_finding(max_latency_ms=30.0), rows, samples=samples)[0] == "client"
+
+
 def test_a_slow_disk_is_the_server() -> None:
     """Some requests take 300 ms; delayed acknowledgements of 40 ms do not blame the network."""
     rows = _slow(wire_ms=300, share=0.3)
