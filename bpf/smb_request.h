@@ -8,20 +8,20 @@
  *
  * The key is the address of the MID: it is unique while the request lives. The
  * (session, message id) pair is not: it recurs after reconnects and collides
- * between the channels of a session. The value in the in-flight map is the record
- * itself, so the table of requests in flight needs no conversion.
+ * between the channels of a session. What is kept in flight is the record itself, so
+ * the table of requests in flight needs no conversion.
  *
  * Where the kernel can preempt a program, it skips that program for whoever else
  * comes by on that CPU meanwhile (__bpf_prog_enter_recur). So no step relies on the
  * one before: a request whose alloc was skipped is rebuilt from its MID, one whose
- * release was skipped is ended when its MID is used again, or found to be free.
+ * release was skipped is ended when its MID is used again, or found to be free, and
+ * `received` is attached twice.
  */
 #ifndef AODASYNC_SMB_REQUEST_H
 #define AODASYNC_SMB_REQUEST_H
 
 #include "smb_mid.h"
-
-#define EEXIST 17
+#include "smb_slots.h"
 
 #ifdef PUT_MID_ARG
 #define PUT_ENDS true
@@ -89,29 +89,21 @@ static __always_inline void submit_request(struct smb_event *event, u64 now)
 	submit(event, now, is_urgent(event));
 }
 
-/* Take the record out of the map; NULL if another one was faster, or for lack of room. */
-static __always_inline struct smb_event *take(const struct smb_event *known, u64 key)
-{
-	struct smb_event copy = *known, *event;
-
-	if (bpf_map_delete_elem_(MAP(MAP_IN_FLIGHT), &key))
-		return NULL;
-	event = reserve();
-	if (event)
-		*event = copy;
-	return event;
-}
-
 /*
  * The end of a request that is known to be over. Where its release was not seen, the
  * record ends with its receipt, or now; READ's status may be lost with it.
  */
-static __always_inline void end(const struct smb_event *known, u64 key, u64 now, bool is_released)
+static __always_inline void end(const struct smb_event *known, u64 *holder, u64 mid, u64 now,
+				bool is_released)
 {
-	struct smb_event *event = take(known, key);
+	struct smb_event copy = *known, *event;
 
+	if (!vacate(holder, mid))
+		return;
+	event = reserve();
 	if (!event)
 		return;
+	*event = copy;
 	if (!is_released) {
 		count(COUNT_UNRELEASED);
 		event->flags |= FLAG_REBUILT;
@@ -123,109 +115,103 @@ static __always_inline void end(const struct smb_event *known, u64 key, u64 now,
 }
 
 /*
- * A MID is allocated, or ends, whose former request is still in the map.
+ * The request of this MID and message id. One with another message id is a former
+ * one, whose end was not seen.
  *
  * Where the compiler inlined the release function into the one that drops a
  * reference, the end is the drop after which none is left. Its entry sees the MID
  * as it ends, its exit sees the count: freed memory keeps it, 0, until it is
- * allocated anew. A record that waits for its exit has released_ns set already.
+ * allocated anew. A request that waits for its exit has released_ns set already.
  */
-static __always_inline void end_former(u64 key, u64 now)
+static __always_inline struct smb_event *find_or_end(u64 mid, u64 message_id, u64 now,
+						     u64 **holder)
 {
-	struct smb_event *former = bpf_map_lookup_elem_(MAP(MAP_IN_FLIGHT), &key);
+	struct smb_event *known = find(mid, holder);
 
-	if (former)
-		end(former, key, now, PUT_ENDS && former->released_ns);
+	if (!known || known->message_id == message_id)
+		return known;
+	end(known, *holder, mid, now, PUT_ENDS && known->released_ns);
+	return NULL;
 }
 
 static __always_inline int on_alloc(u64 request, u64 server, u64 mid)
 {
 	u8 header[HDR_BYTES] __attribute__((aligned(8))) = {};
-	struct smb_event event = {};
-	u64 pid_tgid = bpf_get_current_pid_tgid();
-	u64 key = mid;
+	u64 pid_tgid, connection_id, now, *holder;
+	struct smb_event *event;
+	u16 flags = FLAG_STATUS_UNSEEN;
 	u32 smb2_flags;
-	int error;
 
 	if (!mid)
 		return 0;
+	now = bpf_ktime_get_ns();
 	bpf_probe_read_kernel(header, sizeof(header), (void *)request);
+	connection_id = read_pointer(server + SERVER_conn_id);
+	remember_connection(server, connection_id, HDR(u16, header, Command));
+
+	event = find(mid, &holder);
+	if (event)
+		end(event, holder, mid, now, PUT_ENDS && event->released_ns);
+	event = claim(mid, &holder);
+	if (!event)
+		return 0;
 	smb2_flags = HDR(u32, header, Flags);
-
-	event.issued_ns = bpf_ktime_get_ns();
-	event.message_id = HDR(u64, header, MessageId);
-	event.session_id = HDR(u64, header, SessionId);
-	event.tree_id = HDR(u32, header, TreeId);
-	event.command = HDR(u16, header, Command);
-	event.flags = FLAG_STATUS_UNSEEN;
 	if (HDR(u32, header, NextCommand) || smb2_flags & SMB2_FLAGS_RELATED_OPERATIONS)
-		event.flags |= FLAG_COMPOUND;
+		flags |= FLAG_COMPOUND;
 	if (smb2_flags & SMB2_FLAGS_SIGNED)
-		event.flags |= FLAG_SIGNED;
-	event.kind = KIND_REQUEST;
-	event.outcome = OUTCOME_IN_FLIGHT;
-	event.pid = pid_tgid;
-	event.tgid = pid_tgid >> 32;
-	bpf_get_current_comm(event.comm, sizeof(event.comm));
-	event.connection_id = read_pointer(server + SERVER_conn_id);
-	remember_connection(server, event.connection_id, event.command);
-
-	error = bpf_map_update_elem_(MAP(MAP_IN_FLIGHT), &key, &event, BPF_NOEXIST);
-	if (error == -EEXIST) {
-		end_former(key, event.issued_ns);
-		error = bpf_map_update_elem_(MAP(MAP_IN_FLIGHT), &key, &event, BPF_ANY);
-	}
-	if (error)
-		count(COUNT_MAP_FULL);
+		flags |= FLAG_SIGNED;
+	pid_tgid = bpf_get_current_pid_tgid();
+	__builtin_memset(event, 0, sizeof(*event));
+	event->issued_ns = now;
+	event->message_id = HDR(u64, header, MessageId);
+	event->session_id = HDR(u64, header, SessionId);
+	event->connection_id = connection_id;
+	event->tree_id = HDR(u32, header, TreeId);
+	event->pid = pid_tgid;
+	event->tgid = pid_tgid >> 32;
+	event->command = HDR(u16, header, Command);
+	event->flags = flags;
+	event->kind = KIND_REQUEST;
+	event->outcome = OUTCOME_IN_FLIGHT;
+	bpf_get_current_comm(event->comm, sizeof(event->comm));
+	publish(holder, mid);
 	return 0;
 }
 
 static __always_inline int on_received(u64 mid, u64 server)
 {
-	struct smb_event *event;
-	u64 key = mid, now = bpf_ktime_get_ns();
+	u64 now = bpf_ktime_get_ns(), *holder;
+	struct smb_event *event = find(mid, &holder);
+	struct mid_copy copy;
+	bool is_new = false;
 
-	event = bpf_map_lookup_elem_(MAP(MAP_IN_FLIGHT), &key);
 	if (!event) {
-		struct smb_event rebuilt;
-		struct mid_copy copy;
-
 		if (read_mid(&copy, mid))
 			return 0;
-		rebuild(&rebuilt, &copy, server, now);
-		if (bpf_map_update_elem_(MAP(MAP_IN_FLIGHT), &key, &rebuilt, BPF_ANY)) {
-			count(COUNT_MAP_FULL);
-			return 0;
-		}
-		event = bpf_map_lookup_elem_(MAP(MAP_IN_FLIGHT), &key);
+		event = claim(mid, &holder);
 		if (!event)
 			return 0;
+		rebuild(event, &copy, server, now);
+		is_new = true;
 	}
+	if (event->received_ns)
+		return 0; /* the other one of the two did it */
 	event->received_ns = now;
 	read_matched_response(event, mid);
+	if (is_new)
+		publish(holder, mid);
 	return 0;
-}
-
-/* The request of a MID that ends; a former one of the same MID is ended. */
-static __always_inline struct smb_event *ending(u64 key, const struct mid_copy *mid, u64 now)
-{
-	struct smb_event *known = bpf_map_lookup_elem_(MAP(MAP_IN_FLIGHT), &key);
-
-	if (!known || known->message_id == MID(u64, mid->bytes, mid))
-		return known;
-	end_former(key, now);
-	return NULL;
 }
 
 static __always_inline int on_release(u64 mid, u64 server)
 {
+	u64 now = bpf_ktime_get_ns(), *holder;
 	struct smb_event *known, *event;
-	u64 now = bpf_ktime_get_ns();
 	struct mid_copy copy;
 
 	if (read_mid(&copy, mid))
 		return 0;
-	known = ending(mid, &copy, now);
+	known = find_or_end(mid, MID(u64, copy.bytes, mid), now, &holder);
 	event = reserve();
 	if (event) {
 		if (known)
@@ -236,28 +222,30 @@ static __always_inline int on_release(u64 mid, u64 server)
 		submit_request(event, now);
 	}
 	if (known)
-		bpf_map_delete_elem_(MAP(MAP_IN_FLIGHT), &mid);
+		vacate(holder, mid);
 	return 0;
 }
 
 #ifdef PUT_MID_ARG
 static __always_inline int on_put(u64 mid, u64 server)
 {
-	struct smb_event *known, rebuilt;
-	u64 now = bpf_ktime_get_ns();
+	u64 now = bpf_ktime_get_ns(), *holder;
+	struct smb_event *event;
 	struct mid_copy copy;
 
 	if (read_mid(&copy, mid))
 		return 0;
-	known = ending(mid, &copy, now);
-	if (known) {
-		read_end(known, &copy, now);
+	event = find_or_end(mid, MID(u64, copy.bytes, mid), now, &holder);
+	if (event) {
+		read_end(event, &copy, now);
 		return 0;
 	}
-	rebuild(&rebuilt, &copy, server, now);
-	read_end(&rebuilt, &copy, now);
-	if (bpf_map_update_elem_(MAP(MAP_IN_FLIGHT), &mid, &rebuilt, BPF_ANY))
-		count(COUNT_MAP_FULL);
+	event = claim(mid, &holder);
+	if (!event)
+		return 0;
+	rebuild(event, &copy, server, now);
+	read_end(event, &copy, now);
+	publish(holder, mid);
 	return 0;
 }
 
@@ -265,25 +253,26 @@ static __always_inline int on_put_done(u64 mid)
 {
 	struct smb_event *known;
 	u32 references = 1;
+	u64 *holder;
 
-	known = bpf_map_lookup_elem_(MAP(MAP_IN_FLIGHT), &mid);
+	known = find(mid, &holder);
 	if (!known || !known->released_ns)
 		return 0;
 	bpf_probe_read_kernel(&references, sizeof(references), (void *)(mid + MID_refcount));
 	if (!references)
-		end(known, mid, known->released_ns, true);
+		end(known, holder, mid, known->released_ns, true);
 	return 0;
 }
 #endif
 
 /*
- * Whether the request of this MID, in the map for long, is still there: a MID without
+ * Whether the request of this MID, in flight for long, is still there: a MID without
  * references is free, or about to be. The first time only the moment is noted.
  */
 static __always_inline int on_check(u64 mid)
 {
-	struct smb_event *known = bpf_map_lookup_elem_(MAP(MAP_IN_FLIGHT), &mid);
-	u64 now = bpf_ktime_get_ns();
+	u64 now = bpf_ktime_get_ns(), *holder;
+	struct smb_event *known = find(mid, &holder);
 	u32 references = 0;
 
 	if (!known)
@@ -294,7 +283,7 @@ static __always_inline int on_check(u64 mid)
 	if (!known->released_ns)
 		known->released_ns = now;
 	else if (now - known->released_ns > CHECK_GRACE_NS)
-		end(known, mid, now, false);
+		end(known, holder, mid, now, false);
 	return 0;
 }
 

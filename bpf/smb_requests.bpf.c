@@ -22,6 +22,16 @@
 #define RECEIVED_SERVER(ctx) 0
 #endif
 
+/*
+ * The address of a MID, to calculate with: an argument itself has a type, which the
+ * verifier keeps whole.
+ */
+#ifdef KPROBES
+#define ADDRESS(ctx, at) ((ctx)[at])
+#else
+#define ADDRESS(ctx, at) read_pointer((u64)&(ctx)[at])
+#endif
+
 #ifdef RELEASE_SERVER_ARG
 #define RELEASE_SERVER(ctx) ((ctx)[RELEASE_SERVER_ARG])
 #else
@@ -45,14 +55,14 @@ int request_alloc(u64 *ctx)
 #else
 int request_alloc(u64 *ctx)
 {
-	return on_alloc(ctx[ALLOC_REQUEST_ARG], ctx[ALLOC_SERVER_ARG], ctx[ALLOC_RESULT]);
+	return on_alloc(ctx[ALLOC_REQUEST_ARG], ctx[ALLOC_SERVER_ARG], ADDRESS(ctx, ALLOC_RESULT));
 }
 #endif
 
 #ifdef RECEIVED_MID_ARG
 int request_received(u64 *ctx)
 {
-	return on_received(ctx[RECEIVED_MID_ARG], RECEIVED_SERVER(ctx));
+	return on_received(ADDRESS(ctx, RECEIVED_MID_ARG), RECEIVED_SERVER(ctx));
 }
 #endif
 
@@ -73,7 +83,7 @@ int request_interim(u64 *ctx)
 /* RELEASE_MID_BIAS: 0, or the offset of the kref that the function gets instead of the MID. */
 int request_release(u64 *ctx)
 {
-	return on_release(ctx[RELEASE_MID_ARG] - RELEASE_MID_BIAS, RELEASE_SERVER(ctx));
+	return on_release(ADDRESS(ctx, RELEASE_MID_ARG) - RELEASE_MID_BIAS, RELEASE_SERVER(ctx));
 }
 #endif
 
@@ -83,7 +93,7 @@ int request_put(u64 *ctx)
 #ifdef KPROBES
 	on_entered(CALL_PUT, ctx[PUT_MID_ARG], 0);
 #endif
-	return on_put(ctx[PUT_MID_ARG], RELEASE_SERVER(ctx));
+	return on_put(ADDRESS(ctx, PUT_MID_ARG), RELEASE_SERVER(ctx));
 }
 
 int request_put_done(u64 *ctx)
@@ -95,7 +105,7 @@ int request_put_done(u64 *ctx)
 		return 0;
 	return on_put_done(call.first);
 #else
-	return on_put_done(ctx[PUT_MID_ARG]);
+	return on_put_done(ADDRESS(ctx, PUT_MID_ARG));
 #endif
 }
 #endif

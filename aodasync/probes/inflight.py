@@ -1,21 +1,22 @@
 # SPDX-License-Identifier: MIT
-"""Scanning a whole BPF hash map into numpy: requests in flight, connections, and others."""
+"""The requests in flight as the kernel side has them, and scans of its hash maps."""
 
 from __future__ import annotations
 
 import errno
+import mmap
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from aodasync.errors import BpfError
-from aodasync.events import EVENT, EventArray, Flag
+from aodasync.events import EVENT, EventArray, Flag, pick
 from aodasync.probes import bpf
 from aodasync.probes.maps import lookup_batch
-from aodasync.probes.shared import IN_FLIGHT_MAX
+from aodasync.probes.shared import IN_FLIGHT_MAX, MID_BEING_WRITTEN
 
-__all__ = ["InFlightTable", "MapScanner", "believable"]
+__all__ = ["InFlightTable", "MapScanner", "MessageTable", "believable"]
 
 _FIRST_ROWS: Final = 1024
 _U64: Final = np.dtype(np.uint64)
@@ -65,28 +66,37 @@ class MapScanner:
 
 
 class InFlightTable:
-    """The requests in flight.
+    """The requests in flight by MID, in the slots of two arrays (``bpf/smb_slots.h``).
 
     ``checker_fd`` is a program that ends the request of a MID, if that is free though
     its release was not seen. It is run on those that are in flight for long, each in
     its turn: what it ends leaves the table and comes through the ring.
     """
 
-    def __init__(self, map_fd: int, key: np.dtype[Any], checker_fd: int | None) -> None:
-        self._scanner = MapScanner(map_fd, EVENT, IN_FLIGHT_MAX, key)
+    def __init__(self, mids_fd: int, rows_fd: int, checker_fd: int | None) -> None:
+        self._mids = mmap.mmap(mids_fd, _U64.itemsize * IN_FLIGHT_MAX, prot=mmap.PROT_READ)
+        self._rows = mmap.mmap(rows_fd, EVENT.itemsize * IN_FLIGHT_MAX, prot=mmap.PROT_READ)
         self._checker_fd = checker_fd
         self._checked = 0
 
     def read(self, now_ns: int) -> EventArray:
-        """Rows of shape (N,), dtype EVENT, oldest first. Raises BpfError."""
-        keys, rows = self._scanner.scan()
-        self._check(keys[rows["issued_ns"] + _CHECKED_FROM_NS < now_ns])
-        order = np.argsort(rows["issued_ns"], kind="stable")
-        ordered: EventArray = rows[order]
-        # A reference may have been dropped already (see on_put in bpf/); it is not the end.
-        ordered["released_ns"] = 0
-        ordered["flags"] &= ~np.uint16(Flag.STATUS_UNSEEN)
-        return ordered
+        """Rows of shape (N,), dtype EVENT, oldest first. Raises BpfError.
+
+        A slot that changed hands while its row was copied is left out.
+        """
+        mids = np.frombuffer(self._mids, _U64)
+        taken = np.flatnonzero(mids)
+        seen = mids[taken]
+        rows = pick(np.frombuffer(self._rows, EVENT), taken)
+        steady = (seen & MID_BEING_WRITTEN == 0) & (mids[taken] == seen)
+        seen, rows = seen[steady], pick(rows, steady)
+        self._check(seen[rows["issued_ns"] + _CHECKED_FROM_NS < now_ns])
+        return _oldest_first(rows)
+
+    def close(self) -> None:
+        """Unmap."""
+        self._mids.close()
+        self._rows.close()
 
     def _check(self, mids: npt.NDArray[Any]) -> None:
         if self._checker_fd is None or not len(mids):
@@ -95,6 +105,28 @@ class InFlightTable:
         for mid in np.sort(mids).take(turn, mode="wrap"):
             bpf.run(self._checker_fd, (int(mid),))
         self._checked = turn.stop % len(mids)
+
+
+class MessageTable:
+    """The requests in flight by session and message id: those of the tracepoints."""
+
+    def __init__(self, map_fd: int, key: np.dtype[Any]) -> None:
+        self._scanner = MapScanner(map_fd, EVENT, IN_FLIGHT_MAX, key)
+
+    def read(self, now_ns: int) -> EventArray:  # noqa: ARG002  # as InFlightTable has it
+        """Rows of shape (N,), dtype EVENT, oldest first. Raises BpfError."""
+        return _oldest_first(self._scanner.scan()[1])
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def _oldest_first(rows: EventArray) -> EventArray:
+    ordered = pick(rows, np.argsort(rows["issued_ns"], kind="stable"))
+    # A reference may have been dropped already (see on_put in bpf/); it is not the end.
+    ordered["released_ns"] = 0
+    ordered["flags"] &= ~np.uint16(Flag.STATUS_UNSEEN)
+    return ordered
 
 
 def believable(rows: EventArray, reconnected_ns: int, now_ns: int) -> EventArray:

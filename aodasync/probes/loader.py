@@ -118,7 +118,8 @@ def create_maps(ring_bytes: int, method: str = "fentry") -> dict[MapNumber, int]
     # Kind, bytes of key and value, rows.
     table = {
         MapNumber.RING: (MapType.RINGBUF, 0, 0, ring_bytes),
-        MapNumber.IN_FLIGHT: (MapType.HASH, 8, EVENT.itemsize, IN_FLIGHT_MAX),
+        MapNumber.IN_FLIGHT: (MapType.ARRAY, 4, EVENT.itemsize, IN_FLIGHT_MAX),
+        MapNumber.MIDS: (MapType.ARRAY, 4, 8, IN_FLIGHT_MAX),
         MapNumber.CONNECTIONS: (MapType.LRU_HASH, 8, CONNECTION_BYTES, MAX_CONNECTIONS),
         MapNumber.COUNTERS: (MapType.PERCPU_ARRAY, 4, 8, len(Counter)),
         MapNumber.EMERGENCY: (MapType.ARRAY, 4, 16, EMERGENCY_COMMANDS),
@@ -134,6 +135,10 @@ def create_maps(ring_bytes: int, method: str = "fentry") -> dict[MapNumber, int]
         # By session and message id; what never ends there must not fill it.
         row = (MapType.LRU_HASH, COMMAND_KEY_BYTES, EVENT.itemsize, IN_FLIGHT_MAX)
         table[MapNumber.IN_FLIGHT] = row
+        del table[MapNumber.MIDS]
+    mapped = {MapNumber.OPERATIONS}
+    if MapNumber.MIDS in table:
+        mapped |= {MapNumber.MIDS, MapNumber.IN_FLIGHT}
     maps: dict[MapNumber, int] = {}
     try:
         for number, (kind, key_size, value_size, rows) in table.items():
@@ -143,7 +148,7 @@ def create_maps(ring_bytes: int, method: str = "fentry") -> dict[MapNumber, int]
                 key_size=key_size,
                 value_size=value_size,
                 max_entries=rows,
-                flags=MMAPABLE if number is MapNumber.OPERATIONS else 0,
+                flags=MMAPABLE if number in mapped else 0,
             )
     except BpfError:
         for fd in maps.values():

@@ -17,7 +17,7 @@ from aodasync.events import EVENT, EventArray
 from aodasync.evidence import Connection
 from aodasync.operations import NO_OPERATIONS, OperationArray
 from aodasync.probes.connections import ConnectionTable
-from aodasync.probes.inflight import InFlightTable, believable
+from aodasync.probes.inflight import InFlightTable, MessageTable, believable
 from aodasync.probes.interface import ProbePlan
 from aodasync.probes.interim import InterimResponses
 from aodasync.probes.loader import MADE_UP_FOR, Loaded
@@ -33,10 +33,7 @@ from aodasync.probes.shared import (
 )
 from aodasync.probes.shares import ShareTable
 
-__all__ = ["COMMAND_KEY", "MID_KEY", "RequestProbe", "possible_cpus"]
-
-MID_KEY: Final = np.dtype("<u8")
-"""Address of a struct mid_q_entry."""
+__all__ = ["COMMAND_KEY", "RequestProbe", "possible_cpus"]
 
 COMMAND_KEY: Final = np.dtype([("session_id", "<u8"), ("message_id", "<u8")])
 """struct smb_command_key of ``bpf/smb_commands.h``."""
@@ -60,9 +57,12 @@ class RequestProbe:
         self._ring_fd = maps[MapNumber.RING]
         self._ring = RingReader.of_map(self._ring_fd, ring_bytes)
         self._by_message = method == "tracepoint"
-        key = COMMAND_KEY if self._by_message else MID_KEY
-        checker = None if self._by_message else loaded.on_demand("check")
-        self._in_flight = InFlightTable(maps[MapNumber.IN_FLIGHT], key, checker)
+        in_flight_fd = maps[MapNumber.IN_FLIGHT]
+        self._in_flight: InFlightTable | MessageTable = (
+            MessageTable(in_flight_fd, COMMAND_KEY)
+            if self._by_message
+            else InFlightTable(maps[MapNumber.MIDS], in_flight_fd, loaded.on_demand("check"))
+        )
         self._interim = InterimResponses(maps[MapNumber.INTERIM])
         self._operations = OperationTable(maps[MapNumber.OPERATIONS])
         self._follows_operations = not any(
@@ -162,6 +162,7 @@ class RequestProbe:
         finally:
             self._closed = True
             self._ring.close()
+            self._in_flight.close()
             self._operations.close()
             self._loaded.close()
 

@@ -31,6 +31,7 @@ __all__ = [
     "MAX_INTERIM",
     "MAX_OPERATIONS",
     "MAX_TREES",
+    "MID_BEING_WRITTEN",
     "NAMED_CONNECTIONS",
     "RING_BYTES",
     "TREE_KEY_BYTES",
@@ -54,8 +55,16 @@ LOOK_AT_FILL_ONE_IN: Final = 16
 WAKE_GAP_NS: Final = 1_000_000
 """At most one wake-up for the fill mark in this time."""
 
-IN_FLIGHT_MAX: Final = 16_384
+_SLOT_BITS: Final = 14
+
+IN_FLIGHT_MAX: Final = 1 << _SLOT_BITS
 """Requests that can be in flight at once; twice what Samba grants one connection."""
+
+SLOT_TRIES: Final = 16
+"""Places where a request in flight can be: with every other one taken, 1 in 65,000 finds none."""
+
+MID_BEING_WRITTEN: Final = 1
+"""Bit of the MID of a slot whose request is being written."""
 
 CHECK_GRACE_NS: Final = 100_000_000
 """A MID that was found free is taken for released unless that is seen in this time."""
@@ -109,6 +118,7 @@ class MapNumber(IntEnum):
     TREES = 0x7FFF0008
     CALLS = 0x7FFF0009
     NAMED = 0x7FFF000A
+    MIDS = 0x7FFF000C
     OPERATIONS = 0x7FFF000B
 
 
@@ -174,6 +184,8 @@ def definitions() -> dict[str, int]:
         "MAX_OPERATIONS": MAX_OPERATIONS,
         "FILL_MARK": FILL_MARK_BYTES,
         "NAMED_CONNECTIONS": NAMED_CONNECTIONS,
+        "SLOT_BITS": _SLOT_BITS,
+        "SLOT_TRIES": SLOT_TRIES,
         "CHECK_GRACE_NS": CHECK_GRACE_NS,
         "LOOK_AT_FILL_ONE_IN": LOOK_AT_FILL_ONE_IN,
         "WAKE_GAP_NS": WAKE_GAP_NS,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from aodasync.errors import BpfError
-from aodasync.events import EVENT, MidState
+from aodasync.events import EVENT, EventArray, MidState
 from aodasync.probes.bpf import ProgramType, load_program
 from aodasync.probes.maps import MapType, create_map, lookup, update
 from aodasync.probes.shared import IN_FLIGHT_MAX, MapNumber
@@ -26,9 +26,15 @@ def fill(rig: Rig, count: int) -> int:
     first_ns = time.monotonic_ns()
     for number in np.random.default_rng(count).permutation(count).tolist():
         row["issued_ns"] = first_ns + number
-        key = struct.pack("Q", 0xFFFF888000000000 + 256 * number)
-        update(rig.maps[MapNumber.IN_FLIGHT], key, row.tobytes())
+        take_slot(rig, number, row)
     return first_ns
+
+
+def take_slot(rig: Rig, slot: int, row: EventArray) -> None:
+    """Have a request of a MID of its own in that slot."""
+    key = struct.pack("I", slot)
+    update(rig.maps[MapNumber.IN_FLIGHT], key, row.tobytes())
+    update(rig.maps[MapNumber.MIDS], key, struct.pack("Q", 0xFFFF888000000000 + 256 * slot))
 
 
 @pytest.mark.parametrize("count", [0, 1, 997, 8009, IN_FLIGHT_MAX])

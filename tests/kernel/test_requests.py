@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import struct
 import threading
 import time
 from collections.abc import Callable
@@ -17,13 +16,12 @@ import pytest
 
 from aodasync.events import EVENT, Flag, Kind, MidState, Outcome
 from aodasync.probes.inflight import InFlightTable
-from aodasync.probes.maps import update
 from aodasync.probes.preparation import METHODS
-from aodasync.probes.request_probe import MID_KEY
 from aodasync.probes.shared import CHECK_GRACE_NS, IN_FLIGHT_MAX, MapNumber
 from aodasync.smb.commands import COMMAND_CODES
 from tests.kernel.fake_client import ASYNC_COMMAND, RESPONSE, FakeClient
 from tests.kernel.rig import Rig
+from tests.kernel.test_maps import take_slot
 from tests.unit.probes.kernel_types import KERNELS
 
 READ = COMMAND_CODES["SMB2_READ"]
@@ -376,8 +374,7 @@ def test_more_in_flight_than_fit_are_recorded_all_the_same(rig: Rig) -> None:
     row = np.zeros(1, EVENT)
     row["issued_ns"] = time.monotonic_ns()
     for number in range(IN_FLIGHT_MAX):
-        key = struct.pack("Q", 0xFFFF888000000000 + 256 * number)
-        update(rig.maps[MapNumber.IN_FLIGHT], key, row.tobytes())
+        take_slot(rig, number, row)
     mid = client.alloc(0, server, READ)
     client.receive(mid, END_OF_FILE, payload_first=True)
     client.release(mid, MidState.RECEIVED)
@@ -421,6 +418,12 @@ def test_a_release_and_the_next_allocation_skipped_lose_neither(client: FakeClie
     assert len(client.rig.probe.in_flight()) == 0
 
 
+def checked_table(rig: Rig) -> InFlightTable:
+    """The requests in flight, those in flight for long looked after."""
+    maps = rig.maps
+    return InFlightTable(maps[MapNumber.MIDS], maps[MapNumber.IN_FLIGHT], rig.programs["check_mid"])
+
+
 @pytest.mark.parametrize("received", [True, False])
 def test_a_free_mid_does_not_stay_in_flight(rig: Rig, *, received: bool) -> None:
     """Its release was skipped and nobody uses it again: it ends, and is recorded."""
@@ -431,7 +434,7 @@ def test_a_free_mid_does_not_stay_in_flight(rig: Rig, *, received: bool) -> None
     if received:
         client.receive(gone, ACCESS_DENIED)
     client.free(gone)
-    table = InFlightTable(rig.maps[MapNumber.IN_FLIGHT], MID_KEY, rig.programs["check_mid"])
+    table = checked_table(rig)
     later_ns = time.monotonic_ns() + 10 * SECOND
     assert len(table.read(time.monotonic_ns())) == 2
     assert len(table.read(later_ns)) == 2
@@ -452,7 +455,7 @@ def test_checks_take_turns(rig: Rig) -> None:
     server = client.server(0, 1, "s", "10.0.0.1")
     for slot in range(100):
         client.free(client.alloc(slot, server, WRITE))
-    table = InFlightTable(rig.maps[MapNumber.IN_FLIGHT], MID_KEY, rig.programs["check_mid"])
+    table = checked_table(rig)
     later_ns = time.monotonic_ns() + 10 * SECOND
     for _ in range(2):
         table.read(later_ns)

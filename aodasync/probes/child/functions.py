@@ -206,7 +206,9 @@ def _received(btf: Btf, exclude: Collection[str]) -> Choice:
         return Choice([], {}, [_unknown(btf, "received", _RECEIVED, prototype)])
     target = Target("received", "request_received", _RECEIVED, "fentry", function.id)
     definitions = {"RECEIVED_MID_ARG": argument, **_server_argument(btf, prototype, "RECEIVED")}
-    return Choice([target], definitions, [_known(btf, "received", _RECEIVED, prototype)])
+    # Twice: what the kernel skips of the one (see bpf/smb_request.h), the other does. A
+    # synchronous waiter takes its response away: its status is seen here or nowhere.
+    return Choice([target, target], definitions, [_known(btf, "received", _RECEIVED, prototype)])
 
 
 def _interim(btf: Btf, exclude: Collection[str]) -> Choice:

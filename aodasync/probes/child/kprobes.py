@@ -46,7 +46,7 @@ def as_kprobes(choice: Choice, machine: str) -> Choice:
         else:
             definitions[name] = value
     targets: list[Target] = []
-    for target in choice.targets:
+    for target in dict.fromkeys(choice.targets):  # none of them is skipped: once is enough
         if target.role in _ENTERED:
             role, program = _ENTERED[target.role], f"{target.program}_entered"
             targets.append(target._replace(role=role, program=program, attach="kprobe"))

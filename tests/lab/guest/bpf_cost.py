@@ -45,23 +45,25 @@ def counted() -> Iterator[None]:
 
 
 def runs() -> dict[str, Runs]:
-    """Every loaded tracing program by name."""
+    """Every loaded tracing program by name; those that are attached twice, together."""
     done = subprocess.run(["bpftool", "-j", "prog", "show"], capture_output=True, check=True)
-    return {
-        program["name"]: Runs(program.get("run_cnt", 0), program.get("run_time_ns", 0))
-        for program in json.loads(done.stdout)
-        if program["type"] == "tracing"
-    }
+    found: dict[str, Runs] = {}
+    for program in json.loads(done.stdout):
+        if program["type"] in ("tracing", "raw_tracepoint"):
+            known = found.get(program["name"], Runs())
+            count, total_ns = program.get("run_cnt", 0), program.get("run_time_ns", 0)
+            found[program["name"]] = Runs(known.count + count, known.total_ns + total_ns)
+    return found
 
 
 @contextlib.contextmanager
 def empty_programs() -> Iterator[None]:
     """Three programs that do nothing, where the agent attaches its own three."""
     prepared = asyncio.run(prepare(cache_dir=Path("/var/cache/aodasync")))
+    places = {program.role: program for program in prepared.programs}
     empty = [
-        dataclasses.replace(program, name=f"{EMPTY}{program.role}"[:15], code=_RETURN_0)
-        for program in prepared.programs
-        if program.role in ("release", "received", "alloc")
+        dataclasses.replace(places[role], name=f"{EMPTY}{role}"[:15], code=_RETURN_0)
+        for role in ("release", "received", "alloc")
     ]
     loaded = load(empty, {}, prepared.btf_object)
     try:

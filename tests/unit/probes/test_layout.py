@@ -115,6 +115,7 @@ def test_ends_are_attached_before_beginnings(version: str) -> None:
     assert roles(layout(version)) == [
         ("release", "fentry", "__release_mid"),
         ("received", "fentry", "dequeue_mid"),
+        ("received", "fentry", "dequeue_mid"),
         ("interim", "fexit", "smb2_is_status_pending"),
         ("alloc", "fexit", "smb2_mid_entry_alloc"),
     ]

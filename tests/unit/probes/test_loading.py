@@ -16,9 +16,9 @@ from aodasync.errors import BpfError, ProbeError
 from aodasync.events import EVENT
 from aodasync.probes import inflight
 from aodasync.probes.connections import peer
-from aodasync.probes.inflight import InFlightTable
+from aodasync.probes.inflight import MessageTable
 from aodasync.probes.loader import patched
-from aodasync.probes.request_probe import MID_KEY, possible_cpus
+from aodasync.probes.request_probe import possible_cpus
 from aodasync.probes.shared import MapNumber, definitions
 
 
@@ -105,11 +105,11 @@ def test_a_scan_sees_every_row_oldest_first(monkeypatch: pytest.MonkeyPatch, cou
     order = np.random.default_rng(count).permutation(count).tolist()
     fake = FakeMap([order[i : i + 3] for i in range(0, count, 3)])
     monkeypatch.setattr(inflight, "lookup_batch", fake)
-    rows = InFlightTable(0, MID_KEY, None).read(0)
+    rows = MessageTable(0, np.dtype("<u8")).read(0)
     assert rows["issued_ns"].tolist() == list(range(count))
 
 
 def test_a_bucket_larger_than_the_buffer_makes_it_grow(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bucket is handed over whole or not at all."""
     monkeypatch.setattr(inflight, "lookup_batch", FakeMap([list(range(3000))]))
-    assert len(InFlightTable(0, MID_KEY, None).read(0)) == 3000
+    assert len(MessageTable(0, np.dtype("<u8")).read(0)) == 3000

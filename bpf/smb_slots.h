@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The table of requests in flight: two arrays, of MIDs and of their requests, which
+ * the agent maps and reads.
+ *
+ * A hash map would cost more than all else that is done for a request: two updates,
+ * under locks, in code that is cold each time. The address of the MID says where to
+ * look first, and the next SLOT_TRIES - 1 places; MIDs are aligned, so the lowest
+ * bit marks a slot whose request is being written.
+ */
+#ifndef AODASYNC_SMB_SLOTS_H
+#define AODASYNC_SMB_SLOTS_H
+
+#include "smb_ring.h"
+
+#define BEING_WRITTEN 1ULL
+#define GOLDEN_RATIO 0x9e3779b97f4a7c15ULL
+
+static __always_inline u32 slot_of(u64 mid, u32 try)
+{
+	u32 home = mid * GOLDEN_RATIO >> (64 - SLOT_BITS);
+
+	/* Triangular steps: neighbours in one place are none in the next. */
+	return (home + try * (try + 1) / 2) & ((1 << SLOT_BITS) - 1);
+}
+
+/* The request of a MID, and who holds its slot; NULL when there is none. */
+static __always_inline struct smb_event *find(u64 mid, u64 **holder)
+{
+	u32 slot, try;
+
+#pragma clang loop unroll(disable)
+	for (try = 0; try < SLOT_TRIES; try++) {
+		slot = slot_of(mid, try);
+		*holder = bpf_map_lookup_elem_(MAP(MAP_MIDS), &slot);
+		if (!*holder)
+			return NULL;
+		if (**holder == mid)
+			return bpf_map_lookup_elem_(MAP(MAP_IN_FLIGHT), &slot);
+	}
+	return NULL;
+}
+
+/* A free slot for a MID that has none, to be written and published; NULL when full. */
+static __always_inline struct smb_event *claim(u64 mid, u64 **holder)
+{
+	u32 slot, try;
+
+#pragma clang loop unroll(disable)
+	for (try = 0; try < SLOT_TRIES; try++) {
+		slot = slot_of(mid, try);
+		*holder = bpf_map_lookup_elem_(MAP(MAP_MIDS), &slot);
+		if (!*holder)
+			break;
+		if (!**holder && !__sync_val_compare_and_swap(*holder, 0ULL, mid | BEING_WRITTEN))
+			return bpf_map_lookup_elem_(MAP(MAP_IN_FLIGHT), &slot);
+	}
+	count(COUNT_MAP_FULL);
+	return NULL;
+}
+
+static __always_inline void publish(u64 *holder, u64 mid)
+{
+	__sync_lock_test_and_set(holder, mid);
+}
+
+/* False when another one was faster. */
+static __always_inline bool vacate(u64 *holder, u64 mid)
+{
+	return __sync_val_compare_and_swap(holder, mid, 0ULL) == mid;
+}
+
+#endif
