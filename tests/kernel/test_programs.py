@@ -29,7 +29,7 @@ HELPERS = {
     132: "ringbuf_submit",
     134: "ringbuf_query",
 }
-MAX_INSTRUCTIONS = 600
+MAX_INSTRUCTIONS = 700  # a loop that was unrolled, or a body inlined twice, would be more
 _INSTRUCTION = np.dtype([("code", "u1"), ("registers", "u1"), ("offset", "<i2"), ("imm", "<i4")])
 
 
