@@ -3,17 +3,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from aodasync.bundle.jsonlist import encode_list
 from aodasync.events import EVENT, EventArray, Flag
 from aodasync.evidence import Connection
 from aodasync.smb.commands import command_name
 
 __all__ = ["describe_in_flight", "encode_in_flight"]
 
-_ENCODER: Final = json.JSONEncoder(allow_nan=False)
 _FLAGS: Final = tuple((int(flag), str(flag.name).lower()) for flag in Flag)
 
 
@@ -27,9 +26,7 @@ def encode_in_flight(
 
     A thousand of them take 8 ms: who waits for them decays with the hang.
     """
-    described = describe_in_flight(rows, connections, shares, now_ns)
-    lines = ",\n".join(map(_ENCODER.encode, described))
-    return f"[\n{lines}\n]\n".encode("ascii") if lines else b"[]\n"
+    return encode_list(describe_in_flight(rows, connections, shares, now_ns))
 
 
 def describe_in_flight(

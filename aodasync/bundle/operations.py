@@ -6,21 +6,19 @@ One a line. A thousand of them take some 8 ms.
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final
 
+from aodasync.bundle.jsonlist import encode_list
 from aodasync.operations import OPERATION, OperationArray, WaitsFor
 
 __all__ = ["describe_operations", "encode_operations"]
 
-_ENCODER: Final = json.JSONEncoder(allow_nan=False)
 _WAITS: Final = {int(wait): wait.name.lower() for wait in WaitsFor}
 
 
 def encode_operations(rows: OperationArray, now_ns: int) -> bytes:
     """The file's content; arguments as for :func:`describe_operations`."""
-    lines = ",\n".join(map(_ENCODER.encode, describe_operations(rows, now_ns)))
-    return f"[\n{lines}\n]\n".encode("ascii") if lines else b"[]\n"
+    return encode_list(describe_operations(rows, now_ns))
 
 
 def describe_operations(rows: OperationArray, now_ns: int) -> list[dict[str, Any]]:
