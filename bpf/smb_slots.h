@@ -13,7 +13,6 @@
 
 #include "smb_ring.h"
 
-#define BEING_WRITTEN 1ULL
 #define GOLDEN_RATIO 0x9e3779b97f4a7c15ULL
 
 static __always_inline u32 slot_of(u64 mid, u32 try)
@@ -52,7 +51,7 @@ static __always_inline struct smb_event *claim(u64 mid, u64 **holder)
 		*holder = bpf_map_lookup_elem_(MAP(MAP_MIDS), &slot);
 		if (!*holder)
 			break;
-		if (!**holder && !__sync_val_compare_and_swap(*holder, 0ULL, mid | BEING_WRITTEN))
+		if (!**holder && !__sync_val_compare_and_swap(*holder, 0ULL, mid | SLOT_BEING_WRITTEN))
 			return bpf_map_lookup_elem_(MAP(MAP_IN_FLIGHT), &slot);
 	}
 	count(COUNT_MAP_FULL);

@@ -14,7 +14,7 @@ from aodasync.errors import BpfError
 from aodasync.events import EVENT, EventArray, Flag, pick
 from aodasync.probes import bpf
 from aodasync.probes.maps import lookup_batch
-from aodasync.probes.shared import IN_FLIGHT_MAX, MID_BEING_WRITTEN
+from aodasync.probes.shared import IN_FLIGHT_MAX, SLOT_BEING_WRITTEN
 
 __all__ = ["InFlightTable", "MapScanner", "MessageTable", "believable"]
 
@@ -88,7 +88,7 @@ class InFlightTable:
         taken = np.flatnonzero(mids)
         seen = mids[taken]
         rows = pick(np.frombuffer(self._rows, EVENT), taken)
-        steady = (seen & MID_BEING_WRITTEN == 0) & (mids[taken] == seen)
+        steady = (seen & SLOT_BEING_WRITTEN == 0) & (mids[taken] == seen)
         seen, rows = seen[steady], pick(rows, steady)
         self._check(seen[rows["issued_ns"] + _CHECKED_FROM_NS < now_ns])
         return _oldest_first(rows)

@@ -31,9 +31,9 @@ __all__ = [
     "MAX_INTERIM",
     "MAX_OPERATIONS",
     "MAX_TREES",
-    "MID_BEING_WRITTEN",
     "NAMED_CONNECTIONS",
     "RING_BYTES",
+    "SLOT_BEING_WRITTEN",
     "TREE_KEY_BYTES",
     "TREE_NAME_BYTES",
     "WAKE_GAP_NS",
@@ -63,7 +63,7 @@ IN_FLIGHT_MAX: Final = 1 << _SLOT_BITS
 SLOT_TRIES: Final = 16
 """Places where a request in flight can be: with every other one taken, 1 in 65,000 finds none."""
 
-MID_BEING_WRITTEN: Final = 1
+SLOT_BEING_WRITTEN: Final = 1
 """Bit of the MID of a slot whose request is being written."""
 
 CHECK_GRACE_NS: Final = 100_000_000
@@ -184,6 +184,7 @@ def definitions() -> dict[str, int]:
         "MAX_OPERATIONS": MAX_OPERATIONS,
         "FILL_MARK": FILL_MARK_BYTES,
         "NAMED_CONNECTIONS": NAMED_CONNECTIONS,
+        "SLOT_BEING_WRITTEN": SLOT_BEING_WRITTEN,
         "SLOT_BITS": _SLOT_BITS,
         "SLOT_TRIES": SLOT_TRIES,
         "CHECK_GRACE_NS": CHECK_GRACE_NS,
