@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +18,6 @@ from aodasync.actions.mounts import smb_mounts
 from aodasync.actions.running import Run, not_run, run_actions
 from aodasync.actions.smbinfo import ask_mounts
 from aodasync.actions.syslogs import collect_tails
-from aodasync.children import Children
 from aodasync.config.model import UserAction
 from aodasync.errors import RequirementError
 from aodasync.mountinfo import Mount
@@ -34,23 +33,6 @@ _SEVEN = {
     "smbinfo": "smbinfo.log",
     "syslogs": "syslogs.log",
 }
-
-
-@pytest.fixture
-def context(tmp_path: Path) -> Iterator[ActionContext]:
-    """A context that writes x.log into the test's directory."""
-    directory = tmp_path / "bundle"
-    directory.mkdir()
-    descriptor = os.open(directory, os.O_RDONLY)
-    yield ActionContext(
-        since_realtime_ns=1_700_000_000_123_456_789,
-        timeout_sec=5,
-        max_bytes=50_000,
-        directory_fd=descriptor,
-        file="x.log",
-        children=Children(),
-    )
-    os.close(descriptor)
 
 
 def _written(context: ActionContext, file: str = "x.log") -> bytes:

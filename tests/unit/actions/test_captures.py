@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -44,23 +44,6 @@ def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tool:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_HAND_OVER_SEC", 0.05)
-
-
-@pytest.fixture
-def context(tmp_path: Path) -> Iterator[ActionContext]:
-    """A context that writes x.log into the test's directory."""
-    directory = tmp_path / "bundle"
-    directory.mkdir()
-    descriptor = os.open(directory, os.O_RDONLY)
-    yield ActionContext(
-        since_realtime_ns=0,
-        timeout_sec=5,
-        max_bytes=50_000,
-        directory_fd=descriptor,
-        file="x.log",
-        children=Children(),
-    )
-    os.close(descriptor)
 
 
 def _appear(sign: Path) -> None:
