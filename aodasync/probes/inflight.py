@@ -85,7 +85,8 @@ class InFlightTable:
         A slot that changed hands while its row was copied is left out.
         """
         mids = np.frombuffer(self._mids, _U64)
-        taken = np.flatnonzero(mids)
+        # Compared first: numpy raises when what it searches changes under it.
+        taken = np.flatnonzero(mids != 0)
         seen = mids[taken]
         rows = pick(np.frombuffer(self._rows, EVENT), taken)
         steady = (seen & SLOT_BEING_WRITTEN == 0) & (mids[taken] == seen)

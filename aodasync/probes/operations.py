@@ -70,7 +70,8 @@ class OperationTable:
         ends meanwhile may be torn: it is young.
         """
         slots = np.frombuffer(self._memory, OPERATION)
-        taken = np.flatnonzero(slots["started_ns"])
+        # Compared first: numpy raises when what it searches changes under it.
+        taken = np.flatnonzero(slots["started_ns"] != 0)
         taken = taken[np.argsort(slots["started_ns"][taken], kind="stable")]
         rows = slots[taken]
         kept = rows["started_ns"] != 0
