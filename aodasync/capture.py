@@ -11,6 +11,8 @@ from __future__ import annotations
 import io
 import os
 import select
+import time
+from collections import deque
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -19,6 +21,9 @@ from aodasync.redaction import Redactor
 __all__ = ["Captured", "HeadTail", "Sink", "capture"]
 
 _CHUNK_BYTES: Final = 64 * 1024
+# CPython hands the interpreter over when its holder sleeps, or after 5 ms of not letting go
+# once; a thread that lets go for a read that is ready takes it back before another wakes.
+_PAUSE_SEC: Final = 0.0002
 _SWEEP_CHUNKS: Final = 16  # 1 MiB, the largest pipe that an unprivileged child can make
 _MARKER_BYTES: Final = 64
 _STDERR_BYTES: Final = 8192
@@ -36,13 +41,16 @@ class HeadTail:
     """Passes on the first half of ``limit`` bytes at once and holds back the last half.
 
     What lies between is counted and replaced by one line that says how much it was.
+    The last half is held in blocks: to move all of it would hold the interpreter, and
+    with it the event loop, for as long as tens of megabytes take.
     """
 
     def __init__(self, sink: Sink, limit: int) -> None:
         self._sink = sink
         self._head_room = (limit + 1) // 2
         self._tail_limit = limit // 2
-        self._tail = bytearray()
+        self._blocks: deque[bytearray] = deque()
+        self._held_bytes = 0
         self._left_out = 0
 
     def write(self, data: bytes) -> None:
@@ -51,23 +59,32 @@ class HeadTail:
         if head:
             self._sink.write(head)
             self._head_room -= len(head)
-        self._tail += data[len(head) :]
-        # Twice the limit before it is cut: each byte is moved once, however small the writes.
-        if len(self._tail) > 2 * self._tail_limit:
-            self._cut()
+        if len(data) > len(head):
+            self._hold(data[len(head) :])
 
     def finish(self) -> int:
         """Write what was held back; returns the number of bytes left out."""
-        self._cut()
+        over = max(0, self._held_bytes - self._tail_limit)
+        if over:
+            del self._blocks[0][:over]
+        self._left_out += over
         if self._left_out:
             self._sink.write(b"\n[... %d bytes left out ...]\n" % self._left_out)
-        self._sink.write(bytes(self._tail))
+        while self._blocks:
+            self._sink.write(bytes(self._blocks.popleft()))
         return self._left_out
 
-    def _cut(self) -> None:
-        over = max(0, len(self._tail) - self._tail_limit)
-        del self._tail[:over]
-        self._left_out += over
+    def _hold(self, data: bytes) -> None:
+        if self._blocks and len(self._blocks[-1]) + len(data) <= _CHUNK_BYTES:
+            self._blocks[-1] += data
+        else:
+            self._blocks.append(bytearray(data))
+        self._held_bytes += len(data)
+        # Only what is whole beyond the limit goes; finish() cuts the rest of the oldest.
+        while self._blocks and self._held_bytes - len(self._blocks[0]) >= self._tail_limit:
+            dropped = len(self._blocks.popleft())
+            self._held_bytes -= dropped
+            self._left_out += dropped
 
 
 class _Stream:
@@ -144,6 +161,7 @@ def _copy(streams: dict[int, _Stream], stop_fd: int) -> None:
             data = os.read(descriptor, _CHUNK_BYTES)
             if data:
                 streams[descriptor].write(data)
+                time.sleep(_PAUSE_SEC)
             else:
                 poll.unregister(descriptor)
                 live.discard(descriptor)
@@ -158,3 +176,4 @@ def _sweep(descriptor: int, into: _Stream) -> None:
         if not data:
             return
         into.write(data)
+        time.sleep(_PAUSE_SEC)
