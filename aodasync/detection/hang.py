@@ -92,7 +92,6 @@ class HangWatch:
         rows = hanging(in_flight, now_ns, self._age_ns, self._named)
         window = now_ns // self._interval_ns
         names = [self._server_of(connection) for connection in rows["connection_id"].tolist()]
-        all_names = [self._server_of(c) for c in in_flight["connection_id"].tolist()]
         late = hanging(in_flight, now_ns, min(self._age_ns, _LATE_NS), self._named)
         stalled = self._stalls.look(operations, in_flight, late, now_ns)
         servers = sorted({*names, *(each.server for each in stalled)})
@@ -105,11 +104,18 @@ class HangWatch:
             added = len(hung - self._counted.get(server, frozenset()))
             first = self._windows.get(server) != window
             counted[server] = hung
-            finding = self._finding(server, of_server, waiting, all_names.count(server), now_ns)
+            of_all = self._count(server, in_flight)
+            finding = self._finding(server, of_server, waiting, of_all, now_ns)
             firings.append(Firing(window, first, added, finding))
         self._counted = counted
         self._windows = dict.fromkeys(servers, window)
         return firings
+
+    def _count(self, server: str, in_flight: EventArray) -> int:
+        """How many requests the server has in flight."""
+        ids, counts = np.unique(in_flight["connection_id"], return_counts=True)
+        ours = [self._server_of(connection) == server for connection in ids.tolist()]
+        return int(counts[ours].sum())
 
     def _finding(
         self, server: str, rows: EventArray, waiting: list[Stalled], in_flight: int, now_ns: int

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from aodasync.evidence import Connection
-from aodasync.probes.inflight import MapScanner
+from aodasync.probes.scanning import MapScanner
 from aodasync.probes.shared import (
     ADDRESS_BYTES,
     CONNECTION_BYTES,

@@ -1,68 +1,29 @@
 # SPDX-License-Identifier: MIT
-"""The requests in flight as the kernel side has them, and scans of its hash maps."""
+"""The requests in flight, as the kernel side has them."""
 
 from __future__ import annotations
 
-import errno
 import mmap
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from aodasync.errors import BpfError
 from aodasync.events import EVENT, EventArray, Flag, pick
 from aodasync.probes import bpf
-from aodasync.probes.maps import lookup_batch
+from aodasync.probes.scanning import MapScanner
 from aodasync.probes.shared import IN_FLIGHT_MAX, SLOT_BEING_WRITTEN
 
-__all__ = ["InFlightTable", "MapScanner", "MessageTable", "believable"]
+__all__ = ["COMMAND_KEY", "InFlightTable", "MessageTable"]
 
-_FIRST_ROWS: Final = 1024
+COMMAND_KEY: Final = np.dtype([("session_id", "<u8"), ("message_id", "<u8")])
+"""struct smb_command_key of ``bpf/smb_commands.h``."""
+
 _U64: Final = np.dtype(np.uint64)
 _CHECKED_FROM_NS: Final = 10**9
 _CHECKS: Final = 64  # at most, in one look: some 2 us each
 _GIVEN_UP_NS: Final = 180 * 10**9  # 3 x echo_interval by default: then the client reconnects
-
-
-class MapScanner:
-    """Reads all rows of a hash map; its buffers grow as needed and are kept."""
-
-    def __init__(
-        self, map_fd: int, value: np.dtype[Any], max_entries: int, key: np.dtype[Any] = _U64
-    ) -> None:
-        self._fd = map_fd
-        self._max_entries = max_entries
-        self._keys = np.empty(min(_FIRST_ROWS, max_entries), key)
-        self._values = np.empty(len(self._keys), value)
-
-    def scan(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        """Keys and values, shape (N,) each, as copies in no particular order.
-
-        Not a snapshot: rows that come or go meanwhile may be seen or not; a row that
-        stays is seen exactly once.
-        """
-        rows = 0
-        token = None
-        while True:
-            if rows == len(self._keys):
-                self._grow()
-            try:
-                count, token = lookup_batch(self._fd, token, self._keys[rows:], self._values[rows:])
-            except BpfError as error:
-                if error.errno != errno.ENOSPC:
-                    raise
-                self._grow()
-                continue
-            rows += count
-            if token is None:
-                return self._keys[:rows].copy(), self._values[:rows].copy()
-
-    def _grow(self) -> None:
-        # Twice the map: a bucket is copied whole or not at all, and rows may move meanwhile.
-        size = min(2 * len(self._keys), 2 * self._max_entries)
-        self._keys = np.resize(self._keys, size)
-        self._values = np.resize(self._values, size)
 
 
 class InFlightTable:
@@ -109,14 +70,22 @@ class InFlightTable:
 
 
 class MessageTable:
-    """The requests in flight by session and message id: those of the tracepoints."""
+    """The requests in flight by session and message id: those of the tracepoints.
 
-    def __init__(self, map_fd: int, key: np.dtype[Any]) -> None:
-        self._scanner = MapScanner(map_fd, EVENT, IN_FLIGHT_MAX, key)
+    Not every end is seen there. What was in flight at the last reconnect, at
+    ``reconnected_ns()``, is not any more, and by the time that the client gives a
+    connection up nothing on it is.
+    """
 
-    def read(self, now_ns: int) -> EventArray:  # noqa: ARG002  # as InFlightTable has it
-        """Rows of shape (N,), dtype EVENT, oldest first. Raises BpfError."""
-        return _oldest_first(self._scanner.scan()[1])
+    def __init__(self, map_fd: int, reconnected_ns: Callable[[], int]) -> None:
+        self._scanner = MapScanner(map_fd, EVENT, IN_FLIGHT_MAX, COMMAND_KEY)
+        self._reconnected_ns = reconnected_ns
+
+    def read(self, now_ns: int) -> EventArray:
+        """Rows of shape (N,), dtype EVENT, oldest first, that may still be. Raises BpfError."""
+        rows = self._scanner.scan()[1]
+        since_ns = max(self._reconnected_ns(), now_ns - _GIVEN_UP_NS, 0)
+        return _oldest_first(pick(rows, rows["issued_ns"] > since_ns))
 
     def close(self) -> None:
         """Nothing is held."""
@@ -128,14 +97,3 @@ def _oldest_first(rows: EventArray) -> EventArray:
     ordered["released_ns"] = 0
     ordered["flags"] &= ~np.uint16(Flag.STATUS_UNSEEN)
     return ordered
-
-
-def believable(rows: EventArray, reconnected_ns: int, now_ns: int) -> EventArray:
-    """Those of the rows in flight that may still be, where not every end is seen.
-
-    What was in flight at a reconnect is not any more, and by the time that the client
-    gives a connection up nothing on it is.
-    """
-    since = max(reconnected_ns, now_ns - _GIVEN_UP_NS)
-    kept: EventArray = rows[rows["issued_ns"] > max(since, 0)]
-    return kept

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from aodasync.events import EventArray, Flag
-from aodasync.probes.inflight import MapScanner
+from aodasync.probes.scanning import MapScanner
 from aodasync.probes.shared import MAX_INTERIM
 
 __all__ = ["INTERIM_KEY", "InterimResponses"]

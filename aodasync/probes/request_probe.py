@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from aodasync.events import EVENT, EventArray
 from aodasync.evidence import Connection
 from aodasync.operations import NO_OPERATIONS, OperationArray
 from aodasync.probes.connections import ConnectionTable
-from aodasync.probes.inflight import InFlightTable, MessageTable, believable
+from aodasync.probes.inflight import InFlightTable, MessageTable
 from aodasync.probes.interface import ProbePlan
 from aodasync.probes.interim import InterimResponses
 from aodasync.probes.loader import MADE_UP_FOR, Loaded
@@ -33,10 +32,7 @@ from aodasync.probes.shared import (
 )
 from aodasync.probes.shares import ShareTable
 
-__all__ = ["COMMAND_KEY", "RequestProbe", "possible_cpus"]
-
-COMMAND_KEY: Final = np.dtype([("session_id", "<u8"), ("message_id", "<u8")])
-"""struct smb_command_key of ``bpf/smb_commands.h``."""
+__all__ = ["RequestProbe", "possible_cpus"]
 
 
 def possible_cpus(path: Path = Path("/sys/devices/system/cpu/possible")) -> int:
@@ -59,7 +55,7 @@ class RequestProbe:
         self._by_message = method == "tracepoint"
         in_flight_fd = maps[MapNumber.IN_FLIGHT]
         self._in_flight: InFlightTable | MessageTable = (
-            MessageTable(in_flight_fd, COMMAND_KEY)
+            MessageTable(in_flight_fd, lambda: self._state(StateIndex.RECONNECTED_NS))
             if self._by_message
             else InFlightTable(maps[MapNumber.MIDS], in_flight_fd, loaded.on_demand("check"))
         )
@@ -91,10 +87,7 @@ class RequestProbe:
         """Rows of the requests in flight, oldest first. Raises BpfError."""
         if self._closed:
             return np.empty(0, EVENT)
-        now_ns = time.monotonic_ns()
-        rows = self._in_flight.read(now_ns)
-        if self._by_message:
-            return believable(rows, self._state(StateIndex.RECONNECTED_NS), now_ns)
+        rows = self._in_flight.read(time.monotonic_ns())
         self._interim.mark(rows)
         return rows
 

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from aodasync.probes import bpf
-from aodasync.probes.inflight import MapScanner
+from aodasync.probes.scanning import MapScanner
 from aodasync.probes.shared import MAX_TREES, TREE_NAME_BYTES
 
 __all__ = ["TREE", "TREE_KEY", "ShareTable"]

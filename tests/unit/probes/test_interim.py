@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from aodasync.events import EVENT, Flag
-from aodasync.probes import inflight
+from aodasync.probes import scanning
 from aodasync.probes.interim import InterimResponses
 
 
@@ -21,7 +21,7 @@ def mark(monkeypatch: pytest.MonkeyPatch, noted: dict[tuple[int, int], int], *ro
         values[: len(noted)] = list(noted.values())
         return len(noted), None
 
-    monkeypatch.setattr(inflight, "lookup_batch", lookup)
+    monkeypatch.setattr(scanning, "lookup_batch", lookup)
     events = np.zeros(len(rows), EVENT)
     for event, (connection_id, message_id, issued_ns) in zip(events, rows, strict=True):
         event["connection_id"], event["message_id"] = connection_id, message_id

@@ -6,17 +6,12 @@ from __future__ import annotations
 import socket
 import struct
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pytest
 
-from aodasync.errors import BpfError, ProbeError
+from aodasync.errors import ProbeError
 from aodasync.events import EVENT
-from aodasync.probes import inflight
 from aodasync.probes.connections import peer
-from aodasync.probes.inflight import MessageTable
 from aodasync.probes.loader import patched
 from aodasync.probes.request_probe import possible_cpus
 from aodasync.probes.shared import MapNumber, definitions
@@ -71,45 +66,3 @@ def test_peers_of_both_families() -> None:
     assert peer(v4.ljust(28, b"\0")) == ("10.9.9.1", 445)
     assert peer(v6.ljust(28, b"\0")) == ("fd00::1", 445)
     assert peer(bytes(28)) == ("", 0)
-
-
-class FakeMap:
-    """A hash map of events in buckets, read as the kernel reads them in batches."""
-
-    def __init__(self, buckets: list[list[int]]) -> None:
-        self.buckets = buckets
-        self.calls = 0
-
-    def __call__(
-        self, _fd: int, token: bytes | None, keys: npt.NDArray[Any], values: npt.NDArray[Any]
-    ) -> tuple[int, bytes | None]:
-        self.calls += 1
-        at = int.from_bytes(token, "little") if token else 0
-        rows = 0
-        while at < len(self.buckets):
-            bucket = self.buckets[at]
-            if rows + len(bucket) > len(keys):
-                if not rows:
-                    raise BpfError("no room", 28)
-                return rows, at.to_bytes(8, "little")
-            keys[rows : rows + len(bucket)] = bucket
-            values["issued_ns"][rows : rows + len(bucket)] = bucket
-            rows += len(bucket)
-            at += 1
-        return rows, None
-
-
-@pytest.mark.parametrize("count", [0, 1, 1023, 1024, 1025, 5003])
-def test_a_scan_sees_every_row_oldest_first(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
-    """Whatever the number of rows and batches."""
-    order = np.random.default_rng(count).permutation(count).tolist()
-    fake = FakeMap([order[i : i + 3] for i in range(0, count, 3)])
-    monkeypatch.setattr(inflight, "lookup_batch", fake)
-    rows = MessageTable(0, np.dtype("<u8")).read(0)
-    assert rows["issued_ns"].tolist() == list(range(count))
-
-
-def test_a_bucket_larger_than_the_buffer_makes_it_grow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bucket is handed over whole or not at all."""
-    monkeypatch.setattr(inflight, "lookup_batch", FakeMap([list(range(3000))]))
-    assert len(MessageTable(0, np.dtype("<u8")).read(0)) == 3000
