@@ -36,6 +36,7 @@ CALIBRATION_SEC = 45
 FACTOR = 3.0  # of the 99.9th percentile; what crosses it in clean traffic is justified
 CALIBRATIONS = 3  # a host that has other work to do may spoil one
 HIGHEST_MS = 800  # of the thresholds: the delay that crosses all of them shall be no hang
+WINDOW_NS = 1_000_000_000  # an alarm counts what came in its second, before the injection too
 ONLY = Path(os.environ["LAB_FILES"], "faults")
 CANNOT = (OSError, AssertionError, RuntimeError, subprocess.SubprocessError)
 
@@ -115,6 +116,16 @@ class Matrix:
         except TimeoutError:
             check("every episode ends, every bundle is written", ok=False)
 
+    def settled(self) -> None:
+        """Wait until the last fault's aftermath is over: five seconds without an alarm."""
+        self.quiet()
+        while True:
+            seen = len(self.agent.events("anomaly_detected"))
+            time.sleep(5)
+            if len(self.agent.events("anomaly_detected")) == seen:
+                return
+            self.quiet()
+
     def bundles(self, seen: int) -> list[Evidence]:
         """The bundles written since, of the beginnings of episodes, in the order of decisions."""
         found = [Evidence.of(Path(e["path"])) for e in self.written()[seen:]]
@@ -137,7 +148,7 @@ class Matrix:
         right = {
             one.anomaly["episode"]
             for one in self.bundles(written)
-            if self.pencil.justified(one, begun_ns)
+            if self.pencil.justified(one, begun_ns - WINDOW_NS)
         }
         false = [event for event in fired if event["episode"] not in right]
         sec = (time.monotonic_ns() - begun_ns) / 1e9
@@ -149,6 +160,7 @@ class Matrix:
 
     def judged(self, fault: Fault) -> Line:
         """Inject a fault, and hold what the agent says against what it should."""
+        self.settled()
         seen, written = len(self.agent.events("anomaly_detected")), len(self.written())
         retransmits = evidence.retransmits()
         begun_ns = time.monotonic_ns()
@@ -164,7 +176,7 @@ class Matrix:
         for one in bundles:
             shown = one.manifest["verdict"]
             print(f"  {one.anomaly['name']}: {shown['cause']}: {shown['sentence']}")
-            if not self.pencil.justified(one, begun_ns):
+            if not self.pencil.justified(one, begun_ns - WINDOW_NS):
                 check(f"{fault.name}: {one.anomaly['name']} is justified", ok=False)
         if decisive is not None:
             evidence.check_bundle(fault.name, decisive, begun_ns)
