@@ -54,6 +54,8 @@ _SHUTDOWN: Final = int(Outcome.SHUTDOWN)
 _NEGOTIATE: Final = COMMAND_CODES["SMB2_NEGOTIATE"]
 _SESSION_SETUP: Final = COMMAND_CODES["SMB2_SESSION_SETUP"]
 _TREE_CONNECT: Final = COMMAND_CODES["SMB2_TREE_CONNECT"]
+_WRITE: Final = COMMAND_CODES["SMB2_WRITE"]
+_LOST_WRITES: Final = frozenset({Kind.FLUSH_ERROR, Kind.FSYNC_ERROR})
 _LOST_SHARE: Final = STATUS_CODES["STATUS_NETWORK_NAME_DELETED"]
 ENDED_BY_UMOUNT: Final = frozenset(
     COMMAND_CODES[name]
@@ -87,6 +89,7 @@ class ConnectionTrouble:
     def __init__(self) -> None:
         self._known: dict[int, _Connection] = {}
         self._reconnecting: set[int] = set()
+        self._failed_write = 0  # the connection of the last one
 
     def select(self, rows: EventArray) -> Hits:
         """The rows that count, ``codes`` aligned; their ``connection_id`` filled in if unknown."""
@@ -107,6 +110,7 @@ class ConnectionTrouble:
                 codes.append(code)
                 connections.append(connection)
         self._learn(rows[rows["kind"] == _REQUEST])
+        self._failed_write = self._last_failed_write(rows)
         self._settle_all(rows)
         hits = rows[counted]
         hits["connection_id"] = connections
@@ -182,9 +186,15 @@ class ConnectionTrouble:
             self._reconnecting.discard(connection)
 
     def _whose(self, row: np.void, before: EventArray) -> int:
-        """The connection of a row; by its session, its thread, or as the only one known."""
+        """The connection of a row.
+
+        By its session; that of the last write that failed, of data that was lost; by its
+        thread; or as the only one known.
+        """
         if row["connection_id"]:
             return int(row["connection_id"])
+        if int(row["kind"]) in _LOST_WRITES and (failed := self._last_failed_write(before)):
+            return failed
         session, pid = int(row["session_id"]), int(row["pid"])
         if session:
             for connection, known in self._known.items():
@@ -196,6 +206,11 @@ class ConnectionTrouble:
         if len(same):
             return int(same["connection_id"][-1])
         return next(iter(self._known)) if len(self._known) == 1 else 0
+
+    def _last_failed_write(self, rows: EventArray) -> int:
+        failed = (rows["kind"] == _REQUEST) & (rows["command"] == _WRITE)
+        failed &= (rows["status"] != 0) | (rows["outcome"] != Outcome.ANSWERED)
+        return int(rows["connection_id"][failed][-1]) if failed.any() else self._failed_write
 
     def _learn(self, rows: EventArray) -> None:
         ids = rows["connection_id"]

@@ -196,6 +196,25 @@ def test_trouble_is_traced_to_its_server() -> None:
     assert selector.select(rows).rows["connection_id"].tolist() == [4, 5, 0]
 
 
+@pytest.mark.parametrize("together", [True, False])
+def test_lost_data_is_that_of_the_last_write_that_failed(together: bool) -> None:
+    """The kernel does not name the connection, and a kworker writes back for the process."""
+    selector = ConnectionTrouble()
+    full = STATUS_CODES["STATUS_DISK_FULL"]
+    written = [
+        request("SMB2_WRITE", released_ns=SECOND, connection_id=4, pid=1, status=full),
+        request("SMB2_WRITE", released_ns=SECOND + 1, connection_id=5, pid=2),
+    ]
+    lost = [
+        request("SMB2_CLOSE", released_ns=SECOND + 2, connection_id=5, pid=3),
+        trouble(Kind.FLUSH_ERROR, at_ns=SECOND + 3, connection_id=0, pid=3),
+    ]
+    if not together:
+        assert len(selector.select(requests(*written)).rows) == 0
+        written = []
+    assert selector.select(requests(*written, *lost)).rows["connection_id"].tolist() == [4]
+
+
 def test_the_finding_names_what_happened() -> None:
     """Codes are the troubles, commands those of requests; the crossing is the first of them."""
     engine = Engine(config(connection_anomaly()), lambda _: "nas")
