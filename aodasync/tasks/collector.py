@@ -21,6 +21,7 @@ from aodasync.bundle.output_dir import OutputDirectory
 from aodasync.children import Children
 from aodasync.config.model import Config
 from aodasync.evidence import EvidenceSource, Trigger
+from aodasync.footprint import unmap_clean_pages
 from aodasync.programs import leashed
 from aodasync.worker import in_thread
 
@@ -149,6 +150,8 @@ class Collector:
         finally:
             if self._on_done is not None:
                 self._on_done(trigger, path)
+        if len(self._in_hand) == 1:
+            await in_thread(unmap_clean_pages)
 
     def _action_done(self, name: BundleName, result: ActionResult) -> None:
         metrics = self.metrics
