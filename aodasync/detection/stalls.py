@@ -6,7 +6,8 @@ of its own in between. So what counts is for how long it has had none.
 
 An operation does not name its connection. It is that of a request which its thread
 had in flight meanwhile; else that of the only server in trouble (a reconnect that is
-not over, missing credits, requests that wait for a second); else it is not known.
+not over, missing credits, requests that wait for a second); else, of a wait for credits,
+that of the only one with requests in flight, which hold them; else it is not known.
 """
 
 from __future__ import annotations
@@ -90,12 +91,14 @@ class StallWatch:
         quiet = set(waits["pid"].tolist()) - busy
         self._quiet_ns = {thread: self._quiet_ns.get(thread, now_ns) for thread in quiet}
         suspects = {*self._trouble_ns, *late["connection_id"].tolist()}
+        holders = set(in_flight["connection_id"].tolist())
         found: dict[int, Stalled] = {}
         for row in waits[np.isin(waits["pid"], list(quiet))]:
             thread = int(row["pid"])
             since_ns = max(int(row["started_ns"]), self._quiet_ns[thread])
             if thread not in found and now_ns - since_ns >= self._age_ns:
-                server = self._server(row, suspects)
+                for_credits = row["waits_for"] == WaitsFor.CREDITS
+                server = self._server(row, suspects or (holders if for_credits else ()))
                 stall = _described(row, since_ns, now_ns)
                 found[thread] = Stalled(server, int(row["xid"]), since_ns, stall)
         return list(found.values())

@@ -150,16 +150,30 @@ def test_the_server_is_the_one_in_trouble() -> None:
     assert [s.finding.server for s in _watch(engine, rows, range(21, 30))] == ["unknown"]
 
 
-def test_who_has_the_credits_is_in_trouble() -> None:
-    """Requests that wait for a second while operations get no credits; younger ones do not."""
-    rows = operation(WaitsFor.CREDITS, started_ns=SECOND)
-    for age_ns, server in (SECOND, "server2"), (SECOND - 1, "unknown"):
-        engine = _engine()
-        started = []
-        for second in range(2, 9):
-            young = in_flight(issued_ns=second * SECOND - age_ns, pid=1, connection_id=2)
-            started += engine.look(young, second * SECOND, rows)
-        assert [each.finding.server for each in started] == [server]
+@pytest.mark.parametrize(
+    ("waits_for", "ages_ns", "server"),
+    [
+        (WaitsFor.CREDITS, {2: SECOND, 3: SECOND - 1}, "server2"),
+        (WaitsFor.CREDITS, {2: SECOND - 1}, "server2"),
+        (WaitsFor.CREDITS, {2: SECOND - 1, 3: SECOND - 1}, "unknown"),
+        (WaitsFor.RECONNECT, {2: SECOND}, "server2"),
+        (WaitsFor.RECONNECT, {2: SECOND - 1}, "unknown"),
+    ],
+)
+def test_whose_requests_are_in_flight_may_be_the_server(
+    waits_for: WaitsFor, ages_ns: dict[int, int], server: str
+) -> None:
+    """Requests that wait for a second tell it; any, if they are all that holds credits."""
+    engine = _engine()
+    rows = operation(waits_for, started_ns=SECOND)
+    started = []
+    for second in range(2, 9):
+        flying = [
+            in_flight(issued_ns=second * SECOND - age_ns, pid=1, connection_id=connection)
+            for connection, age_ns in ages_ns.items()
+        ]
+        started += engine.look(requests(*flying), second * SECOND, rows)
+    assert [each.finding.server for each in started] == [server]
 
 
 def test_of_two_servers_in_trouble_it_is_not_known() -> None:
