@@ -112,6 +112,18 @@ def test_a_longer_round_trip_is_the_network() -> None:
     assert verdict_ == ("network", "long round trips")
 
 
+@pytest.mark.parametrize(
+    ("quick_ms", "rtt_ms", "cause"),
+    [(205, 198.0, "network"), (205, 90.0, "server"), (2, 198.0, "server")],
+)
+def test_a_queue_that_builds_up_is_the_network(quick_ms: float, rtt_ms: float, cause: str) -> None:
+    """TCP's smoothed round trip trails behind; it explains the quickest, if these are slow."""
+    calm = [_answered(_AT - n * 100 * MS, 2.0, 0.1) for n in range(5, 100)]
+    during = [_answered(_AT + n * 10 * MS, quick_ms if n < 40 else 510, 0.1) for n in range(100)]
+    rows = requests(*calm, *during)
+    assert _judged(_finding(), rows, samples=_samples(rtt_ms=rtt_ms))[0] == cause
+
+
 def test_lost_segments_are_the_network() -> None:
     """Retransmissions, or segments out of order, while requests are slow."""
     rows = _slow(wire_ms=250, share=0.2)
