@@ -15,6 +15,7 @@ LAB_EVERY_COMMIT = (
     *("--scenario", "late_mount"),
     *("--scenario", "slow_server"),
     *("--scenario", "service"),
+    *("--scenario", "fault_matrix", "--add", "tests/lab/every_commit/faults"),
 )
 
 nox.needs_version = ">=2024.3"
