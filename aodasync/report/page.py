@@ -14,6 +14,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
+from aodasync.detection.patience import may_wait
 from aodasync.events import Kind
 from aodasync.report import figures
 from aodasync.report.content import Content
@@ -87,7 +88,7 @@ def _head(manifest: Mapping[str, Any]) -> str:
 
 def _cards(content: Content) -> str:
     requests = content.rows[content.rows["kind"] == Kind.REQUEST]
-    slowest = figures.latency_ms(requests).max(initial=0.0)
+    slowest = figures.latency_ms(requests[~may_wait(requests)]).max(initial=0.0)
     ages = [r.get("age_ms") for r in content.in_flight]
     oldest = max((age for age in ages if isinstance(age, float)), default=None)
     failed = sum(count for *_, count in _failures(content))

@@ -189,5 +189,5 @@ def _trouble(scale: _Scale, row: np.void) -> str:
 
 def _span(span_ms: float) -> str:
     if span_ms >= 1000:
-        return f"{span_ms / 1000:.3g} s"
+        return f"{span_ms / 1000:.{3 if span_ms < 1e6 else 6}g} s"
     return f"{span_ms:.3g} ms" if span_ms >= 1 else f"{span_ms * 1000:.3g} \N{MICRO SIGN}s"

@@ -230,6 +230,17 @@ def test_many_requests_make_a_page_that_a_phone_can_open() -> None:
     assert legend(rows)[-1] == ("c7", "others")
 
 
+def test_what_waited_for_long_at_will_is_no_slow_request() -> None:
+    """The axis reaches it, in seconds; the figure of the slowest is that of another."""
+    waited = request("SMB2_CHANGE_NOTIFY", released_ns=1401 * SECOND, latency_ns=1400 * SECOND)
+    slow = request("SMB2_READ", released_ns=90 * SECOND, latency_ns=700 * MS)
+    rows = requests(slow, waited)
+    drawn = timeline(rows, [], Moments(30 * SECOND, 40 * SECOND), Size(1000, 400, 10))
+    assert ">1000 s<" in drawn
+    assert "e+" not in drawn
+    assert "700</b><span>slowest, ms" in render(_content(rows=rows))
+
+
 def test_the_command_writes_the_page_of_a_bundle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
