@@ -1,24 +1,23 @@
 # SPDX-License-Identifier: MIT
-"""The command line: arguments to calls, and every failure to one line and an exit code."""
+"""The command line: commands to calls, and every failure to one line and an exit code."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 import json
-import math
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import Final
 
-from aodasync import __version__
 from aodasync import config as configuration
+from aodasync.arguments import parser
 from aodasync.config.model import Config
-from aodasync.errors import AodasyncError, ConfigError, ExitCode, NotPermittedError, UsageError
+from aodasync.errors import AodasyncError, ConfigError, ExitCode, NotPermittedError
 
 __all__ = ["main"]
 
@@ -31,9 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code. No traceback reaches a user."""
     debug = False
     try:
-        arguments = _parser().parse_args(argv)
+        arguments = parser().parse_args(argv)
         debug = arguments.log_level == "debug"
-        code: int = arguments.command(arguments)
+        code = _COMMANDS[arguments.command](arguments)
     except KeyboardInterrupt:
         return 128 + 2
     except BrokenPipeError:
@@ -71,110 +70,6 @@ def _report(error: BaseException, *, debug: bool) -> int:
         file=sys.stderr,
     )
     return ExitCode.FAILURE
-
-
-class _Parser(argparse.ArgumentParser):
-    """argparse with our exit code and our one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message, hint=f"{self.prog} --help")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="aodasync",
-        description="Always-on diagnostics for Linux SMB/CIFS clients.",
-        epilog="Without a command: run. Exit codes: 0 ok, 1 failure, 64 usage, 69 something"
-        " needed is missing, 77 not permitted, 78 configuration.",
-    )
-    parser.add_argument("--version", action="version", version=f"aodasync {__version__}")
-    common = _common(parser)
-    parser.set_defaults(command=_run)
-    commands = parser.add_subparsers(metavar="COMMAND")
-
-    run = commands.add_parser(
-        "run", parents=[common], help="run the agent in the foreground (root)"
-    )
-    run.set_defaults(command=_run)
-
-    check = commands.add_parser(
-        "check-config", parents=[common], help="validate a configuration and print what it means"
-    )
-    check.add_argument("file", nargs="?", type=Path, metavar="FILE")
-    check.add_argument("--json", action="store_true", help="print JSON")
-    check.set_defaults(command=_check_config)
-
-    schema = commands.add_parser(
-        "config-schema", parents=[common], help="print the JSON Schema of the configuration"
-    )
-    schema.set_defaults(command=_config_schema)
-
-    replay = commands.add_parser(
-        "replay", parents=[common], help="run the pipeline on a bundle or a recording"
-    )
-    replay.add_argument("file", type=Path, metavar="FILE")
-    replay.add_argument(
-        "--speed", type=_speed, default=math.inf, metavar="max|X", help="times real time (max)"
-    )
-    replay.set_defaults(command=_replay)
-
-    doctor = commands.add_parser(
-        "doctor", parents=[common], help="what works on this host, and how to mend the rest"
-    )
-    doctor.add_argument("--json", action="store_true", help="print JSON")
-    doctor.set_defaults(command=_doctor)
-
-    status = commands.add_parser("status", parents=[common], help="the running agent's live state")
-    status.add_argument("--json", action="store_true", help="print JSON")
-    status.set_defaults(command=_status)
-
-    snapshot = commands.add_parser(
-        "snapshot", parents=[common], help="ask the running agent for a bundle now"
-    )
-    snapshot.set_defaults(command=_snapshot)
-
-    bundles = commands.add_parser(
-        "bundles", parents=[common], help="list, show, verify or anonymise bundles"
-    )
-    bundles.add_argument("action", nargs="?", choices=("ls", "show", "verify", "anonymise"))
-    bundles.add_argument("bundle", nargs="?", metavar="BUNDLE", help="a path, or a bundle's name")
-    bundles.add_argument("--json", action="store_true", help="print JSON")
-    bundles.add_argument("-o", dest="target", type=Path, metavar="DIR", help="for anonymise")
-    bundles.set_defaults(command=_bundles)
-
-    report = commands.add_parser(
-        "report", parents=[common], help="a bundle as one self-contained HTML page"
-    )
-    report.add_argument("bundle", nargs="?", metavar="BUNDLE", help="a path, or a bundle's name")
-    report.add_argument("-o", dest="target", type=Path, metavar="FILE", help="- for stdout")
-    report.set_defaults(command=_make_report)
-    return parser
-
-
-def _common(parser: argparse.ArgumentParser) -> _Parser:
-    """The common options, good before and after the command."""
-    after = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
-    for target in (parser, after):
-        target.add_argument("--config", type=Path, metavar="FILE", help="configuration file")
-        target.add_argument(
-            "--output-dir", type=Path, metavar="DIR", help="where bundles go (aod_output_dir)"
-        )
-        target.add_argument("--log-level", choices=("debug", "info", "warning", "error"))
-        target.add_argument("--log-format", choices=("auto", "json", "console"))
-    parser.set_defaults(log_level="info", log_format="auto")
-    return after
-
-
-def _speed(text: str) -> float:
-    if text == "max":
-        return math.inf
-    try:
-        speed = float(text)
-    except ValueError:
-        speed = 0.0
-    if not 0 < speed < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither 'max' nor a number above 0")
-    return speed
 
 
 def _load(arguments: argparse.Namespace, *, output_dir: Path | None = None) -> Config:
@@ -292,3 +187,16 @@ def _config_schema(_arguments: argparse.Namespace) -> int:
     from aodasync.config import commands as config_commands
 
     return config_commands.config_schema(sys.stdout)
+
+
+_COMMANDS: Final[dict[str, Callable[[argparse.Namespace], int]]] = {
+    "run": _run,
+    "replay": _replay,
+    "doctor": _doctor,
+    "status": _status,
+    "snapshot": _snapshot,
+    "bundles": _bundles,
+    "report": _make_report,
+    "check-config": _check_config,
+    "config-schema": _config_schema,
+}

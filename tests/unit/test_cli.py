@@ -82,7 +82,7 @@ def test_a_defect_shows_no_traceback(
     def broken(*_: object) -> int:
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr(cli, "_config_schema", broken)
+    monkeypatch.setitem(cli._COMMANDS, "config-schema", broken)
     assert cli.main(["config-schema"]) == 1
     err = capsys.readouterr().err
     assert "ZeroDivisionError: oops" in err

@@ -6,8 +6,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from aodasync import cli, config
+from aodasync import config
 from aodasync.actions import BUILTIN
+from aodasync.arguments import parser
 from bootstrap import ROOT, TEST_SESSIONS
 
 README = (ROOT / "README.md").read_text()
@@ -36,7 +37,7 @@ def test_every_file_of_a_bundle_is_in_its_table() -> None:
 def test_every_command_is_in_its_table() -> None:
     """Each command of the program, and each of what `bundles` does."""
     table = README.partition("## Commands")[2].partition("All take")[0]
-    usage = cli._parser().format_help()
+    usage = parser().format_help()
     commands = re.findall(r"^    (\w[\w-]*) ", usage, re.MULTILINE)
     assert {"run", "bundles", "report"} <= set(commands)
     for command in [*commands, "ls", "show", "verify", "bundles anonymise"]:
