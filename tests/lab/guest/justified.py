@@ -34,7 +34,7 @@ _LOST_SHARES = {
 
 @dataclass(frozen=True)
 class Evidence:
-    """What of a bundle is judged: manifest, requests, those in flight, operations.
+    """What of a bundle is judged: manifest, requests, those in flight.
 
     Times are monotonic, in ns.
     """
@@ -43,15 +43,13 @@ class Evidence:
     manifest: Mapping[str, Any]
     rows: Rows
     in_flight: tuple[Mapping[str, Any], ...]
-    operations: tuple[Mapping[str, Any], ...]
 
     @classmethod
     def of(cls, path: Path) -> Evidence:
         """Read a bundle."""
         manifest, rows = product.bundle_manifest(path), product.bundle_events(path)
         in_flight = json.loads(product.bundle_file(path, "inflight.json"))
-        operations = json.loads(product.bundle_file(path, "operations.json"))
-        return cls(path, manifest, rows, tuple(in_flight), tuple(operations))
+        return cls(path, manifest, rows, tuple(in_flight))
 
     @property
     def anomaly(self) -> Mapping[str, Any]:
@@ -123,7 +121,6 @@ class Pencil:
         for row in rows[(rows["kind"] == 0) & (product.latency_ms(rows) >= self.hang_ms)]:
             if not self._may_wait(COMMANDS[row["command"]], announced=bool(row["flags"] & 1)):
                 yield int(row["issued_ns"]) + age_ns
-
         for begun_ns in _stalled(evidence):
             yield begun_ns + age_ns
 
@@ -134,14 +131,17 @@ class Pencil:
 
 
 def _stalled(evidence: Evidence) -> Iterator[int]:
-    """Since when each operation waits that has no request of its thread's on its way."""
-    busy = {request["pid"] for request in evidence.in_flight}
+    """Since when each thread has no request that the alarm says has none, if the record agrees.
+
+    operations.json is of a moment later: what waited for a reconnect may be over.
+    """
     rows = evidence.rows[evidence.rows["kind"] == 0]
-    rows = rows[rows["released_ns"] <= evidence.decided_ns]
-    for operation in evidence.operations:
-        if operation["waits_for"] in ("credits", "reconnect") and operation["pid"] not in busy:
-            earlier = rows[rows["pid"] == operation["pid"]]["released_ns"]
-            yield max(operation["started_ns"], int(earlier.max(initial=0)))
+    rows = rows[rows["issued_ns"] < evidence.decided_ns]
+    for stall in evidence.anomaly["stalls"]:
+        begun_ns = evidence.decided_ns - round(stall["quiet_ms"] * _MS)
+        of_thread = rows[rows["pid"] == stall["pid"]]
+        if not (of_thread["released_ns"] > begun_ns + _MS).any():
+            yield begun_ns
 
 
 def _failed(evidence: Evidence) -> Iterator[int]:
