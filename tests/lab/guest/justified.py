@@ -99,6 +99,11 @@ class Pencil:
         seconds = Counter(at // _SECOND for at in self.symptoms(evidence, since_ns))
         return max(seconds.values(), default=0) >= self.counts.get(kind, 1)
 
+    def worst_second(self, rows: Rows, since_ns: int) -> int:
+        """The most requests that were slow in any one second since then."""
+        seconds = Counter(at // _SECOND for at, _ in self._slow(rows) if at >= since_ns)
+        return max(seconds.values(), default=0)
+
     def _slow(self, rows: Rows) -> Iterator[tuple[int, float]]:
         """When each slow request was released, and its latency in ms."""
         limits = {**dict.fromkeys(COMMANDS, max(self.thresholds_ms.values())), **self.thresholds_ms}

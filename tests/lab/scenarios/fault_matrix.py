@@ -179,7 +179,10 @@ class Matrix:
             print(f"  {one.anomaly['name']}: {shown['cause']}: {shown['sentence']}")
             if not self.pencil.justified(one, begun_ns - WINDOW_NS):
                 check(f"{fault.name}: {one.anomaly['name']} is justified", ok=False)
-        if decisive is not None:
+        if decisive is None:
+            rows = product.bundle_events(self.agent.snapshot())
+            print(f"  slow in the worst second: {self.pencil.worst_second(rows, begun_ns)}")
+        else:
             evidence.check_bundle(fault.name, decisive, begun_ns)
             for what in fault.shown:
                 ok, detail = evidence.SHOWN[what](decisive, retransmits)
