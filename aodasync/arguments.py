@@ -31,25 +31,20 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"aodasync {__version__}")
     common = _common(top)
+    commands = top.add_subparsers(metavar="COMMAND", dest="command")
     top.set_defaults(command="run")
-    commands = top.add_subparsers(metavar="COMMAND")
 
-    run = commands.add_parser(
-        "run", parents=[common], help="run the agent in the foreground (root)"
-    )
-    run.set_defaults(command="run")
+    commands.add_parser("run", parents=[common], help="run the agent in the foreground (root)")
 
     check = commands.add_parser(
         "check-config", parents=[common], help="validate a configuration and print what it means"
     )
     check.add_argument("file", nargs="?", type=Path, metavar="FILE")
     check.add_argument("--json", action="store_true", help="print JSON")
-    check.set_defaults(command="check-config")
 
-    schema = commands.add_parser(
+    commands.add_parser(
         "config-schema", parents=[common], help="print the JSON Schema of the configuration"
     )
-    schema.set_defaults(command="config-schema")
 
     replay = commands.add_parser(
         "replay", parents=[common], help="run the pipeline on a bundle or a recording"
@@ -58,22 +53,16 @@ def parser() -> argparse.ArgumentParser:
     replay.add_argument(
         "--speed", type=_speed, default=math.inf, metavar="max|X", help="times real time (max)"
     )
-    replay.set_defaults(command="replay")
 
     doctor = commands.add_parser(
         "doctor", parents=[common], help="what works on this host, and how to mend the rest"
     )
     doctor.add_argument("--json", action="store_true", help="print JSON")
-    doctor.set_defaults(command="doctor")
 
     status = commands.add_parser("status", parents=[common], help="the running agent's live state")
     status.add_argument("--json", action="store_true", help="print JSON")
-    status.set_defaults(command="status")
 
-    snapshot = commands.add_parser(
-        "snapshot", parents=[common], help="ask the running agent for a bundle now"
-    )
-    snapshot.set_defaults(command="snapshot")
+    commands.add_parser("snapshot", parents=[common], help="ask the running agent for a bundle now")
 
     bundles = commands.add_parser(
         "bundles", parents=[common], help="list, show, verify or anonymise bundles"
@@ -82,14 +71,12 @@ def parser() -> argparse.ArgumentParser:
     bundles.add_argument("bundle", nargs="?", metavar="BUNDLE", help="a path, or a bundle's name")
     bundles.add_argument("--json", action="store_true", help="print JSON")
     bundles.add_argument("-o", dest="target", type=Path, metavar="DIR", help="for anonymise")
-    bundles.set_defaults(command="bundles")
 
     report = commands.add_parser(
         "report", parents=[common], help="a bundle as one self-contained HTML page"
     )
     report.add_argument("bundle", nargs="?", metavar="BUNDLE", help="a path, or a bundle's name")
     report.add_argument("-o", dest="target", type=Path, metavar="FILE", help="- for stdout")
-    report.set_defaults(command="report")
     return top
 
 

@@ -22,8 +22,8 @@ class Fault:
     """A fault: ``inject`` is given thresholds in ms by command, and undoes it at its end.
 
     ``types`` must all appear (``a|b``: one of them), the first with one of ``causes``,
-    and its bundle must show what ``shown`` names (of :data:`evidence.SHOWN`). What is
-    ``over`` the thresholds must not be a hang: it needs a machine on which they are low.
+    and its bundle must show what ``shown`` names (of :data:`evidence.SHOWN`). What
+    ``over_thresholds`` delays must be no hang yet: it needs a machine on which they are low.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Fault:
     types: tuple[str, ...]
     causes: frozenset[str]
     emergency: bool = False
-    over: bool = False
+    over_thresholds: bool = False
     shown: tuple[str, ...] = ()
 
 
@@ -199,14 +199,14 @@ _HUNG = (
 )
 
 FAULTS = (
-    Fault("network delay", delay, ("latency",), _NETWORK, over=True),
+    Fault("network delay", delay, ("latency",), _NETWORK, over_thresholds=True),
     Fault("packet loss", loss, ("latency",), _NETWORK, shown=(_SENT_AGAIN,)),
     Fault("bandwidth limit", bandwidth, ("latency",), _NETWORK),
     Fault("100 % loss for 8 s", blackout, ("hang", "connection"), _NETWORK, shown=_HUNG),
     Fault("smbd stopped 1.5 s", stall, ("latency",), _SERVER, emergency=True),
     Fault("smbd stopped 8 s", standstill, ("hang",), _SERVER, shown=_HUNG),
     Fault("smbd killed and restarted", restart, ("connection",), _SERVER),
-    Fault("slow disk", slow_disk, ("latency",), _SERVER, over=True),
+    Fault("slow disk", slow_disk, ("latency",), _SERVER, over_thresholds=True),
     Fault("disk full", disk_full, ("error",), _SERVER),
     Fault("permission denied", denied, ("error",), _SERVER),
     Fault("starved client CPU", starved, ("latency",), frozenset({"client"})),
