@@ -12,7 +12,6 @@ import io
 import os
 import select
 import time
-from collections import deque
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -41,16 +40,13 @@ class HeadTail:
     """Passes on the first half of ``limit`` bytes at once and holds back the last half.
 
     What lies between is counted and replaced by one line that says how much it was.
-    The last half is held in blocks: to move all of it would hold the interpreter, and
-    with it the event loop, for as long as tens of megabytes take.
     """
 
     def __init__(self, sink: Sink, limit: int) -> None:
         self._sink = sink
         self._head_room = (limit + 1) // 2
         self._tail_limit = limit // 2
-        self._blocks: deque[bytearray] = deque()
-        self._held_bytes = 0
+        self._tail = bytearray()
         self._left_out = 0
 
     def write(self, data: bytes) -> None:
@@ -59,32 +55,23 @@ class HeadTail:
         if head:
             self._sink.write(head)
             self._head_room -= len(head)
-        if len(data) > len(head):
-            self._hold(data[len(head) :])
+        self._tail += data[len(head) :]
+        # Twice the limit before it is cut: each byte is moved once, however small the writes.
+        if len(self._tail) > 2 * self._tail_limit:
+            self._cut()
 
     def finish(self) -> int:
         """Write what was held back; returns the number of bytes left out."""
-        over = max(0, self._held_bytes - self._tail_limit)
-        if over:
-            del self._blocks[0][:over]
-        self._left_out += over
+        self._cut()
         if self._left_out:
             self._sink.write(b"\n[... %d bytes left out ...]\n" % self._left_out)
-        while self._blocks:
-            self._sink.write(bytes(self._blocks.popleft()))
+        self._sink.write(bytes(self._tail))
         return self._left_out
 
-    def _hold(self, data: bytes) -> None:
-        if self._blocks and len(self._blocks[-1]) + len(data) <= _CHUNK_BYTES:
-            self._blocks[-1] += data
-        else:
-            self._blocks.append(bytearray(data))
-        self._held_bytes += len(data)
-        # Only what is whole beyond the limit goes; finish() cuts the rest of the oldest.
-        while self._blocks and self._held_bytes - len(self._blocks[0]) >= self._tail_limit:
-            dropped = len(self._blocks.popleft())
-            self._held_bytes -= dropped
-            self._left_out += dropped
+    def _cut(self) -> None:
+        over = max(0, len(self._tail) - self._tail_limit)
+        del self._tail[:over]
+        self._left_out += over
 
 
 class _Stream:

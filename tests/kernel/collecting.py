@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +24,7 @@ from aodasync.recorder import FlightRecorder
 from aodasync.tasks.collector import Collector
 from tests.unit.builders import MS, request, requests
 
-__all__ = ["Evidence", "Lag", "collect", "collector", "quietest", "sampled_lag", "trigger"]
+__all__ = ["Evidence", "Lag", "collect", "collector", "sampled_lag", "trigger"]
 
 _EVERY_SEC: Final = 0.002
 
@@ -111,18 +111,6 @@ class Lag:
             "loop lag in ms: median {:.1f}, 99th percentile {:.1f}, worst {:.1f};"
             " of its own making: {:.1f}, {:.1f}, {:.1f}".format(*values)
         )
-
-
-async def quietest(measure: Callable[[], Awaitable[Lag]], bound_ms: float) -> float:
-    """The 99th percentile of up to three measurements, the first below the bound or the last.
-
-    What else the machine does adds to each of them, and takes from none.
-    """
-    p99_ms = (await measure()).p99_ms
-    for _ in range(2):
-        if p99_ms >= bound_ms:
-            p99_ms = (await measure()).p99_ms
-    return p99_ms
 
 
 def _quantile(values: list[float], part: float) -> float:

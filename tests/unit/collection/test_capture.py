@@ -33,7 +33,7 @@ def test_head_and_tail_are_kept_and_the_rest_counted(chunks: list[bytes], limit:
 
 
 def test_single_bytes_do_not_pile_up() -> None:
-    """A child that writes a byte at a time costs no more memory than the tail and a block."""
+    """A child that writes a byte at a time costs no more memory than twice its tail."""
     limit = 200_000
     kept = HeadTail(io.BytesIO(), limit)
     tracemalloc.start()
