@@ -18,9 +18,12 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
+import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import NoReturn
 
@@ -35,13 +38,17 @@ NEWER_PYTHONS = ("python3.14", "python3.13", "python3.12", "python3.11", "/usr/b
 LIVE_PACKAGES = ("python3-bpfcc", "cifs-utils")
 TEST_PACKAGES = ("python3-bpfcc", "libbpf1", "mount", "zstd")
 CACHE_VARIABLES = ("MYPY_CACHE_DIR", "PYTHONPYCACHEPREFIX", "RUFF_CACHE_DIR", "XDG_CACHE_HOME")
-TEST_SESSIONS = ("lint", "types", "tests", "kernel", "lab")
+RECORDINGS = {
+    "slow_disk": "the disk of a server is slow",
+    "lossy_network": "the network loses packets",
+}
+TEST_SESSIONS = ("lint", "types", "tests", "minimums", "newer", "kernel", "fuzz", "lab")
 
 EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_NOT_PERMITTED = 64, 69, 77
 
 
-class Failure(Exception):  # noqa: N818  # it is what the user is told, not an error of ours
-    """What the user is told: what happened, what would mend it, and the exit code."""
+class Failure(Exception):  # noqa: N818  # a message to the user, not a defect
+    """A message to the user: what happened, how to fix it, and the exit code."""
 
     def __init__(self, what: str, hint: str, code: int = 1) -> None:
         super().__init__(f"{what} (hint: {hint})")
@@ -49,15 +56,17 @@ class Failure(Exception):  # noqa: N818  # it is what the user is told, not an e
 
 
 def say(text: str) -> None:
-    """One line of progress."""
-    sys.stdout.write(f"==> {text}\n")
+    """One line of progress; what no terminal should get is a question mark."""
+    sys.stdout.write(f"==> {''.join(c if c.isprintable() else '?' for c in text)}\n")
     sys.stdout.flush()
 
 
 def run_quietly(what: str, argv: list[str], hint: str) -> None:
     """Run a child whose output matters only when it fails: then its last lines are shown."""
     pipe, null = subprocess.PIPE, subprocess.DEVNULL
-    child = subprocess.run(argv, stdin=null, stdout=pipe, stderr=subprocess.STDOUT, check=False)
+    child = subprocess.run(
+        argv, stdin=null, stdout=pipe, stderr=subprocess.STDOUT, cwd=ROOT, check=False
+    )
     if child.returncode:
         lines = child.stdout.decode(errors="replace").rstrip().splitlines()
         sys.stderr.write("".join(f"    {line}\n" for line in lines[-20:]))
@@ -139,8 +148,10 @@ def have_venv() -> None:
     """Have ``.venv``, made by this very interpreter."""
     key = f"{os.path.realpath(sys.executable)}\n{sys.version}\n"
     stamp = VENV / "made-by"
-    if stamp.is_file() and stamp.read_text() == key and os.access(VENV / "bin/pip", os.X_OK):
+    if stamp.is_file() and stamp.read_text() == key and works("pip"):
         return
+    if os.pathsep in str(VENV):
+        raise Failure(f"Python has no environments in a path with ':': {VENV}", "move the checkout")
     if importlib.util.find_spec("ensurepip") is None:
         have_packages(f"python{sys.version_info[0]}.{sys.version_info[1]}-venv")
     say(f"making {VENV} with Python {sys.version.split()[0]}")
@@ -149,24 +160,45 @@ def have_venv() -> None:
     stamp.write_text(key)
 
 
+def works(program: str) -> bool:
+    """Whether a program in ``.venv`` starts: its interpreter, or its files, may be gone."""
+    try:
+        tried = [str(VENV / "bin" / program), "--version"]
+        return subprocess.run(tried, capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
 def have_in_venv(name: str, requirement: str, key: str) -> None:
-    """Have ``requirement`` in ``.venv``; ``key`` tells whether it is the one already there."""
+    """Have the program ``name``, of ``requirement``, in ``.venv``.
+
+    ``key`` tells whether it is the one already there. A path in ``requirement`` is relative
+    to the checkout: pip takes one with a ``;`` in it for something else.
+    """
     stamp = VENV / f"installed-{name}"
-    if stamp.is_file() and stamp.read_text() == key:
+    had = stamp.is_file() and stamp.read_text() == key
+    if had and works(name):
         return
     say(f"installing {name} and what it needs into {VENV}")
-    install = [str(VENV / "bin/pip"), "install", "--quiet", requirement]
+    again = ["--force-reinstall"] if had else []
+    install = [str(VENV / "bin/pip"), "install", "--quiet", *again, requirement]
     hint = "see pip's message above; its package index must be reachable"
     run_quietly(f"installing {name}", install, hint)
     stamp.write_text(key)
 
 
 def cifs_mounts(mountinfo: str) -> list[str]:
-    """Mount points of CIFS shares in the text of /proc/self/mountinfo (proc(5))."""
-    parts = [line.partition(" - ") for line in mountinfo.splitlines()]
-    return [
-        before.split()[4] for before, _, after in parts if after.split(" ")[0] in ("cifs", "smb3")
-    ]
+    """Mount points of CIFS shares in the text of /proc/self/mountinfo (proc(5)).
+
+    Blanks and newlines in names are escaped by the kernel, and nothing else is.
+    """
+    found = []
+    for line in mountinfo.split("\n"):
+        before, _, after = line.partition(" - ")
+        fields = before.split(" ")
+        if after.split(" ")[0] in ("cifs", "smb3") and len(fields) > 4:
+            found.append(re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), fields[4]))
+    return found
 
 
 def obstacle(mounts: list[str], btf: Path) -> str:
@@ -181,12 +213,12 @@ def obstacle(mounts: list[str], btf: Path) -> str:
 
 def run() -> None:
     """The agent where it can watch something, else the packaged recording."""
-    mounts = cifs_mounts(Path("/proc/self/mountinfo").read_text())
+    mounts = cifs_mounts(os.fsdecode(Path("/proc/self/mountinfo").read_bytes()))
     why_not = obstacle(mounts, Path("/sys/kernel/btf"))
     if not why_not:
         have_packages(*LIVE_PACKAGES)
     have_venv()
-    have_in_venv("aodasync", str(ROOT), sources_key(ROOT))
+    have_in_venv("aodasync", ".", sources_key(ROOT))
     if why_not:
         say(f"replaying a recording, as {why_not}")
         replay()
@@ -196,20 +228,38 @@ def run() -> None:
     os.execv(agent, [agent, "run"])  # noqa: S606  # no shell wanted
 
 
+def replay_output() -> Path:
+    """Where the replay writes: ``REPLAY_OUTPUT``, or a new place if that is somebody else's."""
+    try:
+        status = REPLAY_OUTPUT.lstat()
+    except FileNotFoundError:
+        return REPLAY_OUTPUT
+    mine = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
+    if mine and not status.st_mode & 0o022:
+        return REPLAY_OUTPUT
+    return Path(tempfile.mkdtemp(prefix=f"{REPLAY_OUTPUT.name}-", dir=REPLAY_OUTPUT.parent))
+
+
 def replay() -> None:
-    """Replay the packaged recording and show the bundles that come of it."""
+    """Replay the packaged recordings; explain each bundle that comes of it, and make its page."""
     agent = str(VENV / "bin/aodasync")
     packages = VENV / "lib/python{}.{}/site-packages".format(*sys.version_info)
-    recording = packages / "aodasync/recordings/slow_server"
-    before = set(REPLAY_OUTPUT.glob("batches/*.tar.zst"))
-    options = ["--config", str(recording / "config.yaml"), "--output-dir", str(REPLAY_OUTPUT)]
-    run_here([agent, "replay", str(recording), *options, "--log-format", "console"])
-    bundles = sorted(set(REPLAY_OUTPUT.glob("batches/*.tar.zst")) - before)
-    if not bundles:
-        raise Failure("the replay ended without a bundle", "this is a defect; please report it")
-    for bundle in bundles:
-        say(f"bundle {bundle} ({bundle.stat().st_size:,} bytes)")
-        run_here([agent, "bundles", "show", str(bundle)])
+    output = replay_output()
+    for name, what in RECORDINGS.items():
+        recording = packages / "aodasync/recordings" / name
+        before = set(output.glob("batches/*.tar.zst"))
+        options = ["--config", str(recording / "config.yaml"), "--output-dir", str(output)]
+        say(f"a recording: {what}")
+        run_here([agent, "replay", str(recording), *options, "--log-format", "console"])
+        bundles = sorted(set(output.glob("batches/*.tar.zst")) - before)
+        if not bundles:
+            raise Failure("the replay ended without a bundle", "this is a defect; please report it")
+        for bundle in bundles:
+            page = output / f"{bundle.name[: -len('.tar.zst')]}.html"
+            say(f"aodasync why {bundle}")
+            run_here([agent, "why", str(bundle)])
+            say("aodasync report: the page of it, for a browser")
+            run_here([agent, "report", str(bundle), "-o", str(page), "--force"])
 
 
 def test() -> None:

@@ -7,8 +7,13 @@
 from __future__ import annotations
 
 import os
+import tomllib
+from pathlib import Path
 
 import nox
+
+# As many at a time as there are CPUs: these repeat what the session "tests" ran one by one.
+IN_PARALLEL = ("--numprocesses", "auto", "--dist", "loadfile")
 
 LAB_EVERY_COMMIT = (
     *("--scenario", "smoke"),
@@ -26,10 +31,12 @@ nox.options.error_on_missing_interpreters = True
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style and defects that can be seen by reading."""
-    session.install("ruff>=0.6")
+    """Style, defects that can be seen by reading, and the order of rooms (import-linter)."""
+    # import-linter brings rich, which structlog imports where it finds it: not into .[dev].
+    session.install("-e", ".", "import-linter>=2.17", "ruff>=0.6")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports", "--no-cache")
 
 
 @nox.session
@@ -44,6 +51,36 @@ def tests(session: nox.Session) -> None:
     """Unit tests: no privilege, no kernel, no network."""
     session.install("-e", ".[dev]")
     session.run("python", "-m", "pytest", *(session.posargs or ["tests/unit"]))
+
+
+@nox.session
+def minimums(session: nox.Session) -> None:
+    """Unit tests with the lowest version of each library that pyproject.toml allows."""
+    project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lowest = [requirement.replace(">=", "==") for requirement in project["dependencies"]]
+    session.install("-e", ".[dev]", *lowest)
+    session.run("python", "-m", "pytest", *(session.posargs or [*IN_PARALLEL, "tests/unit"]))
+
+
+@nox.session
+def page(session: nox.Session) -> None:
+    """The page of a bundle in a headless Chromium, which must be installed; no network."""
+    session.install("-e", ".[dev]")
+    session.run("python", "-m", "pytest", *(session.posargs or ["tests/page"]))
+
+
+@nox.session
+def newer(session: nox.Session) -> None:
+    """Unit tests under the Python of Debian 13, in a chroot of the lab's userland; root."""
+    arguments = session.posargs or [*IN_PARALLEL, "tests/unit"]
+    session.run("python", "-m", "tests.lab.newer_python", *arguments)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Hostile input of every reader, guided by coverage: ``-- --minutes N`` for all of it."""
+    session.install("-e", ".[dev]", "atheris")
+    session.run("python", "-m", "tests.fuzz", *session.posargs)
 
 
 @nox.session
@@ -71,3 +108,10 @@ def lab(session: nox.Session) -> None:
     Without options: what every commit must pass, on the default kernel.
     """
     session.run("python", "-m", "tests.lab", *(session.posargs or LAB_EVERY_COMMIT))
+
+
+@nox.session
+def packages(session: nox.Session) -> None:
+    """The .deb and the .rpm, into ``dist/``; needs debhelper and rpmbuild."""
+    session.install("-e", ".[packages]", "pip")
+    session.run("python", "packaging/build.py", *session.posargs)

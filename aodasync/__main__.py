@@ -1,6 +1,23 @@
 # SPDX-License-Identifier: MIT
-"""``python -m aodasync`` is the console script."""
+"""The console script, and ``python -m aodasync``."""
 
-from aodasync.cli import main
+import sys
+import warnings
 
-raise SystemExit(main())
+from aodasync.host.signals import hold
+
+__all__ = ["main"]
+
+
+def main() -> int:
+    """Run one command; returns its exit code."""
+    hold()
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # libraries warn developers, of what a bundle holds, too
+    from aodasync.cli.main import main as run_command  # noqa: PLC0415  # after the signals
+
+    return run_command()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Every failure a user can meet: what happened, how to mend it, and the exit code.
+"""Every failure a user can meet: what happened, how to fix it, and the exit code.
 
-The command line prints one as ``aodasync: error: WHAT (hint: MEND)`` and exits
+The command line prints one as ``aodasync: error: WHAT (hint: FIX)`` and exits
 with its code (the numbers are those of sysexits.h). Anything else that escapes
 is a defect.
 """
@@ -28,6 +28,7 @@ __all__ = [
     "RecordingError",
     "RequirementError",
     "UsageError",
+    "first_of_ours",
 ]
 
 
@@ -71,9 +72,13 @@ class RequirementError(AodasyncError):
 
 
 class NotPermittedError(AodasyncError):
-    """The caller may not do this."""
+    """The caller may not do this; ``file`` is what may not be read, if that is it."""
 
     exit_code = ExitCode.NOT_PERMITTED
+
+    def __init__(self, what: str, *, hint: str = "", file: str = "") -> None:
+        super().__init__(what, hint=hint)
+        self.file = file
 
 
 class AgentUnreachableError(RequirementError):
@@ -96,12 +101,19 @@ class CompileError(ProbeError):
     """The BPF program could not be compiled."""
 
 
-class BpfError(ProbeError):
-    """A bpf(2) call failed; ``errno`` says how."""
+class BpfError(Exception):
+    """A bpf(2) call failed; ``errno`` says how.
+
+    Not an AodasyncError: of an attached probe it means that one read failed, which may be
+    for want of memory at that moment. It is counted, and the read is tried again. Only
+    ``probes.open_probe`` makes one fatal, by raising a ProbeError from it.
+    """
 
     def __init__(self, what: str, errno: int, *, hint: str = "") -> None:
-        super().__init__(what, hint=hint)
+        super().__init__(what)
+        self.what = what
         self.errno = errno
+        self.hint = hint
 
 
 class OutputDirectoryError(AodasyncError):
@@ -120,14 +132,15 @@ class RecordingError(AodasyncError):
 class ConfigProblem:
     """One fault of a configuration file; line and column count from 1."""
 
+    file: str
     line: int
     column: int
     key: str
     message: str
 
-    def at(self, file: str) -> str:
+    def __str__(self) -> str:
         """The problem as ``FILE:LINE:COL: KEY: MESSAGE``."""
-        return f"{file}:{self.line}:{self.column}: {self.key}: {self.message}"
+        return f"{self.file}:{self.line}:{self.column}: {self.key}: {self.message}"
 
 
 class ConfigError(AodasyncError):
@@ -137,5 +150,13 @@ class ConfigError(AodasyncError):
 
     def __init__(self, file: str, problems: list[ConfigProblem], *, hint: str = "") -> None:
         self.file = file
-        self.problems = tuple(sorted(problems))
-        super().__init__("\n".join(problem.at(file) for problem in self.problems), hint=hint)
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems), hint=hint)
+
+
+def first_of_ours(error: BaseException) -> BaseException:
+    """The error itself, or the first one of ours within a group."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    inner = [first_of_ours(e) for e in error.exceptions]
+    return next((e for e in inner if isinstance(e, AodasyncError)), inner[0])

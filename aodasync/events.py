@@ -17,16 +17,29 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "ANSWERED",
     "EVENT",
+    "FILE_ID",
+    "NO_OPERATIONS",
+    "NS_PER_MS",
     "OPAQUE",
+    "OPERATION",
+    "REQUEST",
+    "RETRY",
     "EventArray",
     "EventBatch",
+    "FileIdArray",
     "Flag",
     "Kind",
     "MidState",
+    "OperationArray",
     "Outcome",
+    "WaitsFor",
+    "latency_ns",
     "pick",
 ]
+
+NS_PER_MS: Final = 1_000_000
 
 EventArray: TypeAlias = npt.NDArray[Any]
 """Array of shape (N,) and dtype :data:`EVENT`."""
@@ -60,9 +73,17 @@ OPAQUE: Final = np.dtype((np.void, EVENT.itemsize))
 are moved, both sides are viewed as this."""
 
 
+FileIdArray: TypeAlias = npt.NDArray[Any]
+"""Array of shape (N,) and dtype :data:`FILE_ID`."""
+
+FILE_ID: Final = np.dtype([("persistent_id", "<u8"), ("volatile_id", "<u8")])
+"""The id of a request's file (MS-SMB2 2.2.14.1); both 0: it has none. It comes with each row
+from the kernel, and is kept apart from it."""
+
+
 def pick(rows: EventArray, which: npt.NDArray[np.bool_] | npt.NDArray[np.intp]) -> EventArray:
     """A copy of the rows at the indices, or under the mask, ``which``."""
-    return rows.view(OPAQUE)[which].view(EVENT)
+    return rows.view((np.void, rows.dtype.itemsize))[which].view(rows.dtype)
 
 
 class Kind(IntEnum):
@@ -99,6 +120,23 @@ class Outcome(IntEnum):
     UNKNOWN = 7  # an end that was not seen, or a MID state this version does not know
 
 
+# An enum's members take a microsecond to look up, too much for every batch.
+REQUEST: Final = int(Kind.REQUEST)
+ANSWERED: Final = int(Outcome.ANSWERED)
+RETRY: Final = int(Outcome.RETRY)
+
+
+def latency_ns(rows: EventArray) -> npt.NDArray[np.uint64]:
+    """From issue to release of each row, in ns, shape (N,).
+
+    It is what the caller of a request waited, from the allocation of its MID to the last
+    reference; 0 for a trouble event and for a row that lacks one of its ends.
+    """
+    issued, released = rows["issued_ns"], rows["released_ns"]
+    complete = (issued != 0) & (released >= issued) & (rows["kind"] == REQUEST)
+    return np.where(complete, released - issued, np.uint64(0))
+
+
 class Flag(IntFlag):
     """Bits of ``flags``."""
 
@@ -122,6 +160,38 @@ class MidState(IntEnum):
     MALFORMED = 0x10
     SHUTDOWN = 0x20
     READY = 0x40
+
+
+OperationArray: TypeAlias = npt.NDArray[Any]
+"""Array of shape (N,) and dtype :data:`OPERATION`."""
+
+OPERATION: Final = np.dtype(
+    [
+        ("started_ns", "<u8"),  # CLOCK_MONOTONIC
+        ("xid", "<u4"),  # the client's number for it
+        ("pid", "<u4"),  # thread that began it
+        ("tgid", "<u4"),
+        ("comm", "S16"),  # of the thread
+        ("function", "S32"),  # of the client: cifs_open, cifs_revalidate_dentry_attr, ...
+        ("waits_for", "u1"),  # WaitsFor
+    ],
+    align=True,
+)
+"""``struct smb_operation`` of ``bpf/smb_operations.h``."""
+
+NO_EVENTS: Final[EventArray] = np.zeros(0, EVENT)
+
+NO_OPERATIONS: Final[OperationArray] = np.zeros(0, OPERATION)
+
+
+class WaitsFor(IntEnum):
+    """What the thread of an operation waits for, by its stack in the kernel."""
+
+    UNKNOWN = 0  # too young to be looked at, running, or something else
+    RESPONSE = 1  # to a request that it made
+    CREDITS = 2
+    RECONNECT = 3
+    CLIENT = 4  # a lock, a page or memory: something of this host
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,36 +3,49 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from aodasync.detection.latency import latency_ns
-from aodasync.events import EventArray, Kind, Outcome, pick
-from aodasync.ranks import distinct, median, quantile
+from aodasync.events import NS_PER_MS, EventArray, Kind, Outcome, latency_ns, pick
+from aodasync.evidence.failures import failed
+from aodasync.evidence.quantiles import is_in, median, quantile
+from aodasync.host.printable import printable
 from aodasync.smb.commands import command_name
 
 __all__ = ["in_flight_summary", "render", "server_summary"]
 
 _RECENT_NS = 60_000_000_000
-_MS = 1e6
+_MOST_SERVERS = 64
+OTHER = "other"
+"""Stands for the servers beyond the busiest ones."""
 
 
 def server_summary(
     rows: EventArray, server_of: Callable[[int], str], now_ns: int
 ) -> dict[str, dict[str, Any]]:
-    """Per server, the requests of the last minute: rate, latency, errors, without a response."""
+    """Per server, the requests of the last minute: rate, latency, errors, without a response.
+
+    Servers beyond the 64 busiest ones are summed up as ``other``.
+    """
     of_last_minute = (rows["kind"] == Kind.REQUEST) & (rows["released_ns"] + _RECENT_NS > now_ns)
     recent = pick(rows, of_last_minute)
     connection_id = recent["connection_id"]
+    busy = Counter(connection_id.tolist())
+    names = {number: server_of(number) for number in busy}
+    requests: Counter[str] = Counter()
+    for number, count in busy.items():
+        requests[names[number]] += count
+    shown = {server for server, _ in requests.most_common(_MOST_SERVERS)}
     connections: dict[str, list[int]] = {}
-    for number in distinct(connection_id):
-        connections.setdefault(server_of(number), []).append(number)
+    for number, server in names.items():
+        connections.setdefault(server if server in shown else OTHER, []).append(number)
     summary = {}
     for server, numbers in sorted(connections.items()):
-        of_server = pick(recent, np.isin(connection_id, numbers))
-        latency_ms = latency_ns(of_server) / _MS
+        of_server = pick(recent, is_in(connection_id, numbers))
+        latency_ms = latency_ns(of_server) / NS_PER_MS
         summary[server] = {
             "connections": len(numbers),
             "requests": len(of_server),
@@ -40,7 +53,7 @@ def server_summary(
             "median_ms": round(median(latency_ms), 3),
             "p99_ms": round(quantile(latency_ms, 0.99), 3),
             "max_ms": round(float(latency_ms.max()), 3),
-            "errors": int(np.count_nonzero(of_server["status"])),
+            "errors": int(np.count_nonzero(failed(of_server))),
             "unanswered": int(np.count_nonzero(of_server["outcome"] != Outcome.ANSWERED)),
         }
     return summary
@@ -55,7 +68,7 @@ def in_flight_summary(rows: EventArray, now_ns: int) -> dict[str, Any]:
         "count": len(rows),
         "oldest": {
             "command": command_name(int(oldest["command"])),
-            "age_ms": round((now_ns - int(oldest["issued_ns"])) / _MS, 3),
+            "age_ms": round((now_ns - int(oldest["issued_ns"])) / NS_PER_MS, 3),
             "pid": int(oldest["pid"]),
             "comm": oldest["comm"].decode("utf-8", "replace"),
             "connection_id": int(oldest["connection_id"]),
@@ -67,7 +80,7 @@ def render(status: Mapping[str, Any]) -> str:
     """The status as indented text, one figure a line."""
     lines: list[str] = []
     _render(status, "", lines)
-    return "\n".join(lines) + "\n"
+    return "\n".join(map(printable, lines)) + "\n"
 
 
 def _render(value: Mapping[str, Any], indent: str, lines: list[str]) -> None:

@@ -48,7 +48,7 @@ static __always_inline int on_command(u32 tree_id, u64 session_id, u16 command, 
 	return 0;
 }
 
-/* The later parts of a failed compound are answered, and nobody looks. */
+/* The later parts of a failed compound are answered, but not read. */
 static __always_inline void end_compound(struct smb_command_key key)
 {
 	u32 pid = bpf_get_current_pid_tgid();
@@ -61,7 +61,7 @@ static __always_inline void end_compound(struct smb_command_key key)
 		event = bpf_map_lookup_elem_(MAP(MAP_IN_FLIGHT), &key);
 		if (!event || event->pid != pid)
 			return;
-		/* Those may just as well be requests of their own that nobody waits for yet. */
+		/* They may also be requests of their own without a waiter so far. */
 		if (event->command == SMB2_READ || event->command == SMB2_WRITE)
 			return;
 		count(COUNT_UNENDED);

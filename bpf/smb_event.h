@@ -3,7 +3,8 @@
  * The record of one SMB request or trouble event: aodasync.events.EVENT, byte for byte.
  *
  * The agent passes the offset of each field of its dtype as -DAT_<field>, so a
- * record that differs does not compile.
+ * record that differs does not compile. Behind it stands the id of the request's file
+ * (aodasync.events.FILE_ID), which the agent keeps apart.
  */
 #ifndef AODASYNC_SMB_EVENT_H
 #define AODASYNC_SMB_EVENT_H
@@ -33,6 +34,8 @@ struct smb_event {
 	u8 mid_state;
 	u8 mid_flags;
 	char comm[16];
+	u64 persistent_id; /* both 0: none; both all ones: that of the CREATE before it */
+	u64 volatile_id;
 };
 
 #define SAME_OFFSET(field)                                                     \
@@ -57,16 +60,33 @@ SAME_OFFSET(outcome);
 SAME_OFFSET(mid_state);
 SAME_OFFSET(mid_flags);
 SAME_OFFSET(comm);
-_Static_assert(sizeof(struct smb_event) == EVENT_BYTES, "size differs from EVENT");
+SAME_OFFSET(persistent_id);
+SAME_OFFSET(volatile_id);
+_Static_assert(sizeof(struct smb_event) == RECORD_BYTES, "size differs from RECORD");
 
 /* A row of the `connections` map: who is behind a connection id. */
 struct smb_connection {
 	char hostname[HOSTNAME_BYTES];
 	u8 address[ADDRESS_BYTES]; /* the start of a sockaddr_storage: enough for IPv6 */
+	u32 is_smb1;
+	u32 netns; /* inode number of its network namespace; 0: unknown */
+	u32 unused;
 	u64 server; /* its TCP_Server_Info: valid only while conn_id there is this id */
 };
 
 _Static_assert(sizeof(struct smb_connection) == CONNECTION_BYTES, "size differs from CONNECTION");
+
+/* A record of the `names` ring: aodasync.probes.records.FILE_NAME. */
+struct smb_file_name {
+	u64 issued_ns;
+	u64 message_id;
+	u64 connection_id;
+	u32 pid;
+	u32 bytes; /* of the whole name; the end of a longer one is here */
+	u8 text[NAME_BYTES]; /* UTF-16 */
+};
+
+_Static_assert(sizeof(struct smb_file_name) == FILE_NAME_BYTES, "size differs from FILE_NAME");
 
 /* A row of the `emergency` map, by command. */
 struct smb_emergency {

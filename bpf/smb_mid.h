@@ -11,6 +11,7 @@
 #include "smb_ring.h"
 
 #define SMB2_PROTOCOL_ID 0x424d53fe /* 0xfe 'S' 'M' 'B' */
+#define SMB1_PROTOCOL 0 /* vals->protocol_id (smb1ops.c); that of SMB2 is a dialect */
 #define SMB2_READ 8
 #define SMB2_FLAGS_SERVER_TO_REDIR 0x1
 #define SMB2_FLAGS_ASYNC_COMMAND 0x2
@@ -72,7 +73,7 @@ static __always_inline void read_response(struct smb_event *event, u64 response)
  * header in the first iovec of the I/O that callback_data is (of a synchronous READ,
  * which is answered at resp_buf, it is another thing).
  */
-static __always_inline void read_matched_response(struct smb_event *event, u64 mid)
+static __always_inline u64 read_matched_response(struct smb_event *event, u64 mid)
 {
 	u64 response = read_pointer(mid + MID_resp_buf);
 
@@ -81,6 +82,51 @@ static __always_inline void read_matched_response(struct smb_event *event, u64 m
 		response = read_pointer(read_pointer(mid + MID_callback_data) + READ_iov);
 #endif
 	read_response(event, response);
+	return response;
+}
+
+/*
+ * Whether a connection speaks SMB1, whose requests are not recorded: their MIDs go
+ * through the same functions, with commands and headers of another protocol.
+ */
+static __always_inline bool is_smb1(u64 server)
+{
+#ifdef SERVER_vals
+	u64 values = read_pointer(server + SERVER_vals);
+	u16 protocol = 0;
+
+	return values &&
+	       !bpf_probe_read_kernel(&protocol, sizeof(protocol),
+				      (void *)(values + VALUES_protocol_id)) &&
+	       protocol == SMB1_PROTOCOL;
+#else
+	return false;
+#endif
+}
+
+/* The inode number of a connection's network namespace; 0: unknown. */
+static __always_inline u32 netns_of(u64 server)
+{
+#ifdef SERVER_net
+	u64 net = read_pointer(server + SERVER_net);
+	u32 inode = 0;
+
+	if (net)
+		bpf_probe_read_kernel(&inode, sizeof(inode), (void *)(net + NET_inum));
+	return inode;
+#else
+	return 0;
+#endif
+}
+
+/* The connection of a MID: a member, or where that is gone, an argument (0: unknown). */
+static __always_inline u64 server_of(const struct mid_copy *mid, u64 server)
+{
+#ifdef MID_server
+	return MID(u64, mid->bytes, server);
+#else
+	return server;
+#endif
 }
 
 /* When a MID was allocated, to one tick. */
@@ -112,9 +158,6 @@ static __always_inline void rebuild(struct smb_event *event, const struct mid_co
 	event->pid = MID(u32, mid->bytes, pid);
 	event->kind = KIND_REQUEST;
 	event->outcome = OUTCOME_IN_FLIGHT;
-#ifdef MID_server
-	server = MID(u64, mid->bytes, server);
-#endif
 	if (server)
 		event->connection_id = read_pointer(server + SERVER_conn_id);
 #ifdef TASK_comm

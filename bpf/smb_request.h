@@ -11,7 +11,7 @@
  * between the channels of a session. What is kept in flight is the record itself, so
  * the table of requests in flight needs no conversion.
  *
- * Where the kernel can preempt a program, it skips that program for whoever else
+ * Where the kernel can preempt a program, it skips that program for any other thread
  * comes by on that CPU meanwhile (__bpf_prog_enter_recur). So no step relies on the
  * one before: a request whose alloc was skipped is rebuilt from its MID, one whose
  * release was skipped is ended when its MID is used again, or found to be free, and
@@ -20,6 +20,7 @@
 #ifndef AODASYNC_SMB_REQUEST_H
 #define AODASYNC_SMB_REQUEST_H
 
+#include "smb_files.h"
 #include "smb_mid.h"
 #include "smb_slots.h"
 
@@ -51,15 +52,25 @@ static __always_inline bool is_named(u64 connection_id)
  */
 static __always_inline void remember_connection(u64 server, u64 connection_id, u16 command)
 {
-	struct smb_connection connection = { .server = server };
+	struct smb_connection connection = { .server = server, .is_smb1 = is_smb1(server) };
 
 	if (is_named(connection_id) && command != SMB2_NEGOTIATE)
 		return;
+	connection.netns = netns_of(server);
 	bpf_probe_read_kernel_str(connection.hostname, sizeof(connection.hostname),
 				  (void *)read_pointer(server + SERVER_hostname));
 	bpf_probe_read_kernel(connection.address, sizeof(connection.address),
 			      (void *)(server + SERVER_dstaddr));
 	bpf_map_update_elem_(MAP(MAP_CONNECTIONS), &connection_id, &connection, BPF_ANY);
+}
+
+/* Whether a MID that was not seen to begin is one of SMB1: its connection is noted. */
+static __always_inline bool is_of_smb1(u64 server)
+{
+	if (!server || !is_smb1(server))
+		return false;
+	remember_connection(server, read_pointer(server + SERVER_conn_id), SMB2_NEGOTIATE + 1);
+	return true;
 }
 
 static __always_inline u8 outcome_of(u8 state, bool cancelled)
@@ -136,7 +147,7 @@ static __always_inline struct smb_event *find_or_end(u64 mid, u64 message_id, u6
 
 static __always_inline int on_alloc(u64 request, u64 server, u64 mid)
 {
-	u8 header[HDR_BYTES] __attribute__((aligned(8))) = {};
+	u8 header[REQUEST_BYTES] __attribute__((aligned(8))) = {};
 	u64 pid_tgid, connection_id, now, *holder;
 	struct smb_event *event;
 	u16 flags = FLAG_STATUS_UNSEEN;
@@ -174,19 +185,29 @@ static __always_inline int on_alloc(u64 request, u64 server, u64 mid)
 	event->kind = KIND_REQUEST;
 	event->outcome = OUTCOME_IN_FLIGHT;
 	bpf_get_current_comm(event->comm, sizeof(event->comm));
+#ifdef FILE_NAMES
+	read_requested_id(event, header);
+#endif
+#ifdef PATH_RQST_ARG
+	if (event->command == SMB2_CREATE)
+		send_name(event, request, header, pid_tgid);
+#endif
 	publish(holder, mid);
 	return 0;
 }
 
 static __always_inline int on_received(u64 mid, u64 server)
 {
-	u64 now = bpf_ktime_get_ns(), *holder;
+	u64 now = bpf_ktime_get_ns(), response, *holder;
 	struct smb_event *event = find(mid, &holder);
 	struct mid_copy copy;
 	bool is_new = false;
 
 	if (!event) {
 		if (read_mid(&copy, mid))
+			return 0;
+		server = server_of(&copy, server);
+		if (is_of_smb1(server))
 			return 0;
 		event = claim(mid, &holder);
 		if (!event)
@@ -197,7 +218,10 @@ static __always_inline int on_received(u64 mid, u64 server)
 	if (event->received_ns)
 		return 0; /* the other one of the two did it */
 	event->received_ns = now;
-	read_matched_response(event, mid);
+	response = read_matched_response(event, mid);
+#ifdef FILE_NAMES
+	read_created_id(event, response);
+#endif
 	if (is_new)
 		publish(holder, mid);
 	return 0;
@@ -212,6 +236,12 @@ static __always_inline int on_release(u64 mid, u64 server)
 	if (read_mid(&copy, mid))
 		return 0;
 	known = find_or_end(mid, MID(u64, copy.bytes, mid), now, &holder);
+	server = server_of(&copy, server);
+	/* Its connection was noted when a response was received. */
+	if (!known && server && is_smb1(server)) {
+		count(COUNT_SMB1_SKIPPED);
+		return 0;
+	}
 	event = reserve();
 	if (event) {
 		if (known)
@@ -238,6 +268,11 @@ static __always_inline int on_put(u64 mid, u64 server)
 	event = find_or_end(mid, MID(u64, copy.bytes, mid), now, &holder);
 	if (event) {
 		read_end(event, &copy, now);
+		return 0;
+	}
+	server = server_of(&copy, server);
+	if (server && is_smb1(server)) {
+		count(COUNT_SMB1_SKIPPED);
 		return 0;
 	}
 	event = claim(mid, &holder);

@@ -14,6 +14,7 @@
 #ifdef MID_mid
 #include "smb_calls.h"
 #include "smb_interim.h"
+#include "smb_pending.h"
 #include "smb_request.h"
 
 #ifdef RECEIVED_SERVER_ARG
@@ -56,6 +57,13 @@ int request_alloc(u64 *ctx)
 int request_alloc(u64 *ctx)
 {
 	return on_alloc(ctx[ALLOC_REQUEST_ARG], ctx[ALLOC_SERVER_ARG], ADDRESS(ctx, ALLOC_RESULT));
+}
+#endif
+
+#ifdef PATH_RQST_ARG
+int create_begun(u64 *ctx)
+{
+	return on_create_begun(ADDRESS(ctx, PATH_RQST_ARG));
 }
 #endif
 
@@ -110,10 +118,28 @@ int request_put_done(u64 *ctx)
 }
 #endif
 
-/* Not attached: the agent runs it on a MID. */
+/* Not attached: the agent runs them. On a MID; */
 int check_mid(u64 *ctx)
 {
 	return on_check(ctx[0]);
+}
+
+/* on an address; */
+int read_word(u64 *ctx)
+{
+	return on_read_word(ctx[0]);
+}
+
+/* on a server; */
+int note_connection(u64 *ctx)
+{
+	return on_note_connection(ctx[0]);
+}
+
+/* on (MID, server). */
+int adopt_mid(u64 *ctx)
+{
+	return on_adopt(ctx[0], ctx[1]);
 }
 #endif
 

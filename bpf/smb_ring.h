@@ -7,7 +7,7 @@
  *
  * Wake-ups. Waking a sleeping reader costs microseconds inside the watched I/O
  * path, not waking it nothing. So a record is submitted without a wake-up unless
- * it is urgent, or unless the ring is filled to FILL_MARK and nobody was woken for
+ * it is urgent, or unless the ring is filled to FILL_MARK and there was no wake-up for
  * WAKE_GAP_NS. How full it is, is looked at for one record in LOOK_AT_FILL_ONE_IN,
  * by the last digits of the time: the look is a helper call of its own. The default
  * (adaptive) wake-up is never used: it stays silent on top of records that were

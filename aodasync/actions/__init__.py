@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from aodasync.actions.action import Action, ActionContext, ActionResult, Collected, Cost
+from aodasync.actions.action import Action, ActionContext, ActionResult, Collected, Cost, UserAction
 from aodasync.actions.command import user_action
 from aodasync.actions.debugdata import DEBUGDATA
 from aodasync.actions.dfscache import DFSCACHE
@@ -27,7 +27,6 @@ from aodasync.actions.stacks import STACKS
 from aodasync.actions.stats import STATS
 from aodasync.actions.syslogs import SYSLOGS
 from aodasync.actions.versions import VERSIONS
-from aodasync.config.model import UserAction
 
 __all__ = [
     "BUILTIN",
@@ -36,6 +35,7 @@ __all__ = [
     "ActionResult",
     "Collected",
     "Cost",
+    "UserAction",
     "select",
 ]
 
@@ -68,7 +68,7 @@ def select(names: Iterable[str], declared: Iterable[UserAction]) -> tuple[Action
     """The actions of these names, each once: by cost, then in :data:`BUILTIN`'s order.
 
     A name that the configuration declares as an action of its own is that one;
-    any other is built in or, if nobody knows it, an action that says so.
+    any other is built in; an unknown one becomes an action that reports it.
     """
     own = {action.name: user_action(action) for action in declared}
     chosen = [own.get(name) or BUILTIN.get(name) or _unknown(name) for name in dict.fromkeys(names)]

@@ -3,18 +3,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import partial
 from typing import Any
 
-from aodasync import safe_files
-from aodasync.children import Children
-from aodasync.redaction import redact, redact_text
-from aodasync.worker import in_thread
+from aodasync.host import safe_files
+from aodasync.host.threads import in_thread
+from aodasync.privacy.redaction import CpuBudget, redact, redact_argv
+from aodasync.process.children import ChildEnd, Children
 
-__all__ = ["Action", "ActionContext", "ActionResult", "Collected", "Cost"]
+__all__ = ["Action", "ActionContext", "ActionResult", "Collected", "Cost", "UserAction"]
 
 
 class Cost(IntEnum):
@@ -34,8 +35,9 @@ class ActionContext:
 
     ``since_realtime_ns`` is where logs begin: the episode's start less the look-back.
     ``file`` is created in the open directory ``directory_fd``, by the action.
-    ``ports`` are the servers' of the connections seen so far; ``waiting`` the threads
-    (tids) that had a request in flight at the decision.
+    ``ports`` are the servers' of the connections seen so far, ``netns`` their network
+    namespaces but for the agent's; ``waiting`` the threads (tids) that had a request in
+    flight at the decision. ``servers`` are names and addresses of the anomaly's, in lower case.
     """
 
     since_realtime_ns: int
@@ -46,6 +48,8 @@ class ActionContext:
     children: Children
     ports: tuple[int, ...] = ()
     waiting: tuple[int, ...] = ()
+    netns: tuple[int, ...] = ()
+    servers: frozenset[str] = frozenset()
 
     async def create(self) -> int:
         """Create the action's file; returns its descriptor."""
@@ -53,10 +57,27 @@ class ActionContext:
 
     async def write(self, text: str) -> bool:
         """Create the action's file of this text, redacted; True if it was cut to the cap."""
-        data = redact(text.encode("utf-8", "surrogateescape"))
+        data = await _redacted(text)
         kept = data[: self.max_bytes]
         await in_thread(partial(safe_files.write, self.file, kept, dir_fd=self.directory_fd))
         return len(kept) < len(data)
+
+    async def add(self, text: str) -> bool:
+        """Add this text to the action's file, likewise."""
+        data = await _redacted(text)
+        return await in_thread(partial(self._append, data))
+
+    def _append(self, data: bytes) -> bool:
+        size = os.stat(self.file, dir_fd=self.directory_fd, follow_symlinks=False).st_size
+        kept = data[: max(0, self.max_bytes - size)]
+        safe_files.append(self.file, kept, dir_fd=self.directory_fd)
+        return len(kept) < len(data)
+
+
+async def _redacted(text: str) -> bytes:
+    budget = CpuBudget()
+    search = partial(redact, text.encode("utf-8", "surrogateescape"), budget)
+    return await in_thread(search, hurry=budget.stop)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +90,11 @@ class Collected:
     timed_out: bool = False
     abandoned: bool = False
     error: str = ""
+
+    @classmethod
+    def of(cls, argv: tuple[str, ...], end: ChildEnd) -> Collected:
+        """What became of a command that was run to its end."""
+        return cls(argv, end.exit_code, end.truncated, end.timed_out, end.abandoned, end.error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +142,7 @@ class ActionResult:
         return {
             "name": self.name,
             "file": self.file,
-            **(
-                {"argv": [redact_text(word) for word in self.argv]}
-                if self.argv
-                else {"path": self.path}
-            ),
+            **({"argv": redact_argv(self.argv)} if self.argv else {"path": self.path}),
             "exit_code": self.exit_code,
             "duration_ms": round(self.duration_ms, 3),
             "bytes": self.bytes,
@@ -128,3 +150,12 @@ class ActionResult:
             "timed_out": self.timed_out,
             "error": self.error or None,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class UserAction:
+    """A command of the user's own; ``command`` is an argument vector."""
+
+    name: str
+    command: tuple[str, ...]
+    timeout_sec: float

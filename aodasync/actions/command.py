@@ -5,36 +5,56 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection, Mapping
+from functools import partial
+from typing import TypeAlias
 
-from aodasync.actions.action import Action, ActionContext, Collected, Cost
-from aodasync.config.model import UserAction
-from aodasync.worker import in_thread
+from aodasync.actions.action import Action, ActionContext, Collected, Cost, UserAction
+from aodasync.host.capabilities import Capability
+from aodasync.host.threads import in_thread
 
-__all__ = ["command_action", "kernel_table", "run_command", "user_action"]
+__all__ = ["command_action", "kernel_table", "run_command", "run_commands", "user_action"]
+
+Capabilities: TypeAlias = Collection[Capability] | None
 
 
-async def run_command(context: ActionContext, argv: tuple[str, ...]) -> Collected:
+async def run_command(
+    context: ActionContext, argv: tuple[str, ...], capabilities: Capabilities = ()
+) -> Collected:
     """Run a command within the context's limits; its output becomes the action's file.
+
+    ``capabilities`` are what it needs of the agent's; None: all.
 
     Raises:
         RequirementError: the program is not installed, or an earlier run of it still hangs.
         OSError: it could not be started, or the file not written.
     """
+    return await run_commands(context, argv, {}, capabilities)
+
+
+async def run_commands(
+    context: ActionContext,
+    argv: tuple[str, ...],
+    others: Mapping[str, tuple[str, ...]],
+    capabilities: Capabilities = (),
+    of_others: Capabilities = (),
+) -> Collected:
+    """The same, and then others into the same file, each under its title.
+
+    What is returned is of the first; why another failed stands under its title.
+    """
     file = os.fdopen(await context.create(), "wb")
+    run = partial(context.children.run, timeout_sec=context.timeout_sec)
     try:
-        end = await context.children.run(
-            argv, file, timeout_sec=context.timeout_sec, max_bytes=context.max_bytes
-        )
+        first = await run(argv, file, max_bytes=context.max_bytes, capabilities=capabilities)
+        for title, other in others.items():
+            left = context.max_bytes - file.tell()
+            await in_thread(partial(file.write, f"\n=== {title}\n".encode()))
+            end = await run(other, file, max_bytes=max(0, left), capabilities=of_others)
+            await in_thread(partial(file.write, f"{end.error}\n".encode()))
     finally:
         await in_thread(file.close)
-    return Collected(
-        argv=argv,
-        exit_code=end.exit_code,
-        truncated=end.truncated,
-        timed_out=end.timed_out,
-        abandoned=end.abandoned,
-        error=end.error,
-    )
+    return Collected.of(argv, first)
 
 
 def kernel_table(name: str, file: str, path: str, cost: Cost = Cost.TABLE) -> Action:
@@ -47,12 +67,18 @@ def kernel_table(name: str, file: str, path: str, cost: Cost = Cost.TABLE) -> Ac
 
 
 def command_action(
-    name: str, file: str, cost: Cost, argv: tuple[str, ...], timeout_sec: float | None = None
+    name: str,
+    file: str,
+    cost: Cost,
+    argv: tuple[str, ...],
+    *,
+    timeout_sec: float | None = None,
+    capabilities: Capabilities = (),
 ) -> Action:
     """An action that is a fixed command."""
 
     async def collect(context: ActionContext) -> Collected:
-        return await run_command(context, argv)
+        return await run_command(context, argv, capabilities)
 
     return Action(name, file, cost, collect, argv=argv, timeout_sec=timeout_sec)
 
@@ -61,5 +87,10 @@ def user_action(declared: UserAction) -> Action:
     """An action that the configuration declares; ``NAME.log``, odd characters replaced."""
     file = re.sub(r"[^A-Za-z0-9._-]+", "-", declared.name).lstrip(".")[:64]
     return command_action(
-        declared.name, f"{file or 'user'}.log", Cost.COMMAND, declared.command, declared.timeout_sec
+        declared.name,
+        f"{file or 'user'}.log",
+        Cost.COMMAND,
+        declared.command,
+        timeout_sec=declared.timeout_sec,
+        capabilities=None,
     )

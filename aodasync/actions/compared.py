@@ -10,14 +10,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from typing import Final, TypeAlias
 
-from aodasync import safe_files
 from aodasync.actions.action import Action, ActionContext, Collected, Cost
 from aodasync.actions.kernel_files import section
-from aodasync.redaction import redact
-from aodasync.worker import in_thread
+from aodasync.host import safe_files
+from aodasync.host.threads import in_thread
 
 __all__ = ["Read", "compared_action", "sections"]
 
@@ -53,9 +53,8 @@ def compared_action(
         before = sections(await in_thread(partial(_read_back, context)))["before"]
         collected, after = await read(context)
         added = section("after", after) + section("difference", difference(before, after))
-        data = redact(added.encode("utf-8", "replace"))
-        await in_thread(partial(safe_files.append, file, data, dir_fd=context.directory_fd))
-        return collected
+        cut = await context.add(added)
+        return replace(collected, truncated=collected.truncated or cut)
 
     return Action(name, file, Cost.TABLE, collect, argv=argv, path=path, finish=finish)
 

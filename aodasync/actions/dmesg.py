@@ -5,7 +5,14 @@ from __future__ import annotations
 
 from aodasync.actions.action import Cost
 from aodasync.actions.command import command_action
+from aodasync.host.capabilities import Capability
 
 __all__ = ["DMESG"]
 
-DMESG = command_action("dmesg", "dmesg.log", Cost.LOG, ("dmesg", "--decode", "--time-format=iso"))
+DMESG = command_action(
+    "dmesg",
+    "dmesg.log",
+    Cost.LOG,
+    ("dmesg", "--decode", "--time-format=iso"),
+    capabilities=(Capability.SYSLOG,),
+)

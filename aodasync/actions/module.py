@@ -8,7 +8,7 @@ from typing import Final
 
 from aodasync.actions.action import Action, ActionContext, Collected, Cost
 from aodasync.actions.kernel_files import read_small
-from aodasync.worker import in_thread
+from aodasync.host.threads import in_thread
 
 __all__ = ["MODULE"]
 
@@ -16,7 +16,7 @@ _PATH: Final = "/sys/module/cifs"
 
 
 async def _collect(context: ActionContext) -> Collected:
-    text = await in_thread(_read)
+    text = await in_thread(_read, abandon=True)
     return Collected(truncated=await context.write(text))
 
 

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Final
 
-import aiofiles
-
 from aodasync.actions.action import Action, ActionContext, Collected, Cost
-from aodasync.mountinfo import MOUNTINFO, Mount, parse_mountinfo
+from aodasync.actions.kernel_files import section
+from aodasync.host.mountinfo import MOUNTINFO, Mount, parse_mountinfo, read_lines
+from aodasync.host.threads import in_thread
 
 __all__ = ["MOUNTS", "read_smb_mounts", "smb_mounts"]
 
@@ -27,25 +28,24 @@ def smb_mounts(mountinfo: Iterable[str]) -> tuple[Mount, ...]:
 
 
 def _is_smb(line: str, path: str) -> bool:
-    fields = line.partition(" - ")[2].split()[:1] if path == MOUNTINFO else line.split()[2:3]
-    return not _TYPES.isdisjoint(fields)
+    words = line.partition(" - ")[2].split(" ")[:1] if path == MOUNTINFO else line.split(" ")[2:3]
+    return not _TYPES.isdisjoint(words)
 
 
 async def read_smb_mounts() -> tuple[Mount, ...]:
     """The shares mounted now, as the agent sees them."""
-    return smb_mounts((await _read(MOUNTINFO)).splitlines())
+    return smb_mounts(await _read(MOUNTINFO))
 
 
-async def _read(path: str) -> str:
-    async with aiofiles.open(path, encoding="utf-8", errors="surrogateescape") as file:
-        return await file.read()
+async def _read(path: str) -> list[str]:
+    return await in_thread(partial(read_lines, path), abandon=True)
 
 
 async def _collect(context: ActionContext) -> Collected:
     parts = []
     for path in (MOUNTINFO, _MOUNTS):
-        lines = (await _read(path)).splitlines(keepends=True)
-        parts += [f"==> {path} <==\n", *(line for line in lines if _is_smb(line, path))]
+        lines = await _read(path)
+        parts.append(section(path, "".join(f"{line}\n" for line in lines if _is_smb(line, path))))
     return Collected(truncated=await context.write("".join(parts)))
 
 

@@ -11,7 +11,7 @@ from typing import Final
 from aodasync.actions.action import ActionContext, Collected
 from aodasync.actions.compared import compared_action
 from aodasync.actions.kernel_files import read_small
-from aodasync.worker import in_thread
+from aodasync.host.threads import in_thread
 
 __all__ = ["NETSTAT", "parse_counters"]
 
@@ -36,7 +36,7 @@ def _difference(before: str, after: str) -> str:
 
 
 async def _read(context: ActionContext) -> tuple[Collected, str]:
-    text = await in_thread(lambda: "".join(read_small(path) for path in _PATHS))
+    text = await in_thread(lambda: "".join(map(read_small, _PATHS)), abandon=True)
     room = context.max_bytes // 4
     lines = "\n".join(line for line in text.splitlines() if line.startswith(_GROUPS))
     return Collected(truncated=len(lines) > room), lines[:room]

@@ -7,7 +7,7 @@ from typing import Final
 
 from aodasync.actions.action import Action, ActionContext, Collected, Cost
 from aodasync.actions.kernel_files import read_small, section
-from aodasync.worker import in_thread
+from aodasync.host.threads import in_thread
 
 __all__ = ["PRESSURE"]
 
@@ -23,7 +23,7 @@ _STAT: Final = frozenset(["cpu", "procs_running", "procs_blocked", "ctxt"])
 
 
 async def _collect(context: ActionContext) -> Collected:
-    text, lacking = await in_thread(_read)
+    text, lacking = await in_thread(_read, abandon=True)
     truncated = await context.write(text)
     return Collected(truncated=truncated, error=f"no {', '.join(lacking)}" if lacking else "")
 

@@ -4,26 +4,36 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from functools import partial
+from typing import Final, TypeAlias
 
 import anyio
 
 from aodasync.actions.action import Action, ActionContext, ActionResult, Collected, Cost
-from aodasync.actions.patience import Patience
+from aodasync.actions.crash_memory import CrashMemory
 from aodasync.errors import AodasyncError
+from aodasync.host import safe_files
+from aodasync.host.threads import in_thread
+from aodasync.process.stop_deadline import StopDeadline
 
-__all__ = ["Run", "not_run", "run_actions"]
+__all__ = ["NO_ROOM", "Run", "dropped", "not_run", "run_actions"]
 
 Collect: TypeAlias = Callable[[ActionContext], Awaitable[Collected]]
 
-# A child is put down within a second of its deadline; this is for what hangs in our own reads.
+# Children are killed within a second of their deadline; this margin is for reads of our own.
 _NET_SEC = 5.0
 
-_CUT_SHORT = "cut short: the agent was told to stop"
+NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What a full disk answers, and one whose quota is used up."""
+
+_LEFT_OUT = "left out: it ran at two crashes in a row (hint: aodasync doctor --retry)"
+
+_CUT_SHORT = "cut short: the agent is stopping"
 
 # What is volatile is alone on the machine for so long; then the rest begins, done or not.
 _HEAD_START_SEC = 0.25
@@ -33,9 +43,10 @@ _HEAD_START_SEC = 0.25
 class Run:
     """What the actions of one bundle are run with.
 
-    ``slots``, ``guard`` and ``patience`` are shared by all bundles; ``guard`` lets one
+    ``slots``, ``guard`` and ``stop`` are shared by all bundles; ``guard`` lets one
     guarded action run at a time. ``done`` is called with each result as it comes,
-    ``volatile_done`` once, when the volatile ones have ended.
+    ``volatile_done`` once, when the volatile ones have ended. ``memory`` notes what runs,
+    and says what is left out.
     """
 
     slots: asyncio.Semaphore
@@ -43,7 +54,8 @@ class Run:
     context: ActionContext
     done: Callable[[ActionResult], None]
     volatile_done: Callable[[], None] = lambda: None
-    patience: Patience = field(default_factory=Patience)
+    memory: CrashMemory | None = None
+    stop: StopDeadline = field(default_factory=StopDeadline)
 
 
 async def run_actions(actions: tuple[Action, ...], run: Run) -> list[ActionResult]:
@@ -115,25 +127,56 @@ def not_run(action: Action, error: str) -> ActionResult:
     return _result(action, Collected(error=error), 0.0, None)
 
 
+def dropped(result: ActionResult) -> ActionResult:
+    """The result of an action whose file was removed for want of room."""
+    error = f"the disk is full: {result.bytes} bytes left out"
+    return replace(result, file=None, bytes=0, truncated=False, error=error)
+
+
 async def _run_one(action: Action, collect: Collect, run: Run) -> ActionResult:
+    if run.memory is None:
+        return await _run_now(action, collect, run)
+    if action.name in run.memory.left_out:
+        return not_run(action, _LEFT_OUT)
+    await in_thread(partial(run.memory.begin, action))
+    try:
+        return await _run_now(action, collect, run)
+    finally:
+        await in_thread(partial(run.memory.end, action))
+
+
+async def _run_now(action: Action, collect: Collect, run: Run) -> ActionResult:
     context = replace(run.context, file=action.file)
     if action.timeout_sec is not None:
         context = replace(context, timeout_sec=action.timeout_sec)
     begun_sec = time.monotonic()
     collected = Collected(error=_CUT_SHORT)
-    with run.patience.limit():
-        collected = await _collected(collect, context)
-    return _result(action, collected, (time.monotonic() - begun_sec) * 1e3, context.directory_fd)
+    is_full = False
+    with run.stop.limit():
+        try:
+            collected = await _collected(collect, context)
+        except OSError as error:
+            is_full, collected = error.errno in NO_ROOM, Collected(error=str(error))
+    duration_ms = (time.monotonic() - begun_sec) * 1e3
+    result = _result(action, collected, duration_ms, context.directory_fd)
+    if is_full:
+        # At once: the actions that follow, and the requests, need the room.
+        safe_files.remove(action.file, dir_fd=context.directory_fd)
+        result = dropped(result)
+    return result
 
 
 async def _collected(collect: Collect, context: ActionContext) -> Collected:
+    """What became of an action, whatever that is. Raises OSError."""
     try:
         with anyio.fail_after(context.timeout_sec + _NET_SEC):
             return await collect(context)
     except TimeoutError:
         return Collected(timed_out=True, error=f"timed out after {context.timeout_sec:g} s")
-    except (AodasyncError, OSError) as error:
+    except AodasyncError as error:
         return Collected(error=str(error))
+    except OSError:
+        raise
     except Exception as error:  # noqa: BLE001  # a defect in one action must not cost the bundle
         return Collected(error=f"{type(error).__name__}: {error}")
 

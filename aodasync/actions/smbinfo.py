@@ -11,16 +11,18 @@ from __future__ import annotations
 import asyncio
 import io
 import math
+from functools import partial
 from typing import Final
 
-import aiofiles
-import anyio.to_thread
-
 from aodasync.actions.action import Action, ActionContext, Collected, Cost
+from aodasync.actions.kernel_files import section
 from aodasync.actions.mounts import read_smb_mounts
 from aodasync.errors import AodasyncError, RequirementError
-from aodasync.mountinfo import Mount
-from aodasync.programs import leashed
+from aodasync.host import safe_files
+from aodasync.host.capabilities import Capability
+from aodasync.host.mountinfo import Mount
+from aodasync.host.threads import in_thread
+from aodasync.process.launch import with_launcher
 
 __all__ = ["SMBINFO", "ask_mounts"]
 
@@ -34,7 +36,7 @@ async def _collect(context: ActionContext) -> Collected:
     if not mounts:
         return Collected(error="no SMB mounts")
     try:
-        await anyio.to_thread.run_sync(leashed, _ARGV)
+        await in_thread(partial(with_launcher, _ARGV), abandon=True)
     except RequirementError as error:
         raise RequirementError(error.what, hint="install cifs-utils") from None
     return await ask_mounts(context, mounts, _ARGV)
@@ -43,40 +45,43 @@ async def _collect(context: ActionContext) -> Collected:
 async def ask_mounts(
     context: ActionContext, mounts: tuple[Mount, ...], argv: tuple[str, ...]
 ) -> Collected:
-    """Run ``argv MOUNT_POINT`` for each mount, four at once, all within the action's deadline."""
-    asked = mounts[:_MOST_MOUNTS]
+    """Run ``argv MOUNT_POINT`` for each mount, four at once, all within the action's deadline.
+
+    Those of the anomaly's server are asked first.
+    """
+    asked = sorted(mounts, key=lambda mount: _server(mount) not in context.servers)[:_MOST_MOUNTS]
     timeout_sec = context.timeout_sec / math.ceil(len(asked) / _AT_ONCE)
     max_bytes = context.max_bytes // len(asked)
     slots = asyncio.Semaphore(_AT_ONCE)
 
     async def ask(mount: Mount) -> tuple[Collected, bytes]:
         command = (*argv, mount.mount_point)
-        title = f"==> {mount.source} on {mount.mount_point} <==\n".encode("utf-8", "replace")
+        title = section(f"{mount.source} on {mount.mount_point}", "").encode("utf-8", "replace")
         kept = io.BytesIO()
         room = max(0, max_bytes - len(title) - 1)
         async with slots:
             try:
                 end = await context.children.run(
-                    command, kept, timeout_sec=timeout_sec, max_bytes=room
+                    command,
+                    kept,
+                    timeout_sec=timeout_sec,
+                    max_bytes=room,
+                    capabilities=(Capability.DAC_READ_SEARCH,),
                 )
             except (AodasyncError, OSError) as error:
                 return Collected(argv=command, error=str(error)), title
-        result = Collected(
-            argv=command,
-            exit_code=end.exit_code,
-            truncated=end.truncated,
-            timed_out=end.timed_out,
-            abandoned=end.abandoned,
-            error=end.error,
-        )
-        return result, title + kept.getvalue() + b"\n"
+        return Collected.of(command, end), title + kept.getvalue() + b"\n"
 
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(ask(mount)) for mount in asked]
     answers = [task.result() for task in tasks]
-    async with aiofiles.open(await context.create(), "wb") as file:
-        await file.writelines(text for _, text in answers)
+    data = b"".join(text for _, text in answers)
+    await in_thread(partial(safe_files.write, context.file, data, dir_fd=context.directory_fd))
     return _sum_up([result for result, _ in answers], len(mounts))
+
+
+def _server(mount: Mount) -> str:
+    return mount.source.replace("\\", "/").strip("/").partition("/")[0].casefold()
 
 
 def _sum_up(results: list[Collected], mounts: int) -> Collected:

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Where tasks wait in the kernel: /proc/PID/task/TID/stack of those that SMB may hold.
 
-1. The threads that had a request in flight, every task in uninterruptible sleep
-   (state D; who waits for a response is killable, and shown as D), and ``cifsd``, the
-   kernel thread that receives for one connection.
-2. Then, as far as the time allows, sleepers (state S) whose stack leads through cifs:
-   who waits for a reconnect sleeps so (``smb2_reconnect``).
+1. At once: the threads that had a request in flight or an operation inside the client,
+   every task in uninterruptible sleep (state D; who waits for a response is killable, and
+   shown as D), and ``cifsd``, the kernel thread that receives for one connection.
+2. When the other actions have run: sleepers (state S) whose stack leads through cifs. Who
+   waits for a reconnect sleeps so (``smb2_reconnect``).
 
-A walk of /proc takes some 10 us a task, two more reads for each that is kept. It
-happens in a worker thread and ends after a time and a number of stacks.
+They are found by their ``status``, some 40 us each, in a worker thread, within a time.
+Their stacks are read by a child (:mod:`aodasync.process.stacks`).
 """
 
 from __future__ import annotations
@@ -18,78 +18,108 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from aodasync.actions.action import Action, ActionContext, Collected, Cost
-from aodasync.worker import in_thread
+from aodasync.actions.kernel_files import section
+from aodasync.host.threads import in_thread
+from aodasync.process.children import Children
+from aodasync.process.stacks import Stacks, ThreadStack, read_stacks
 
-__all__ = ["STACKS", "collect_stacks"]
+__all__ = ["STACKS", "collect_sleepers", "collect_stacks"]
 
 _MOST_STACKS: Final = 256
-_MOST_BYTES: Final = 64 * 1024  # PROC_STACK entries are 64 at most (fs/proc/base.c)
+_MOST_SLEEPERS: Final = 512
 _WALK_SEC: Final = 0.5
+_HEAD_BYTES: Final = 512  # of a status: more than its first seven lines
+_KTHREADD: Final = 2
 _SMB: Final = ("[cifs]", "[netfs]", "cifs_", "smb2_")
-_PF_KTHREAD: Final = 0x00200000
-
-
-@dataclass(frozen=True, slots=True)
-class _Task:
-    pid: int
-    tid: int
-    comm: str
-    state: str
-    kernel_thread: bool
 
 
 async def _collect(context: ActionContext) -> Collected:
-    text, error = await in_thread(partial(collect_stacks, frozenset(context.waiting)))
+    text, error = await collect_stacks(context.children, frozenset(context.waiting))
     return Collected(truncated=await context.write(text), error=error)
 
 
-def collect_stacks(waiting: frozenset[int], proc: str = "/proc") -> tuple[str, str]:
-    """The stacks as text, and what went wrong. ``waiting`` are threads to be shown anyhow."""
+async def _finish(context: ActionContext) -> Collected:
+    text = await collect_sleepers(context.children, frozenset(context.waiting))
+    return Collected(truncated=await context.add(text))
+
+
+async def collect_stacks(
+    children: Children, waiting: frozenset[int], proc: str = "/proc"
+) -> tuple[str, str]:
+    """The stacks of 1 as text, and what went wrong. ``waiting`` are threads to be shown anyhow.
+
+    Raises:
+        RequirementError: no child can be started.
+        OSError: likewise.
+    """
+    tasks = await in_thread(partial(_choose, waiting, proc), abandon=True)
+    stacks = await read_stacks(children, tasks.certain, proc)
+    unread = [
+        section(f"tid {tid}", "not read: its process holds a lock, as in an exec that waits\n")
+        for tid in sorted(stacks.hanging)
+    ]
+    head = f"{tasks.seen} tasks, {len(stacks.found)} shown\n"
+    text = "\n".join([head, *map(_described, stacks.found.values()), *unread])
+    return text, await in_thread(partial(_problem, stacks, proc), abandon=True)
+
+
+async def collect_sleepers(children: Children, waiting: frozenset[int], proc: str = "/proc") -> str:
+    """The stacks of 2 as text; those that are not read are counted.
+
+    Raises:
+        RequirementError: no child can be started.
+        OSError: likewise.
+    """
+    tasks = await in_thread(partial(_choose, waiting, proc), abandon=True)
+    stacks = await read_stacks(children, tasks.sleepers, proc)
+    inside = [t for t in stacks.found.values() if any(word in t.stack for word in _SMB)]
+    head = f"\n{len(stacks.found)} of {tasks.sleeping} sleepers read, {len(inside)} in cifs\n"
+    return "\n".join([head, *map(_described, inside[:_MOST_STACKS])])
+
+
+@dataclass(slots=True)
+class _Tasks:
+    """Threads by how their stacks are wanted; how many there are, and how many sleep."""
+
+    certain: list[int]
+    sleepers: list[int]
+    seen: int = 0
+    sleeping: int = 0
+
+
+def _choose(waiting: frozenset[int], proc: str) -> _Tasks:
     until_sec = time.monotonic() + _WALK_SEC
-    parts: list[str] = []
-    sleepers: list[_Task] = []
-    seen = 0
-    unreadable = ""
-    for task in _tasks(proc):
-        seen += 1
-        if not (task.state == "D" or task.tid in waiting or task.comm.startswith("cifsd")):
-            if task.state == "S" and not task.kernel_thread:
-                sleepers.append(task)
-        elif len(parts) < _MOST_STACKS:
-            stack, why = _stack(proc, task)
-            unreadable = unreadable or why
-            parts.append(_describe(proc, task, stack))
+    tasks = _Tasks([], [])
+    for tid, comm, state, parent in _statuses(proc):
+        tasks.seen += 1
+        if state == "D" or tid in waiting or comm.startswith("cifsd"):
+            tasks.certain.append(tid)
+        elif state == "S" and parent != _KTHREADD:
+            tasks.sleeping += 1
+            tasks.sleepers.append(tid)
         if time.monotonic() > until_sec:
             break
-    looked_at = 0
-    for task in sleepers:
-        if len(parts) >= _MOST_STACKS or unreadable or time.monotonic() > until_sec:
-            break
-        looked_at += 1
-        stack, _ = _stack(proc, task)
-        if any(word in stack for word in _SMB):
-            parts.append(_describe(proc, task, stack))
-    head = f"{seen} tasks, {len(parts)} shown; {looked_at} of {len(sleepers)} sleepers looked at\n"
-    return "\n".join([head, *parts]), unreadable
+    # Those that wait come first: of all blocked tasks, they are sure to be of interest.
+    tasks.certain.sort(key=lambda tid: tid not in waiting)
+    del tasks.certain[_MOST_STACKS:], tasks.sleepers[_MOST_SLEEPERS:]
+    return tasks
 
 
-def _tasks(proc: str) -> Iterator[_Task]:
+def _statuses(proc: str) -> Iterator[tuple[int, str, str, int]]:
+    """Number, name, state and parent of each thread."""
     for pid in filter(str.isdigit, _names(proc)):
         for tid in _names(f"{proc}/{pid}/task"):
             try:
-                stat = _read(f"{proc}/{pid}/task/{tid}/stat")
+                head = _head(f"{proc}/{pid}/task/{tid}/status")
             except OSError:
                 continue
-            # proc_pid_stat(5): the name, in parentheses, may hold anything.
-            front, _, back = stat.rpartition(")")
-            fields = back.split()
-            if len(fields) > 6:
-                comm = front.partition("(")[2]
-                kernel_thread = bool(int(fields[6]) & _PF_KTHREAD)
-                yield _Task(int(pid), int(tid), comm, fields[0], kernel_thread)
+            fields = dict(line.split(":\t", 1) for line in head.split("\n") if ":\t" in line)
+            if fields.keys() >= {"Name", "State", "PPid"}:
+                yield int(tid), fields["Name"], fields["State"][:1], int(fields["PPid"])
 
 
 def _names(directory: str) -> list[str]:
@@ -101,33 +131,36 @@ def _names(directory: str) -> list[str]:
         return []
 
 
-def _stack(proc: str, task: _Task) -> tuple[str, str]:
-    """The stack, and why it could not be read (CONFIG_STACKTRACE, CAP_SYS_ADMIN)."""
-    try:
-        return _read(f"{proc}/{task.pid}/task/{task.tid}/stack"), ""
-    except (FileNotFoundError, ProcessLookupError):
-        gone = not _names(f"{proc}/{task.pid}/task/{task.tid}")
-        return "", "" if gone else "this kernel shows no stacks (CONFIG_STACKTRACE)"
-    except OSError as error:
-        return "", f"stacks cannot be read: {str(error.strerror).lower()}"
-
-
-def _describe(proc: str, task: _Task, stack: str) -> str:
-    try:
-        wchan = _read(f"{proc}/{task.pid}/task/{task.tid}/wchan")
-    except OSError:
-        wchan = "?"
-    title = f"pid {task.pid} tid {task.tid} {task.comm} state {task.state} wchan {wchan}"
-    return f"==> {title} <==\n{stack}"
-
-
-def _read(path: str) -> str:
+def _head(path: str) -> str:
     # Bare system calls: a walk of thousands of tasks is made of these.
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return os.read(descriptor, _MOST_BYTES).decode("utf-8", "replace")
+        return os.read(descriptor, _HEAD_BYTES).decode("utf-8", "replace")
     finally:
         os.close(descriptor)
 
 
-STACKS = Action("stacks", "stacks.log", Cost.VOLATILE, _collect, path="/proc/*/task/*/stack")
+def _described(task: ThreadStack) -> str:
+    title = f"pid {task.pid} tid {task.tid} {task.comm} state {task.state} wchan {task.wchan}"
+    return section(title, task.stack)
+
+
+def _problem(stacks: Stacks, proc: str) -> str:
+    if stacks.hanging:
+        count = len(stacks.hanging)
+        return f"{count} stacks not read: a process holds a lock, as in an exec that waits"
+    if stacks.denied:
+        return "stacks cannot be read: not permitted"
+    if not Path(proc, "self/stack").exists():
+        return "this kernel shows no stacks (CONFIG_STACKTRACE)"
+    return ""
+
+
+STACKS = Action(
+    "stacks",
+    "stacks.log",
+    Cost.VOLATILE,
+    _collect,
+    path="/proc/*/task/*/stack",
+    finish=_finish,
+)

@@ -11,7 +11,7 @@ from typing import Final
 from aodasync.actions.action import Action, ActionContext, Collected, Cost
 from aodasync.actions.kernel_files import read_small, section
 from aodasync.errors import RequirementError
-from aodasync.worker import in_thread
+from aodasync.host.threads import in_thread
 
 __all__ = ["VERSIONS"]
 
@@ -23,7 +23,7 @@ _TOOL_BYTES: Final = 4096
 async def _collect(context: ActionContext) -> Collected:
     said = await asyncio.gather(*(_ask(context, argv) for argv in _TOOLS))
     kernel = " ".join(os.uname())
-    distribution = await in_thread(_distribution)
+    distribution = await in_thread(_distribution, abandon=True)
     tools = "".join(section(" ".join(argv), text) for argv, text in zip(_TOOLS, said, strict=True))
     text = section("uname", kernel) + section("os-release", distribution) + tools
     return Collected(truncated=await context.write(text))

@@ -4,7 +4,8 @@
 Evidence decays, so the order is: requests in flight and a copy of the recorder at
 once, and on disk; then the actions, volatile ones first; then the recorder again, for
 what happened meanwhile; then verdict, manifest and archive. Until the last rename
-there is only ``NAME.partial``, which goes whatever happens.
+there is only ``NAME.partial``, which goes whatever happens. The verdict on a lost connection
+waits until the server has taken or refused the next login, or for twenty seconds.
 """
 
 from __future__ import annotations
@@ -12,46 +13,58 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Final
+
+import numpy as np
 
 from aodasync import actions
 from aodasync.actions import Action, ActionContext, ActionResult
-from aodasync.actions.patience import Patience
-from aodasync.actions.running import Run, not_run, run_actions
-from aodasync.bundle.judging import Judge
-from aodasync.bundle.manifest import ClockPair
-from aodasync.bundle.names import BundleName
+from aodasync.actions.crash_memory import CrashMemory
+from aodasync.actions.running import NO_ROOM, Run, not_run, run_actions
+from aodasync.bundle.bundle_name import BundleName
 from aodasync.bundle.output_dir import OutputDirectory
 from aodasync.bundle.packing import pack
 from aodasync.bundle.partial import PartialBundle
-from aodasync.bundle.writing import Look, Writer
-from aodasync.children import Children
+from aodasync.bundle.writing import Writer
 from aodasync.config.model import Config
-from aodasync.evidence import EvidenceSource, Trigger
-from aodasync.operations import OperationArray, WaitsFor
-from aodasync.ranks import distinct
-from aodasync.worker import in_thread
+from aodasync.errors import BundleError
+from aodasync.events import OperationArray
+from aodasync.evidence.model import ClockPair, EvidenceSource, Sample, Snapshot, Trigger
+from aodasync.evidence.quantiles import distinct
+from aodasync.host.memory_tuning import give_back
+from aodasync.host.network_namespace import own_netns
+from aodasync.host.threads import in_thread
+from aodasync.process.children import Children
+from aodasync.process.stop_deadline import StopDeadline
+from aodasync.verdict.judge import Verdict
+from aodasync.verdict.reconnects import is_undecided
 
-__all__ = ["Bundle", "Means", "collect_bundle"]
+__all__ = ["Bundle", "CollectionContext", "collect_bundle"]
+
+_LASTING_NS: Final = 250_000_000
+_DECIDED_WITHIN_NS: Final = 20_000_000_000
+_DECIDED_EVERY_SEC: Final = 0.25
+_ROWS_BEFORE: Final = 4096  # a reconnect may be over when its bundle begins
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
-    """What collection works with; slots, guard, patience and children are shared by all bundles."""
+class CollectionContext:
+    """What all collections share: limits, sources, slots, and the deadline of a stop."""
 
     config: Config
     output: OutputDirectory
     source: EvidenceSource
     slots: asyncio.Semaphore
     guard: asyncio.Lock
-    patience: Patience
+    stop: StopDeadline
     captures: tuple[Action, ...]
     children: Children
-    judge: Judge
+    sample: Callable[[], Sample] | None
+    memory: CrashMemory | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,59 +79,124 @@ class Bundle:
     path: Path
     size_bytes: int
     results: tuple[ActionResult, ...]
-    verdict: Mapping[str, Any]
+    verdict: Verdict
     volatile_ms: float | None
     collect_ms: float
 
 
 async def collect_bundle(
-    trigger: Trigger, means: Means, *, done: Callable[[BundleName, ActionResult], None]
+    trigger: Trigger, shared: CollectionContext, *, done: Callable[[BundleName, ActionResult], None]
 ) -> Bundle:
     """Collect a bundle; ``done`` is called with each action's result as it comes.
 
     Raises:
         OSError: it could not be written. Nothing of it is left, nor when cancelled.
+        AodasyncError: the output directory cannot be used any more.
     """
-    before = Look.at(means.source)
-    live = means.source.live
-    batches_fd = means.output.batches_fd
+    source = shared.source
+    live = source.live
+    rows, recorded = source.events(), source.recorded()
+    before = await in_thread(partial(_tables, source, trigger))
+    await in_thread(shared.output.renew)
+    batches_fd = shared.output.batches_fd
     wanted = BundleName.of(trigger.decided_realtime_ns, trigger.anomaly)
     bundle = PartialBundle(wanted, batches_fd)
-    writer = Writer(bundle, trigger, means.config, live, before)
-    chosen = (*actions.select(trigger.actions, means.config.user_actions), *means.captures)
+    writer = Writer(bundle, trigger, shared.config, live, before, recorded)
+    chosen = (*actions.select(trigger.actions, shared.config.user_actions), *shared.captures)
     spent = _Spent(trigger.decided_monotonic_ns)
     try:
-        await in_thread(partial(writer.begin, chosen, means.source.events()))
+        sampling = asyncio.create_task(_sampled(shared))
+        begun = in_thread(partial(writer.begin, chosen, rows))
+        del rows
+        try:
+            await begun
+        finally:
+            sample = await sampling
+        writer.trigger = replace(trigger, samples=(*trigger.samples, *sample))
         spent.mark()
         if live:
-            context = _context(trigger, means, before, bundle.directory_fd)
+            context = _context(trigger, shared, before, bundle.directory_fd)
             run = Run(
-                slots=means.slots,
-                guard=means.guard,
-                patience=means.patience,
+                slots=shared.slots,
+                guard=shared.guard,
+                stop=shared.stop,
                 context=context,
                 done=partial(done, bundle.name),
                 volatile_done=spent.mark,
+                memory=shared.memory,
             )
             results = tuple(await run_actions(chosen, run))
+            await _reconnected(trigger, shared, recorded)
         else:
             results = _none_run(chosen)
         volatile_ms = spent.ms if live else None
-        after, added = Look.at(means.source), means.source.events(before.recorded)
-        conclude = partial(writer.conclude, after, added, results, means.judge, volatile_ms)
-        verdict = await in_thread(conclude)
-        size_bytes = await _pack(bundle.name, batches_fd, before.clocks)
+        after = await in_thread(source.snapshot)
+        added, total = source.events(recorded), source.recorded()
+        conclude = partial(
+            writer.conclude,
+            after=after,
+            added=added,
+            recorded=total,
+            sample=shared.sample,
+            volatile_ms=volatile_ms,
+        )
+        while True:
+            try:
+                verdict = await in_thread(partial(conclude, results=results))
+                size_bytes = await _pack(bundle.name, batches_fd, before.clocks)
+                break
+            except OSError as error:
+                smaller = await in_thread(partial(writer.drop_largest, results))
+                if error.errno not in NO_ROOM or smaller is None:
+                    raise
+                for result in set(smaller) - set(results):
+                    done(bundle.name, result)
+                results = smaller
+        await in_thread(partial(_check_place, shared.output, batches_fd))
     finally:
         await in_thread(bundle.remove)
+    await in_thread(give_back)
     return Bundle(
         name=bundle.name,
-        path=means.output.batches / bundle.name.archive,
+        path=shared.output.batches / bundle.name.archive,
         size_bytes=size_bytes,
         results=results,
         verdict=verdict,
         volatile_ms=volatile_ms,
         collect_ms=(time.monotonic_ns() - before.clocks.monotonic_ns) / 1e6,
     )
+
+
+def _tables(source: EvidenceSource, trigger: Trigger) -> Snapshot:
+    """The tables of now; in a replay, with what was in flight at the decision."""
+    now = source.snapshot()
+    return now if source.live else replace(now, in_flight=trigger.in_flight)
+
+
+async def _reconnected(trigger: Trigger, shared: CollectionContext, recorded: int) -> None:
+    """Wait for what comes of a lost connection; ``recorded`` rows were there at the beginning."""
+    finding, source = trigger.finding, shared.source
+    if finding is None or not source.live:
+        return
+    end_ns = trigger.decided_monotonic_ns + _DECIDED_WITHIN_NS
+    earlier = max(0, recorded - _ROWS_BEFORE)
+    with shared.stop.limit():
+        while time.monotonic_ns() < end_ns:
+            rows = source.events(earlier)
+            if not await in_thread(partial(is_undecided, finding, rows)):
+                break
+            await asyncio.sleep(_DECIDED_EVERY_SEC)
+
+
+def _check_place(output: OutputDirectory, batches_fd: int) -> None:
+    """Raises BundleError if the bundle is not where its path says."""
+    if output.batches_fd != batches_fd or not output.is_current():
+        raise BundleError(f"{output.batches} was moved or removed meanwhile")
+
+
+async def _sampled(shared: CollectionContext) -> tuple[Sample, ...]:
+    """The surroundings at this moment; nothing where the host is not live."""
+    return () if shared.sample is None else (await in_thread(shared.sample),)
 
 
 class _Spent:
@@ -136,24 +214,40 @@ def _none_run(chosen: tuple[Action, ...]) -> tuple[ActionResult, ...]:
     return tuple(not_run(action, "needs the live host") for action in chosen)
 
 
-def _context(trigger: Trigger, means: Means, before: Look, directory_fd: int) -> ActionContext:
-    limits = means.config.collector
+def _context(
+    trigger: Trigger, shared: CollectionContext, before: Snapshot, directory_fd: int
+) -> ActionContext:
+    limits = shared.config.collector
     return ActionContext(
         since_realtime_ns=_began_realtime_ns(trigger) - round(limits.look_back_sec * 1e9),
         timeout_sec=limits.action_timeout_sec,
         max_bytes=limits.max_action_bytes,
         directory_fd=directory_fd,
         file="",
-        children=means.children,
+        children=shared.children,
         ports=tuple(sorted({c.port for c in before.connections.values() if c.port})),
-        waiting=(*distinct(before.in_flight["pid"]), *distinct(_blocked(before)["pid"])),
+        netns=tuple(sorted({c.netns for c in before.connections.values()} - {0, own_netns()})),
+        servers=_servers(trigger, before),
+        waiting=(*distinct(before.in_flight["pid"]), *distinct(_lasting(before)["pid"])),
     )
 
 
-def _blocked(look: Look) -> OperationArray:
-    """The operations of threads that were seen to wait."""
-    blocked: OperationArray = look.operations[look.operations["waits_for"] != WaitsFor.UNKNOWN]
-    return blocked
+def _servers(trigger: Trigger, before: Snapshot) -> frozenset[str]:
+    """What the anomaly's server is called; nothing for a snapshot."""
+    if trigger.finding is None:
+        return frozenset()
+    names = {trigger.finding.server}
+    for number in trigger.finding.connections:
+        if (connection := before.connections.get(number)) is not None:
+            names |= {connection.server, connection.address}
+    return frozenset(name.casefold() for name in names)
+
+
+def _lasting(at: Snapshot) -> OperationArray:
+    """The operations that have lasted for a quarter of a second."""
+    ends_ns = at.operations["started_ns"] + np.uint64(_LASTING_NS)
+    lasting: OperationArray = at.operations[ends_ns <= at.clocks.monotonic_ns]
+    return lasting
 
 
 def _began_realtime_ns(trigger: Trigger) -> int:

@@ -5,77 +5,39 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
-from functools import singledispatch
-from typing import Any
+from types import NoneType
+from typing import Any, Final
 
 import numpy as np
 
 __all__ = ["plain"]
 
+_AS_JSON: Final[tuple[tuple[Any, Callable[[Any], Any]], ...]] = (
+    (Enum, lambda value: plain(value.value)),
+    (np.generic, lambda value: plain(value.item())),
+    ((str, bool, NoneType), lambda value: value),
+    (int, int),
+    (float, lambda value: float(value) if math.isfinite(value) else None),
+    (bytes, lambda value: value.decode("utf-8", "backslashreplace")),
+    (Mapping, lambda value: {str(plain(key)): plain(item) for key, item in value.items()}),
+    ((list, tuple, np.ndarray), lambda value: [plain(item) for item in value]),
+    ((set, frozenset), lambda value: sorted(map(plain, value), key=str)),
+)
+"""The first type that fits decides."""
+_PLAIN_ALREADY: Final = frozenset({str, int, bool, NoneType})
 
-@singledispatch
+
 def plain(value: Any) -> Any:
     """The value as dict, list, str, int, float, bool or None.
 
     Dataclasses become objects, enumerations their value, sets sorted lists;
     NaN and infinities null; what is not known its ``str()``.
     """
+    if type(value) in _PLAIN_ALREADY:  # most are, and evidence waits for a manifest
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    return str(value)
-
-
-@plain.register
-def _(value: None) -> None:
-    return value
-
-
-@plain.register(str)
-@plain.register(bool)
-def _(value: str | bool) -> str | bool:  # noqa: FBT001  # a value among values
-    return value
-
-
-@plain.register
-def _(value: int) -> int:
-    return int(value)
-
-
-@plain.register
-def _(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
-
-
-@plain.register
-def _(value: bytes) -> str:
-    return value.decode("utf-8", "backslashreplace")
-
-
-@plain.register
-def _(value: Enum) -> Any:
-    return plain(value.value)
-
-
-@plain.register
-def _(value: np.generic) -> Any:
-    return plain(value.item())
-
-
-@plain.register(np.ndarray)
-@plain.register(list)
-@plain.register(tuple)
-def _(value: Any) -> list[Any]:
-    return [plain(item) for item in value]
-
-
-@plain.register(set)
-@plain.register(frozenset)
-def _(value: set[Any] | frozenset[Any]) -> list[Any]:
-    return sorted((plain(item) for item in value), key=str)
-
-
-@plain.register
-def _(value: Mapping) -> dict[str, Any]:  # type: ignore[type-arg]  # dispatch is on the bare class
-    return {str(plain(key)): plain(item) for key, item in value.items()}
+        value = {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
+    as_json = next((convert for kind, convert in _AS_JSON if isinstance(value, kind)), str)
+    return as_json(value)

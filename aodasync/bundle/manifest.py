@@ -6,26 +6,19 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from aodasync.actions.action import ActionResult
+from aodasync.bundle.episode import describe_episode
 from aodasync.bundle.jsonvalues import plain
 from aodasync.config.model import Anomaly
 from aodasync.events import EVENT, EventArray, Flag, Kind, Outcome
-from aodasync.evidence import Connection, Trigger
+from aodasync.evidence.model import Snapshot, Trigger
+from aodasync.verdict.judge import Verdict
 
-__all__ = ["SCHEMA_VERSION", "ClockPair", "build_manifest", "dump"]
+__all__ = ["SCHEMA_VERSION", "build_manifest", "dump"]
 
-SCHEMA_VERSION: Final = 1
-
-
-@dataclass(frozen=True, slots=True)
-class ClockPair:
-    """CLOCK_MONOTONIC and CLOCK_REALTIME, read one right after the other."""
-
-    monotonic_ns: int
-    realtime_ns: int
+SCHEMA_VERSION: Final = 2
 
 
 def build_manifest(
@@ -33,58 +26,58 @@ def build_manifest(
     bundle: str,
     trigger: Trigger,
     anomaly: Anomaly | None,
-    facts: Mapping[str, Any],
     live: bool,
-    verdict: Mapping[str, Any],
+    verdict: Verdict,
     actions: Iterable[ActionResult],
     rows: EventArray,
-    in_flight: int,
-    losses: Mapping[str, int],
-    connections: Mapping[int, Connection],
-    started: ClockPair,
-    ended: ClockPair,
+    before: Snapshot,
+    after: Snapshot,
     truncations: Iterable[Mapping[str, Any]],
-    operations: int = 0,
     volatile_ms: float | None = None,
-    shares: Mapping[tuple[int, int], str] | None = None,
 ) -> dict[str, Any]:
     """The manifest as plain JSON values.
 
-    ``anomaly`` is its configuration, ``rows`` what went into ``events.npy``,
-    ``facts`` (agent, kernel, cifs, probe, ...) become keys of their own. ``volatile_ms``
-    is the time from the decision until what decays first was in its files.
-    ``shares`` are keyed by session id, which JSON gets in hexadecimal (readers round
-    integers beyond 2**53), and tree id.
+    ``anomaly`` is its configuration, ``rows`` what went into ``events.npy``; requests in
+    flight and operations are those of the snapshot ``before`` the actions ran, the rest
+    is of ``after``. Facts (agent, kernel, cifs, probe, mounts, ...) become keys of their own.
+    ``volatile_ms`` is the time from the decision until what decays first was in its files.
+    Session ids are hexadecimal: JSON readers round integers beyond 2**53.
     Numbers that end in ``_ns`` are CLOCK_MONOTONIC, unless called realtime.
     """
     manifest = {
         "live": live,
         "anomaly": _anomaly(trigger, anomaly),
-        "verdict": verdict,
-        "clock": started,
+        "episode": describe_episode(trigger, rows),
+        "verdict": {k: v for k, v in plain(verdict).items() if k != "who"},
+        "who": verdict.who,
+        "clock": before.clocks,
         "collection": {
             "decided_monotonic_ns": trigger.decided_monotonic_ns,
             "decided_realtime_ns": trigger.decided_realtime_ns,
-            "started_monotonic_ns": started.monotonic_ns,
-            "started_realtime_ns": started.realtime_ns,
-            "ended_monotonic_ns": ended.monotonic_ns,
-            "ended_realtime_ns": ended.realtime_ns,
+            "started_monotonic_ns": before.clocks.monotonic_ns,
+            "started_realtime_ns": before.clocks.realtime_ns,
+            "ended_monotonic_ns": after.clocks.monotonic_ns,
+            "ended_realtime_ns": after.clocks.realtime_ns,
             "volatile_ms": None if volatile_ms is None else round(volatile_ms, 3),
         },
         "actions": [result.as_manifest() for result in actions],
         "events": _events(rows),
-        "in_flight": {"file": "inflight.json", "count": in_flight},
-        "operations": {"file": "operations.json", "count": operations},
-        "losses": losses,
-        "connections": list(connections.values()),
+        "in_flight": {"file": "inflight.json", "count": len(before.in_flight)},
+        "operations": {"file": "operations.json", "count": len(before.operations)},
+        "samples": {"file": "samples.json"},
+        "losses": after.losses,
+        "counters": after.figures,
+        "connections": list(after.connections.values()),
         "shares": [
             {"session_id": f"0x{session:016x}", "tree_id": tree, "share": share}
-            for (session, tree), share in (shares or {}).items()
+            for (session, tree), share in after.shares.items()
         ],
+        "unreadable": {**before.errors, **after.errors},
         "truncations": list(truncations),
     }
     first = {"schema_version": SCHEMA_VERSION, "bundle": bundle}
-    return {key: plain(value) for key, value in {**first, **facts, **manifest, **first}.items()}
+    everything = {**first, "mounts": [], **after.facts, **manifest, **first}
+    return {key: plain(value) for key, value in everything.items()}
 
 
 def dump(value: Any) -> bytes:

@@ -15,21 +15,22 @@ from typing import BinaryIO, Final
 
 import zstandard
 
-from aodasync import safe_files
-from aodasync.bundle.names import PARTIAL_SUFFIX, BundleName
+from aodasync.bundle.bundle_name import PARTIAL_SUFFIX, BundleName
 from aodasync.errors import BundleError
+from aodasync.host import safe_files
 
 __all__ = ["pack"]
 
 # Read from the front of the archive, so that a listing needs its first block only.
 _FIRST: Final = ("manifest.json", "inflight.json")
 _LEVEL: Final = 3
+_LATEST_SEC: Final = 8**11 - 1  # in the year 2242, the last that a ustar header can tell
 
 
 def pack(name: BundleName, *, batches_fd: int, mtime_sec: int, cancelled: threading.Event) -> int:
     """Make ``NAME.tar.zst`` of the files in ``NAME.partial``; returns its size in bytes.
 
-    Modes are 0700 and 0600 and the owner is root, whoever wrote them. The
+    Modes are 0700 and 0600 and the owner is root, whatever they were on disk. The
     directory stays. ``cancelled`` is looked at often; what was begun is removed.
 
     Raises:
@@ -61,7 +62,7 @@ def _write(
             files = sorted((entry.name for entry in entries), key=_order)
         with (
             compressor.stream_writer(file, closefd=False) as stream,
-            tarfile.open(fileobj=stream, mode="w|") as tar,
+            tarfile.open(fileobj=stream, mode="w|", format=tarfile.USTAR_FORMAT) as tar,
         ):
             tar.addfile(_entry(str(name), tarfile.DIRTYPE, mtime_sec))
             for each in files:
@@ -83,7 +84,7 @@ def _entry(name: str, kind: bytes, mtime_sec: int) -> tarfile.TarInfo:
     directory = kind == tarfile.DIRTYPE
     entry.mode = safe_files.DIRECTORY_MODE if directory else safe_files.FILE_MODE
     entry.uname = entry.gname = "root"
-    entry.mtime = mtime_sec
+    entry.mtime = min(mtime_sec, _LATEST_SEC)
     return entry
 
 

@@ -3,11 +3,14 @@
 
 1. Only what bears a bundle's name is ours; anything else is neither counted nor
    deleted, and neither is a bundle that is still being collected.
-2. Past its age, a bundle goes.
-3. Over the size, or with too little space free, bundles go until it fits: repeats
+2. The newest one of each anomaly stays: a budget smaller than one bundle, or a clock that
+   was set, would otherwise delete the very evidence that was just collected.
+3. Of the others, past its age, a bundle goes.
+4. Over the size, or with too little space free, bundles go until it fits: repeats
    first, then others, critical ones last; of each class the oldest first.
-4. But the newest one of each anomaly stays: a budget smaller than one bundle would
-   otherwise delete the very evidence that was just collected.
+
+A bundle that this boot wrote is as old as CLOCK_BOOTTIME says, and newer than those of
+other boots, whatever CLOCK_REALTIME was then or is now.
 
 A repeat is the second bundle of an episode, or one of an anomaly that had another
 within the hour before: a fault that comes and goes is one fault. Critical are hangs,
@@ -21,16 +24,25 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
-from aodasync.bundle.names import ARCHIVE_SUFFIX, BundleName
+from aodasync.bundle.bundle_name import ARCHIVE_SUFFIX, BundleName
 from aodasync.config.model import Cleanup
 
-__all__ = ["Budget", "Plan", "Rank", "StoredFile", "plan_cleanup", "rank_of"]
+__all__ = [
+    "MEGABYTE",
+    "Budget",
+    "Plan",
+    "Rank",
+    "StoredFile",
+    "boottime_of",
+    "plan_cleanup",
+    "rank_of",
+]
 
 _DAY_NS = 86_400 * 1_000_000_000
-_MB = 1024 * 1024
-
-
+MEGABYTE = 1024 * 1024
+"""As the configuration counts."""
 _HOUR_NS = 3600 * 1_000_000_000
+_GRAVE_ONCE = ("hang", "connection")  # types, in manifests that do not say "grave"
 
 
 class Rank(IntEnum):
@@ -48,18 +60,23 @@ def rank_of(manifest: Mapping[str, Any]) -> Rank:
         return Rank.FIRST
     if anomaly.get("phase") == "end":
         return Rank.REPEAT
-    grave = anomaly.get("type") in ("hang", "connection") or anomaly.get("emergency") is True
+    grave = anomaly.get("grave", anomaly.get("type") in _GRAVE_ONCE)
+    grave = grave is True or anomaly.get("emergency") is True
     return Rank.CRITICAL if grave else Rank.FIRST
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A directory entry: its name, the space it takes, its modification time, its rank."""
+    """A directory entry: its name, the space it takes, its modification time, its rank.
+
+    ``boottime_ns`` is CLOCK_BOOTTIME when this boot wrote it; None for another's.
+    """
 
     name: str
     size_bytes: int
     modified_ns: int
     rank: Rank = Rank.FIRST
+    boottime_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +93,8 @@ class Budget:
         """The configured budget; a megabyte is 1,048,576 bytes."""
         return cls(
             max_age_ns=round(cleanup.max_log_age_days * _DAY_NS),
-            max_total_bytes=round(cleanup.max_total_log_size_mb * _MB),
-            min_free_bytes=round(cleanup.min_free_mb * _MB),
+            max_total_bytes=round(cleanup.max_total_log_size_mb * MEGABYTE),
+            min_free_bytes=round(cleanup.min_free_mb * MEGABYTE),
         )
 
 
@@ -93,47 +110,76 @@ class Plan:
     keep: tuple[StoredFile, ...]
 
 
-def plan_cleanup(
-    files: Iterable[StoredFile], *, now_ns: int, free_bytes: int, budget: Budget
-) -> Plan:
-    """Plan a cleanup. Times are CLOCK_REALTIME.
+def boottime_of(manifest: Mapping[str, Any], boot_id: str | None) -> int | None:
+    """CLOCK_BOOTTIME when this boot wrote a bundle, from its manifest; None for another's."""
+    boot = manifest.get("boot")
+    if boot_id is None or not isinstance(boot, Mapping) or boot.get("id") != boot_id:
+        return None
+    at_ns = boot.get("boottime_ns")
+    return at_ns if isinstance(at_ns, int) and at_ns >= 0 else None
 
-    A bundle is as old as its name says or its file, whichever is older: copying
-    one does not renew it.
+
+def _order(bundle: tuple[int, BundleName, StoredFile]) -> tuple[bool, int, BundleName]:
+    """Those of other boots first, by their names; then this boot's, by when they were written.
+
+    Names of one directory sort as its bundles were made; whoever copied one in renewed its file.
+    """
+    time_ns, name, file = bundle
+    if file.boottime_ns is None:
+        return False, name.realtime_ns, name
+    return True, time_ns, name
+
+
+def plan_cleanup(
+    files: Iterable[StoredFile],
+    *,
+    now_ns: int,
+    free_bytes: int,
+    budget: Budget,
+    boottime_ns: int = 0,
+) -> Plan:
+    """Plan a cleanup. ``now_ns`` is CLOCK_REALTIME, ``boottime_ns`` CLOCK_BOOTTIME.
+
+    A bundle of another boot is as old as its name says or its file, whichever is older:
+    copying one does not renew it.
     """
     bundles = []
     for file in files:
         name = BundleName.parse(file.name)
         if name is not None and file.name.endswith(ARCHIVE_SUFFIX):
-            bundles.append((min(name.realtime_ns, file.modified_ns), file.name, name.anomaly, file))
-    bundles.sort(key=lambda bundle: bundle[:2])
+            time_ns = min(name.realtime_ns, file.modified_ns)
+            if file.boottime_ns is not None:  # when it was, as the clock is set now
+                time_ns = now_ns - max(0, boottime_ns - file.boottime_ns)
+            bundles.append((time_ns, name, file))
+    bundles.sort(key=_order)
 
     total = sum(file.size_bytes for *_, file in bundles)
+    spared = set({name.anomaly: file.name for _, name, file in bundles}.values())
     ours: list[StoredFile] = []
     gone: set[str] = set()
     spendable: list[tuple[Rank, int, StoredFile]] = []
-    newest: dict[str, StoredFile] = {}
     last_ns: dict[str, int] = {}
-    for at, (time_ns, _, anomaly, found) in enumerate(bundles):
+    for at, (time_ns, name, found) in enumerate(bundles):
+        anomaly = name.anomaly
         soon = time_ns - last_ns.get(anomaly, -budget.repeat_ns) < budget.repeat_ns
         repeats = soon and found.rank == Rank.FIRST
         file = replace(found, rank=Rank.REPEAT) if repeats else found
         ours.append(file)
-        newest[anomaly], last_ns[anomaly] = file, time_ns
+        last_ns[anomaly] = time_ns
+        if file.name in spared:
+            continue
         if now_ns - time_ns > budget.max_age_ns:
             gone.add(file.name)
             total -= file.size_bytes
             free_bytes += file.size_bytes
         else:
             spendable.append((file.rank, at, file))
-    spared = {file.name for file in newest.values()}
     for _, _, file in sorted(spendable, key=lambda bundle: bundle[:2]):
         if total <= budget.max_total_bytes and free_bytes >= budget.min_free_bytes:
             break
-        if file.name not in spared:
-            gone.add(file.name)
-            total -= file.size_bytes
-            free_bytes += file.size_bytes
+        gone.add(file.name)
+        total -= file.size_bytes
+        free_bytes += file.size_bytes
     return Plan(
         tuple(file for file in ours if file.name in gone),
         tuple(file for file in ours if file.name not in gone),

@@ -15,12 +15,12 @@ import stat
 import threading
 from typing import Any, Final
 
-from aodasync import safe_files
+from aodasync.bundle.bundle_name import ARCHIVE_SUFFIX, PARTIAL_SUFFIX, BundleName, is_leftover
+from aodasync.bundle.events_file import MAX_EVENTS_BYTES, decode
 from aodasync.bundle.manifest import dump
-from aodasync.bundle.names import ARCHIVE_SUFFIX, PARTIAL_SUFFIX, BundleName, is_leftover
 from aodasync.bundle.packing import pack
-from aodasync.bundle.rows import MAX_EVENTS_BYTES, decode
 from aodasync.errors import AodasyncError
+from aodasync.host import safe_files
 
 __all__ = ["salvage_leftovers"]
 
@@ -53,7 +53,11 @@ def salvage_leftovers(batches_fd: int) -> tuple[int, int]:
 def _salvage(leftover: str, batches_fd: int) -> bool:
     """Whether a bundle could be made of it."""
     name = BundleName.parse(leftover.removesuffix(PARTIAL_SUFFIX))
-    if name is None or leftover != name.directory or _exists(name.archive, batches_fd):
+    if (
+        name is None
+        or leftover != name.directory
+        or safe_files.exists(name.archive, dir_fd=batches_fd)
+    ):
         return False  # half an archive, or the whole one was there already
     try:
         directory_fd = safe_files.open_directory(leftover, dir_fd=batches_fd)
@@ -120,11 +124,3 @@ def _read(file: str, limit: int, directory_fd: int) -> bytes:
     if len(data) > limit:
         raise ValueError(f"{file} is larger than {limit} bytes")
     return data
-
-
-def _exists(name: str, dir_fd: int) -> bool:
-    try:
-        os.lstat(name, dir_fd=dir_fd)
-    except FileNotFoundError:
-        return False
-    return True

@@ -4,74 +4,49 @@
 from __future__ import annotations
 
 import errno
-import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from aodasync.actions import Action, ActionResult
-from aodasync.actions.running import not_run
-from aodasync.bundle.inflight import encode_in_flight
-from aodasync.bundle.judging import UNDECIDED, Case, Judge, reach_verdict
-from aodasync.bundle.manifest import ClockPair, build_manifest, dump
-from aodasync.bundle.operations import encode_operations
+from aodasync.actions.running import dropped, not_run
+from aodasync.bundle.events_file import most_rows, truncations
+from aodasync.bundle.files_table import FILES, describe_files
+from aodasync.bundle.json_tables import encode_in_flight, encode_operations, encode_table
+from aodasync.bundle.manifest import build_manifest, dump
 from aodasync.bundle.partial import PartialBundle
-from aodasync.bundle.rows import most_rows, truncations
+from aodasync.bundle.retention import MEGABYTE
+from aodasync.bundle.samples_file import SAMPLES, encode
 from aodasync.config.model import Config
 from aodasync.events import EventArray
-from aodasync.evidence import Connection, EvidenceSource, Trigger
-from aodasync.operations import OperationArray
+from aodasync.evidence.file_book import MAX_REQUESTS
+from aodasync.evidence.model import Sample, Snapshot, Trigger
+from aodasync.verdict.judge import NOT_JUDGED, Verdict, judge
 
-__all__ = ["Look", "Writer"]
+__all__ = ["Writer"]
 
 # What the first manifest says of each action, which is read only if there is no second one.
 _NOT_REACHED = "not reached: the agent ended first"
 
-_MB = 1024 * 1024
-_LEAST_FREE_BYTES = 4 * _MB
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What the pipeline knows at one moment; taken on the loop, written by a thread."""
-
-    in_flight: EventArray
-    operations: OperationArray
-    clocks: ClockPair  # after the requests in flight: no age is negative
-    recorded: int
-    connections: Mapping[int, Connection]
-    shares: Mapping[tuple[int, int], str]
-    losses: Mapping[str, int]
-    facts: Mapping[str, Any]
-
-    @classmethod
-    def at(cls, source: EvidenceSource) -> Look:
-        """Look now."""
-        return cls(
-            in_flight=source.in_flight(),
-            operations=source.operations(),
-            clocks=ClockPair(time.monotonic_ns(), time.time_ns()),
-            recorded=source.recorded(),
-            connections=dict(source.connections()),
-            shares=dict(source.shares()),
-            losses=dict(source.losses()),
-            facts=dict(source.facts()),
-        )
+_LEAST_FREE_BYTES = 4 * MEGABYTE
 
 
 @dataclass(slots=True)
 class Writer:
     """Writes what the pipeline knows into one bundle's directory.
 
-    ``held`` is how many rows the recorder had at the beginning.
+    ``recorded`` are the rows ever recorded ``before``, ``held`` those that were still there.
     """
 
     bundle: PartialBundle
     trigger: Trigger
     config: Config
     live: bool
-    before: Look
+    before: Snapshot
+    recorded: int
     held: int = 0
+    verdict: Verdict | None = None
+    _left_out: list[dict[str, Any]] | None = None
 
     def begin(self, planned: tuple[Action, ...], rows: EventArray) -> None:
         """Create the directory, and in it what would be gone first.
@@ -86,19 +61,25 @@ class Writer:
         free_bytes = self.bundle.free_bytes()
         if free_bytes < _LEAST_FREE_BYTES + 2 * rows.nbytes:
             raise OSError(errno.ENOSPC, f"Only {free_bytes} bytes of disk space are free")
-        look = self.before
-        now_ns = look.clocks.monotonic_ns if self.live else self.trigger.decided_monotonic_ns
-        self.bundle.create()
-        in_flight = encode_in_flight(look.in_flight, look.connections, look.shares, now_ns)
+        before = self.before
+        now_ns = before.clocks.monotonic_ns if self.live else self.trigger.decided_monotonic_ns
+        self.bundle.create(before.clocks.realtime_ns if self.live else None)
+        in_flight = encode_in_flight(
+            before.in_flight,
+            before.connections,
+            before.shares,
+            now_ns,
+            before.files.of(before.in_flight),
+        )
         self.bundle.write("inflight.json", in_flight)
-        self.bundle.write("operations.json", encode_operations(look.operations, now_ns))
+        self.bundle.write("operations.json", encode_operations(before.operations, now_ns))
         self.held = len(rows)
         kept = rows[-self._most_rows() :]
         self.bundle.write_events(kept)
         manifest = self._manifest(
-            look,
+            before,
             kept,
-            verdict=UNDECIDED,
+            verdict=NOT_JUDGED,
             results=tuple(replace(not_run(a, _NOT_REACHED), file=a.file) for a in planned),
             truncations=truncations(kept, len(kept), left_out=len(rows) - len(kept)),
             volatile_ms=None,
@@ -107,51 +88,71 @@ class Writer:
 
     def conclude(
         self,
-        after: Look,
+        *,
+        after: Snapshot,
         added: EventArray,
+        recorded: int,
         results: tuple[ActionResult, ...],
-        judge: Judge,
+        sample: Callable[[], Sample] | None,
         volatile_ms: float | None,
-    ) -> Mapping[str, Any]:
-        """Write all requests and, on the judge's verdict, the manifest; returns the verdict.
+    ) -> Verdict:
+        """Write all requests and, with the verdict, the manifest; returns the verdict.
 
-        ``added`` are the rows recorded from ``before`` to ``after``, as far as they are held.
+        It may be called again with other ``results`` when it, or what came after it, found
+        no room on the disk. ``added`` are the rows recorded since ``before``, as far as they
+        are held, of the ``recorded`` ever; ``sample`` takes a sample of now.
         """
-        earlier, later = self.bundle.extend_events(added, self._most_rows())
+        if self._left_out is None:
+            earlier, later = self.bundle.extend_events(added, self._most_rows())
+            self._left_out = truncations(
+                self.bundle.events(),
+                earlier,
+                missing=recorded - self.recorded - len(added),
+                left_out=self.held - earlier + len(added) - later,
+            )
         rows = self.bundle.events()
-        left_out = truncations(
-            rows,
-            earlier,
-            missing=after.recorded - self.before.recorded - len(added),
-            left_out=self.held - earlier + len(added) - later,
-        )
-        case = Case(
-            trigger=self.trigger,
-            rows=rows,
-            in_flight=self.before.in_flight,
-            connections=after.connections,
-            losses=after.losses,
-            results=results,
-            directory_fd=self.bundle.directory_fd,
-        )
-        verdict = reach_verdict(judge, case)
+        if self.verdict is None:
+            at_end = sample() if sample is not None else None
+            samples = (*self.trigger.samples, *([] if at_end is None else [at_end]))
+            self.bundle.replace(SAMPLES, encode(samples))
+            self.verdict = judge(
+                self.trigger,
+                rows=rows,
+                in_flight=self.before.in_flight,
+                connections=after.connections,
+                shares=after.shares,
+                later=at_end,
+                files=after.files,
+                mounts=after.facts.get("mounts"),
+            )
+            first = max(0, len(rows) - MAX_REQUESTS)
+            if files := describe_files(after.files.of(rows[first:]), first):
+                self.bundle.replace(FILES, encode_table(files))
         manifest = self._manifest(
             after,
             rows,
-            verdict=verdict,
+            verdict=self.verdict,
             results=results,
-            truncations=[*left_out, *_cut_files(results)],
+            truncations=[*self._left_out, *_cut_files(results)],
             volatile_ms=volatile_ms,
         )
         self.bundle.replace("manifest.json", dump(manifest))
-        return verdict
+        return self.verdict
+
+    def drop_largest(self, results: tuple[ActionResult, ...]) -> tuple[ActionResult, ...] | None:
+        """Remove the largest file of an action; the results then, or None if there is no more."""
+        largest = max((r for r in results if r.file), key=lambda result: result.bytes, default=None)
+        if largest is None or largest.file is None:
+            return None
+        self.bundle.drop(largest.file)
+        return tuple(dropped(each) if each is largest else each for each in results)
 
     def _manifest(
         self,
-        look: Look,
+        after: Snapshot,
         rows: EventArray,
         *,
-        verdict: Mapping[str, Any],
+        verdict: Verdict,
         results: tuple[ActionResult, ...],
         truncations: list[dict[str, Any]],
         volatile_ms: float | None,
@@ -161,25 +162,19 @@ class Writer:
             bundle=str(self.bundle.name),
             trigger=self.trigger,
             anomaly=next((a for a in self.config.anomalies if a.name == name), None),
-            facts=look.facts,
             live=self.live,
             verdict=verdict,
             actions=results,
             rows=rows,
-            in_flight=len(self.before.in_flight),
-            operations=len(self.before.operations),
-            losses=look.losses,
-            connections=look.connections,
-            shares=look.shares,
-            started=self.before.clocks,
-            ended=look.clocks,
+            before=self.before,
+            after=after,
             truncations=truncations,
             volatile_ms=volatile_ms,
         )
 
     def _most_rows(self) -> int:
         """As fit into a quarter of the disk budget: one bundle must not displace all others."""
-        return most_rows(round(self.config.cleanup.max_total_log_size_mb * _MB) // 4)
+        return most_rows(round(self.config.cleanup.max_total_log_size_mb * MEGABYTE) // 4)
 
 
 def _cut_files(results: tuple[ActionResult, ...]) -> list[dict[str, Any]]:

@@ -1,43 +1,85 @@
 # SPDX-License-Identifier: MIT
-"""The rules of actions: which names can run, and what users define."""
+"""Names of actions and captures, and the actions that a file defines."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from pathlib import PurePath
 from typing import Final
 
-from aodasync.config.anomaly_settings import BUILTIN_ACTIONS
+from aodasync.actions import BUILTIN, UserAction
+from aodasync.captures import CAPTURES
 from aodasync.config.document import Entry, key_path, quoted
-from aodasync.config.findings import Findings, suggestion
-from aodasync.config.model import CAPTURES, UserAction
-from aodasync.config.names import Name
-from aodasync.config.settings import USER_ACTION
+from aodasync.config.kinds import Number, Text
+from aodasync.config.names import Name, Named
+from aodasync.config.problems import Problems
+from aodasync.config.section import ListOf, Section, Setting
 
-__all__ = ["RESERVED_ACTIONS", "report_unused", "runnable", "user_actions"]
+__all__ = [
+    "DEFAULT_ACTIONS",
+    "USER_ACTION",
+    "action_name",
+    "report_unused",
+    "reserved_names",
+    "runnable",
+    "user_actions",
+]
 
-RESERVED_ACTIONS: Final = BUILTIN_ACTIONS | {
-    *CAPTURES,
-    "cifsstats",
-    "debug_data",
-    "events",
-    "inflight",
-    "manifest",
-    "operations",
-}
-"""Names that no action of the user's may have: its file would be another one's in the bundle."""
+DEFAULT_ACTIONS: Final = (
+    "dmesg",
+    "journalctl",
+    "syslogs",
+    "debugdata",
+    "stats",
+    "mounts",
+    "smbinfo",
+)
+"""AODv2's seven, which run where a file names none."""
+
+USER_ACTION: Final = Section(
+    (
+        Setting(
+            "command",
+            ListOf(Text(), at_least=1),
+            "Program and arguments, one item each; no shell sees them.",
+            required=True,
+        ),
+        Setting(
+            "timeout_sec",
+            Number(0.1, 600),
+            "It is ended after so long. Without it: collector.action_timeout_sec.",
+        ),
+    )
+)
+
+_OTHER_FILES: Final = frozenset({"events", "inflight", "manifest", "operations"})
+"""Files of a bundle that no action writes."""
+
+
+def action_name() -> Named:
+    """The kind of an action's name; unknown ones are only warned of, so any name passes."""
+    return Named("action", "an action", {name: name for name in sorted(BUILTIN)}, open_ended=True)
+
+
+def reserved_names() -> frozenset[str]:
+    """Names that no user's action may have: its file would replace another one in the bundle."""
+    files = {PurePath(action.file).stem for action in BUILTIN.values()}
+    return frozenset({*BUILTIN, *files, *CAPTURES, *_OTHER_FILES})
 
 
 def user_actions(
-    entries: Mapping[str, Entry], action_timeout_sec: float, findings: Findings
+    entries: Mapping[str, Entry], action_timeout_sec: float, problems: Problems
 ) -> tuple[UserAction, ...]:
     """The actions defined under ``actions``, in file order."""
     defined = []
+    reserved = reserved_names()
     for name, entry in entries.items():
         key = key_path("actions", name)
-        if name in RESERVED_ACTIONS:
-            findings.error(entry, key, "found the name of a built-in action; another name is right")
-        values = USER_ACTION.read(entry.value, key, findings)
+        if name in reserved:
+            message = "expected a name of your own, found the name of a built-in action"
+            problems.error(entry, key, message)
+        values = USER_ACTION.read(entry.value, key, problems)
         if values is not None and values["command"] is not None:
             timeout_sec = values["timeout_sec"]
             if timeout_sec is None:
@@ -47,25 +89,28 @@ def user_actions(
 
 
 def runnable(
-    names: Iterable[Name], defined: AbstractSet[str], findings: Findings
+    names: Iterable[Name], defined: AbstractSet[str], problems: Problems
 ) -> tuple[str, ...]:
     """The names of actions that exist, each once; AODv2, too, only warns of the others."""
-    known = BUILTIN_ACTIONS | defined
+    known = BUILTIN.keys() | defined
     chosen: list[str] = []
     for name in names:
         if name.text not in known:
-            near = suggestion(name.text, known) or f"; known are {', '.join(sorted(known))}"
-            message = f"unknown action {quoted(name.text)} is left out{near}"
-            findings.warn(name, name.key, message)
+            near = problems.suggestion(name.text, known)
+            message = f"unknown action {quoted(name.text)} is left out"
+            said = near or f"; expected one of {', '.join(sorted(known))}"
+            if name.text in CAPTURES:
+                said = "; it records all the time, and belongs below watcher.captures"
+            problems.warn(name, name.key, message + said)
         elif name.text in chosen:
-            findings.warn(name, name.key, f"found '{name.text}' again; once is enough")
+            problems.warn(name, name.key, f"found '{name.text}' again; once is enough")
         else:
             chosen.append(name.text)
     return tuple(chosen)
 
 
-def report_unused(entries: Mapping[str, Entry], used: AbstractSet[str], findings: Findings) -> None:
+def report_unused(entries: Mapping[str, Entry], used: AbstractSet[str], problems: Problems) -> None:
     """Warn of the user's actions that nothing runs."""
     for name in entries.keys() - used:
         message = "never run: neither watcher.actions nor an anomaly names it"
-        findings.warn(entries[name], key_path("actions", name), message)
+        problems.warn(entries[name], key_path("actions", name), message)

@@ -26,21 +26,26 @@ from aodasync.config.document import (
     key_path,
     quoted,
 )
-from aodasync.config.findings import Findings
+from aodasync.config.problems import Problems
+from aodasync.config.syntax import syntax_problem
 from aodasync.errors import ConfigError, ConfigProblem
 
 __all__ = ["parse", "refuse"]
 
 _MAX_DEPTH: Final = 32
+_MAX_NODES: Final = 10_000
+_MAX_DIGITS: Final = 100
 _TAG: Final = "tag:yaml.org,2002:"
 _TEXT_TAGS: Final = frozenset({"str", "timestamp", "value", "merge"})
 
 
-def parse(text: str, file: str, findings: Findings) -> Node:
+def parse(text: str, file: str, problems: Problems, *, or_nothing: bool = False) -> Node:
     """The document in ``text``; ``file`` names it in errors.
 
+    With ``or_nothing`` a text without a value (comments alone) is an empty mapping.
+
     Faults that leave the rest readable (a duplicate key, an odd tag) are reported to
-    ``findings``, and their values are :class:`Broken`.
+    ``problems``, and their values are :class:`Broken`.
 
     Raises:
         ConfigError: the text is not one YAML document, or an empty one.
@@ -51,37 +56,39 @@ def parse(text: str, file: str, findings: Findings) -> Node:
         before = text[: error.position]
         line, column = before.count("\n") + 1, error.position - before.rfind("\n")
         character = f"U+{ord(text[error.position]):04X}"
-        refuse(file, line, column, f"found the character {character}, which YAML does not allow")
+        refuse(file, line, column, f"YAML does not allow the character {character}")
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        tab = mark is not None and text[mark.index : mark.index + 1] == "\t"
-        what = ", ".join(part for part in (error.context, error.problem) if part)
-        message = "found a tab; YAML indents with spaces" if tab else f"not valid YAML: {what}"
+        line, column, message = syntax_problem(error, text)
         refuse(file, line, column, message)
     if root is None or root.tag == f"{_TAG}null":
-        refuse(file, 1, 1, "found no settings; a mapping is right ({} takes every default)")
-    return _Converter(findings).node(root, "")
+        if or_nothing:
+            return Fields(file, 1, 1, {})
+        refuse(file, 1, 1, "expected a mapping ({} is all defaults), found nothing")
+    return _Converter(file, problems).node(root, "")
 
 
 def refuse(file: str, line: int, column: int, message: str, *, hint: str = "") -> NoReturn:
     """Give up on the whole file."""
-    raise ConfigError(file, [ConfigProblem(line, column, WHOLE_FILE, message)], hint=hint)
+    raise ConfigError(file, [ConfigProblem(file, line, column, WHOLE_FILE, message)], hint=hint)
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes, and refuses nesting that no configuration has."""
+    """Composes, and refuses nesting and sizes that no configuration has."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self._depth = 0
+        self._nodes = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """As the base class, within the bound."""
+        """As the base class, within the bounds."""
         self._depth += 1
+        self._nodes += 1
         if self._depth > _MAX_DEPTH and parent is not None:
             problem = f"nested more than {_MAX_DEPTH} levels deep"
             raise ComposerError(None, None, problem, parent.start_mark)
+        if self._nodes > _MAX_NODES and parent is not None:
+            raise ComposerError(None, None, f"more than {_MAX_NODES} values", parent.start_mark)
         node = super().compose_node(parent, index)
         self._depth -= 1
         return node
@@ -95,46 +102,65 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Converter:
-    """Turns PyYAML's nodes into ours, each of them once."""
+    """Turns PyYAML's nodes into ours, each of them once.
 
-    def __init__(self, findings: Findings) -> None:
-        self._findings = findings
+    Counts the values that the file has when every alias and merge is written out: a few
+    lines of nested aliases stand for billions.
+    """
+
+    def __init__(self, file: str, problems: Problems) -> None:
+        self._file = file
+        self._problems = problems
         self._scalars = SafeConstructor()
-        self._done: dict[int, Node] = {}
+        self._done: dict[int, tuple[Node, int]] = {}
         self._open: set[int] = set()
+        self._written_out = 0
 
     def node(self, node: yaml.Node, key: str) -> Node:
         if id(node) in self._done:
-            return self._done[id(node)]
+            converted, values = self._done[id(node)]
+            self._count(values, node)
+            return converted
         if id(node) in self._open:
-            return self._broken(node, key, "found an alias of what it is part of; write it out")
+            return self._broken(node, key, "an alias cannot be part of the value it stands for")
         self._open.add(id(node))
+        before = self._written_out
+        self._count(1, node)
         converted = self._convert(node, key)
-        self._done[id(node)] = converted
+        self._done[id(node)] = converted, self._written_out - before
         return converted
 
+    def _count(self, values: int, node: yaml.Node) -> None:
+        self._written_out += values
+        if self._written_out > _MAX_NODES:
+            message = f"aliases stand for more than {_MAX_NODES} values"
+            refuse(*self._place(node), message)
+
     def _convert(self, node: yaml.Node, key: str) -> Node:
-        line, column = _place(node)
+        place = self._place(node)
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, key)
         if isinstance(node, yaml.SequenceNode) and node.tag == f"{_TAG}seq":
             items = enumerate(node.value)
-            return Items(line, column, tuple(self.node(n, f"{key}[{i}]") for i, n in items))
+            return Items(*place, tuple(self.node(n, f"{key}[{i}]") for i, n in items))
         if isinstance(node, yaml.MappingNode) and node.tag == f"{_TAG}map":
-            return Fields(line, column, self._entries(node, key))
+            return Fields(*place, self._entries(node, key))
         return self._odd_tag(node, key)
 
     def _scalar(self, node: yaml.ScalarNode, key: str) -> Node:
-        line, column = _place(node)
+        place = self._place(node)
         kind = node.tag.removeprefix(_TAG)
         if kind in _TEXT_TAGS:
-            return Scalar(line, column, node.value)
+            return Scalar(*place, node.value)
         if kind not in {"int", "float", "bool", "null"}:
             return self._odd_tag(node, key)
         try:
-            return Scalar(line, column, self._scalars.construct_object(node))
+            if len(node.value) <= _MAX_DIGITS:
+                return Scalar(*place, self._scalars.construct_object(node))
         except (ValueError, KeyError, IndexError):
-            return self._broken(node, key, f"found {quoted(node.value)}, which is no {kind}")
+            pass
+        message = f"expected a value of type {kind}, found {quoted(node.value)}"
+        return self._broken(node, key, message)
 
     def _entries(self, node: yaml.MappingNode, key: str) -> dict[str, Entry]:
         entries: dict[str, Entry] = {}
@@ -145,7 +171,9 @@ class _Converter:
             else:
                 self._entry(entries, key, key_node, value_node)
         for value_node in merged:
-            for name, entry in self._merged(value_node, key_path(key, "<<")).items():
+            brought_in = self._merged(value_node, key_path(key, "<<"))
+            self._count(len(brought_in), value_node)
+            for name, entry in brought_in.items():
                 entries.setdefault(name, entry)
         return entries
 
@@ -156,18 +184,19 @@ class _Converter:
         if isinstance(name, Broken):
             return
         if not (isinstance(name, Scalar) and isinstance(name.value, str)):
-            message = f"found {describe(name)} as a key; a key is text (quote it)"
-            self._findings.error(name, parent or WHOLE_FILE, message)
+            found = key_node.value if isinstance(name, Scalar) else ""
+            message = f"expected text as a key (quote it), found {found or describe(name)}"
+            self._problems.error(name, parent or WHOLE_FILE, message)
             return
         key = key_path(parent, name.value)
-        line, column = _place(key_node)
+        place = self._place(key_node)
         value = self.node(value_node, key)
         if name.value in entries:
             first = entries[name.value].line
-            message = f"found twice, in line {first} and in line {line}; once is right"
-            self._findings.error(Broken(line, column), key, message)
+            message = f"expected the key once, found it in line {first} and in line {place[1]}"
+            self._problems.error(Broken(*place), key, message)
             return
-        entries[name.value] = Entry(line, column, value)
+        entries[name.value] = Entry(*place, value)
 
     def _merged(self, node: yaml.Node, key: str) -> dict[str, Entry]:
         """What ``<<`` brings in; of several mappings the first counts (YAML 1.1, merge type)."""
@@ -177,18 +206,17 @@ class _Converter:
             if isinstance(source, Fields):
                 entries = {**source.entries, **entries}
             elif not isinstance(source, Broken):
-                message = f"found {describe(source)}; an alias of a mapping is right"
-                self._findings.error(source, key, message)
+                message = f"expected an alias of a mapping, found {describe(source)}"
+                self._problems.error(source, key, message)
         return entries
 
     def _odd_tag(self, node: yaml.Node, key: str) -> Broken:
-        return self._broken(node, key, f"found the tag {quoted(node.tag)}; a plain value is right")
+        return self._broken(node, key, f"expected a plain value, found the tag {quoted(node.tag)}")
 
     def _broken(self, node: yaml.Node, key: str, message: str) -> Broken:
-        broken = Broken(*_place(node))
-        self._findings.error(broken, key or WHOLE_FILE, message)
+        broken = Broken(*self._place(node))
+        self._problems.error(broken, key or WHOLE_FILE, message)
         return broken
 
-
-def _place(node: yaml.Node) -> tuple[int, int]:
-    return node.start_mark.line + 1, node.start_mark.column + 1
+    def _place(self, node: yaml.Node) -> tuple[str, int, int]:
+        return self._file, node.start_mark.line + 1, node.start_mark.column + 1

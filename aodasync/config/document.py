@@ -8,8 +8,8 @@ of its anchor, at the place where that is written.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 __all__ = [
@@ -19,11 +19,16 @@ __all__ = [
     "Fields",
     "Items",
     "Node",
+    "Place",
     "Scalar",
     "ScalarValue",
     "describe",
+    "describe_value",
     "is_nothing",
     "key_path",
+    "line_of",
+    "overlay",
+    "places",
     "quoted",
 ]
 
@@ -31,53 +36,51 @@ WHOLE_FILE: Final = "(file)"
 """The key of a problem that concerns no key."""
 
 _MAX_SHOWN: Final = 60
-_PLAIN_KEY: Final = re.compile(r"[\w<-]+", re.ASCII)
+_PLAIN_KEY: Final = re.compile(rf"[\w<-]{{1,{_MAX_SHOWN}}}", re.ASCII)
 
 ScalarValue: TypeAlias = str | int | float | bool | None
 
 
 @dataclass(frozen=True, slots=True)
-class Scalar:
-    """A single value; dates and the like stay the text that they are in the file."""
+class Place:
+    """Where something is written."""
 
+    file: str
     line: int
     column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar(Place):
+    """A single value; dates and the like stay the text that they are in the file."""
+
     value: ScalarValue
 
 
 @dataclass(frozen=True, slots=True)
-class Items:
+class Items(Place):
     """A list."""
 
-    line: int
-    column: int
     items: tuple[Node, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Place):
     """A key of a mapping, where the key is written, and its value."""
 
-    line: int
-    column: int
     value: Node
 
 
 @dataclass(frozen=True, slots=True)
-class Fields:
+class Fields(Place):
     """A mapping, in file order."""
 
-    line: int
-    column: int
     entries: Mapping[str, Entry]
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
-    """A value whose fault was already reported; whoever meets it says nothing more."""
-
-    line: int
-    column: int
+class Broken(Place):
+    """A value whose fault was already reported; nothing more is reported of it."""
 
 
 Node: TypeAlias = Scalar | Items | Fields | Broken
@@ -94,25 +97,58 @@ def key_path(parent: str, key: str) -> str:
     return f"{parent}.{shown}" if parent else shown
 
 
+def line_of(place: Place, seen_from: Place) -> str:
+    """``line 7``, with the file if it is another one than that of ``seen_from``."""
+    other = f" of {place.file}" if place.file != seen_from.file else ""
+    return f"line {place.line}{other}"
+
+
+def overlay(base: Node, over: Node) -> Node:
+    """``over`` on ``base``: mappings key by key, all else as a whole.
+
+    A list or mapping that is announced and not written changes nothing.
+    """
+    if not (isinstance(base, Fields) and isinstance(over, Fields)):
+        return over
+    entries = dict(base.entries)
+    for name, entry in over.entries.items():
+        below = entries.get(name)
+        if below is None:
+            entries[name] = entry
+        elif not (is_nothing(entry.value) and isinstance(below.value, Fields | Items)):
+            entries[name] = replace(entry, value=overlay(below.value, entry.value))
+    return replace(over, entries=entries)
+
+
+def places(node: Node, key: str = "") -> Iterator[tuple[str, Place]]:
+    """The paths of the lists and single values in ``node``, and where each is written."""
+    if isinstance(node, Fields):
+        for name, entry in node.entries.items():
+            yield from places(entry.value, key_path(key, name))
+    else:
+        yield key, node
+
+
 def quoted(text: str) -> str:
     """``text`` in quotes on one line: shortened, and with escapes for what cannot be printed."""
     return repr(text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}...")
 
 
 def describe(node: Node) -> str:
-    """What a person would say stands there: ``the text 'fast'``, ``a list``, ``nothing``."""
+    """What stands there, for a message: ``'fast'``, ``5``, ``a list``, ``nothing``."""
     if isinstance(node, Scalar):
-        return _describe_value(node.value)
+        return describe_value(node.value)
     return "a list" if isinstance(node, Items) else "a mapping"
 
 
-def _describe_value(value: ScalarValue) -> str:
+def describe_value(value: ScalarValue) -> str:
+    """A single value, for a message."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):
-        return f"the boolean {str(value).lower()}"
+        return str(value).lower()
     if isinstance(value, str):
-        return f"the text {quoted(value)}"
+        return quoted(value)
     if isinstance(value, int) and abs(value) >= 10**_MAX_SHOWN:
         return f"a number of more than {_MAX_SHOWN} digits"
-    return f"the number {value!r}"
+    return repr(value)

@@ -13,29 +13,32 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from aodasync.config.document import WHOLE_FILE, Broken, Node, Scalar, ScalarValue, describe
-from aodasync.config.findings import Findings, suggestion
+from aodasync.config.document import (
+    WHOLE_FILE,
+    Broken,
+    Node,
+    Scalar,
+    ScalarValue,
+    describe,
+    describe_value,
+)
+from aodasync.config.problems import Problems
 
-__all__ = [
-    "AbsolutePath",
-    "Flag",
-    "Number",
-    "ScalarKind",
-    "Text",
-    "plain",
-    "refuse",
-]
+__all__ = ["AbsolutePath", "Choice", "Flag", "Number", "ScalarKind", "Text", "plain", "refuse"]
 
 _UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
-"""Control characters, which no path or argument of ours has, and halves of surrogate pairs."""
+"""Control characters and lone surrogates, which no path or argument of ours has."""
 
 
-def refuse(node: Node, key: str, expected: str, findings: Findings, near: str = "") -> None:
-    """Report that ``node`` is not ``expected``, unless it is broken and told of already."""
+_TRUE: Final = ("true", "yes", "on", "y")
+_FALSE: Final = ("false", "no", "off", "n")
+
+
+def refuse(node: Node, key: str, expected: str, problems: Problems, near: str = "") -> None:
+    """Report that ``node`` is not ``expected``, unless its fault was already reported."""
     if not isinstance(node, Broken):
-        findings.error(
-            node, key or WHOLE_FILE, f"found {describe(node)}; {expected} is right{near}"
-        )
+        message = f"expected {expected}, found {describe(node)}{near}"
+        problems.error(node, key or WHOLE_FILE, message)
 
 
 def plain(number: float) -> int | float:
@@ -54,23 +57,32 @@ class ScalarKind(ABC):
 
     @abstractmethod
     def expected(self, value: ScalarValue) -> str:
-        """What would be right where ``value`` was found."""
+        """What is expected where ``value`` was found."""
 
     def words(self) -> Iterable[str]:
         """The words to choose from, if there are such."""
         return ()
 
+    def meant(self, text: str) -> bool | float | None:  # noqa: B027  # most have none
+        """The value that a text looks like: ``20`` for ``"20"``."""
+
     @abstractmethod
     def schema(self) -> dict[str, Any]:
-        """The values that are right."""
+        """The accepted values."""
 
-    def read(self, node: Node, key: str, findings: Findings) -> Any:
-        """The value of ``node``, or None after telling the findings why not."""
+    def read(self, node: Node, key: str, problems: Problems) -> Any:
+        """The value of ``node``, or None after reporting why not."""
         value = node.value if isinstance(node, Scalar) else None
         accepted = self.accept(value)
         if accepted is None:
-            near = suggestion(value, self.words()) if isinstance(value, str) else ""
-            refuse(node, key, self.expected(value), findings, near)
+            near = ""
+            if isinstance(value, str):
+                meant = self.meant(value)
+                if self.accept(meant) is not None:
+                    near = f"; did you mean {describe_value(meant)}, without quotes?"
+                else:
+                    near = problems.suggestion(value, self.words())
+            refuse(node, key, self.expected(value), problems, near)
         return accepted
 
 
@@ -78,14 +90,14 @@ class ScalarKind(ABC):
 class Number(ScalarKind):
     """A number within bounds, both included; a whole one may be written 4 or 4.0.
 
-    Below ``advised`` it is taken, with ``remark`` as a warning.
+    Below ``advised`` it is accepted with a warning that says the ``consequence``.
     """
 
     minimum: float
     maximum: float
     whole: bool = False
     advised: float = -math.inf
-    remark: str = ""
+    consequence: str = ""
 
     def accept(self, value: ScalarValue) -> float | None:
         """An int if ``whole``, else a float; YAML's true and .nan are no numbers."""
@@ -103,11 +115,22 @@ class Number(ScalarKind):
         noun = "a whole number" if self.whole else "a number"
         return f"{noun} from {plain(self.minimum)} to {plain(self.maximum)}"
 
-    def read(self, node: Node, key: str, findings: Findings) -> float | None:
-        """The number; one below what is advised gives a warning."""
-        number: float | None = super(Number, self).read(node, key, findings)
+    def meant(self, text: str) -> float | None:
+        """A number in quotes, and one that YAML 1.1 takes for a text, as ``1e3``."""
+        try:
+            return plain(float(text))
+        except (ValueError, OverflowError):
+            return None
+
+    def read(self, node: Node, key: str, problems: Problems) -> float | None:
+        """The number; one below ``advised`` gives a warning."""
+        number: float | None = super(Number, self).read(node, key, problems)
         if number is not None and number < self.advised:
-            findings.warn(node, key, f"found {describe(node)}; {self.remark}")
+            message = (
+                f"expected {plain(self.advised)} or more, found {describe(node)}: "
+                f"{self.consequence}"
+            )
+            problems.warn(node, key, message)
         return number
 
     def schema(self) -> dict[str, Any]:
@@ -127,6 +150,11 @@ class Flag(ScalarKind):
         """A bool."""
         return value if isinstance(value, bool) else None
 
+    def meant(self, text: str) -> bool | None:
+        """One of YAML's words for them, in quotes, and ``y``, which is none."""
+        word = text.strip().lower()
+        return word in _TRUE if word in _TRUE + _FALSE else None
+
     def expected(self, value: ScalarValue) -> str:
         """Both."""
         del value
@@ -139,29 +167,42 @@ class Flag(ScalarKind):
 
 @dataclass(frozen=True, slots=True)
 class Text(ScalarKind):
-    """Text that can be an argument of a command."""
+    """Text that can be an argument of a command, of ``at_least`` so many characters.
+
+    Blanks at its ends are not counted.
+    """
+
+    at_least: int = 0
 
     def accept(self, value: ScalarValue) -> str | None:
         """A str."""
-        return value if isinstance(value, str) and not _UNSAFE.search(value) else None
+        if not isinstance(value, str) or _UNSAFE.search(value):
+            return None
+        return value if len(value.strip()) >= self.at_least else None
 
     def expected(self, value: ScalarValue) -> str:
         """Text; in quotes, for what YAML takes for something else."""
         if isinstance(value, str):
-            return "text without control characters"
+            empty = not value.strip()
+            return "text that is not empty" if empty else "text without control characters"
         return "text" if value is None else "text (in quotes)"
 
     def schema(self) -> dict[str, Any]:
-        """String."""
-        return {"type": "string"}
+        """String, with a character that is no blank if some are needed."""
+        needed = {"minLength": self.at_least, "pattern": r"\S"} if self.at_least else {}
+        return {"type": "string", **needed}
 
 
 @dataclass(frozen=True, slots=True)
 class AbsolutePath(ScalarKind):
-    """An absolute path."""
+    """An absolute path; with ``or_empty`` also the empty text, for none."""
+
+    or_empty: bool = False
 
     def accept(self, value: ScalarValue) -> str | None:
         """A str that begins with a slash."""
+        if self.or_empty and value == "":
+            return ""
         if isinstance(value, str) and value.startswith("/") and not _UNSAFE.search(value):
             return value
         return None
@@ -169,8 +210,41 @@ class AbsolutePath(ScalarKind):
     def expected(self, value: ScalarValue) -> str:
         """A path."""
         del value
-        return "an absolute path"
+        return "an absolute path" + (' or ""' if self.or_empty else "")
 
     def schema(self) -> dict[str, Any]:
         """String with a leading slash."""
-        return {"type": "string", "pattern": "^/"}
+        return {"type": "string", "pattern": "^(/|$)" if self.or_empty else "^/"}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice(ScalarKind):
+    """One of a few words; with ``any_case`` in any capitalisation, as AODv2's types."""
+
+    choices: tuple[str, ...]
+    any_case: bool = False
+
+    def accept(self, value: ScalarValue) -> str | None:
+        """One of ``choices``."""
+        if not isinstance(value, str):
+            return None
+        word = value.strip().lower() if self.any_case else value
+        return word if word in self.choices else None
+
+    def expected(self, value: ScalarValue) -> str:
+        """The choices."""
+        del value
+        return f"{'one of ' if len(self.choices) > 1 else ''}{', '.join(self.choices)}"
+
+    def words(self) -> Iterable[str]:
+        """The choices."""
+        return self.choices
+
+    def schema(self) -> dict[str, Any]:
+        """The choices; where case does not count, two ways to write each and a pattern for all."""
+        if not self.any_case:
+            return {"type": "string", "enum": list(self.choices)}
+        offered = [*(word.capitalize() for word in self.choices), *self.choices]
+        folded = ("".join(f"[{c.upper()}{c}]" for c in word) for word in self.choices)
+        pattern = rf"^\s*({'|'.join(folded)})\s*$"
+        return {"type": "string", "anyOf": [{"enum": offered}, {"pattern": pattern}]}

@@ -4,103 +4,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Any
+
+from aodasync.actions import UserAction
+from aodasync.config.anomalies import Anomaly
+from aodasync.config.anomalies.connection import ConnectionAnomaly
+from aodasync.config.anomalies.drift import DriftAnomaly
+from aodasync.config.anomalies.error import ErrorAnomaly
+from aodasync.config.anomalies.hang import HangAnomaly
+from aodasync.config.anomalies.latency import LatencyAnomaly
+from aodasync.errors import ConfigProblem
 
 __all__ = [
-    "CAPTURES",
     "Anomaly",
     "Audit",
     "Cleanup",
     "Collector",
     "Config",
     "ConnectionAnomaly",
+    "Control",
     "DriftAnomaly",
     "ErrorAnomaly",
     "HangAnomaly",
     "LatencyAnomaly",
+    "Metrics",
     "Recorder",
-    "UserAction",
 ]
-
-CAPTURES: Final = ("tcpdump", "trace-cmd")
-"""Recorders outside the agent that can run all the time."""
-
-
-@dataclass(frozen=True, slots=True)
-class LatencyAnomaly:
-    """Requests slower than their command's threshold.
-
-    ``thresholds_ms`` holds the tracked commands alone, in command order, after
-    ``mode`` was applied; ``named_commands`` those that the file itself names in
-    ``track_commands`` (only these count when they may wait for ever).
-    """
-
-    name: str
-    thresholds_ms: Mapping[str, float]
-    named_commands: frozenset[str]
-    acceptable_count: int
-    emergency_threshold_ms: float
-    actions: tuple[str, ...]
-    cooldown_sec: float
-    type: str = "latency"
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorAnomaly:
-    """Responses that carry a tracked code.
-
-    ``codes`` are errno names and ``statuses`` NTSTATUS names; a response counts
-    when its NTSTATUS is in ``statuses``, or its errno in ``codes`` and its
-    NTSTATUS not in ``excluded_statuses``. Expected noise counts only when its
-    errno or NTSTATUS is in ``named_codes`` (those the file itself tracks).
-    """
-
-    name: str
-    codes: tuple[str, ...]
-    statuses: tuple[str, ...]
-    excluded_statuses: frozenset[str]
-    named_codes: frozenset[str]
-    acceptable_count: int
-    actions: tuple[str, ...]
-    cooldown_sec: float
-    type: str = "error"
-
-
-@dataclass(frozen=True, slots=True)
-class HangAnomaly:
-    """A request in flight for longer than ``age_ms``."""
-
-    name: str
-    age_ms: float
-    actions: tuple[str, ...]
-    cooldown_sec: float
-    type: str = "hang"
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionAnomaly:
-    """Reconnects and other trouble of a connection; ``acceptable_count`` are enough to fire."""
-
-    name: str
-    acceptable_count: int
-    actions: tuple[str, ...]
-    cooldown_sec: float
-    type: str = "connection"
-
-
-@dataclass(frozen=True, slots=True)
-class DriftAnomaly:
-    """A server that leaves the band it has been in."""
-
-    name: str
-    actions: tuple[str, ...]
-    cooldown_sec: float
-    type: str = "drift"
-
-
-Anomaly: TypeAlias = LatencyAnomaly | ErrorAnomaly | HangAnomaly | ConnectionAnomaly | DriftAnomaly
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +52,12 @@ class Recorder:
     """The flight recorder; ``max_events`` rows are preallocated.
 
     ``ring_bytes`` is the size of the ring between kernel and agent, before it is
-    rounded up to a power of two.
+    rounded up to a power of two. ``file_names``: which file a request is about is noted.
     """
 
     max_events: int = 50_000
     ring_bytes: int = 8 * 1024 * 1024
+    file_names: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,19 +78,26 @@ class Audit:
 
 
 @dataclass(frozen=True, slots=True)
-class UserAction:
-    """A command of the user's own; ``command`` is an argument vector."""
+class Metrics:
+    """Metrics for Prometheus; without a ``textfile`` none are written."""
 
-    name: str
-    command: tuple[str, ...]
-    timeout_sec: float
+    textfile: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """Who besides root may look at the running agent: members of ``group``; "": nobody."""
+
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
     """All of it. ``anomalies`` holds the ones that are on, in file order, then the defaults.
 
-    ``captures`` are names out of :data:`CAPTURES`.
+    ``captures`` are names out of :data:`~aodasync.captures.CAPTURES`. ``unwatched`` is what
+    a file in AODv2's newer format has for other protocols: by protocol and type, in plain
+    values.
     """
 
     source: Path | None
@@ -171,5 +110,11 @@ class Config:
     cleanup: Cleanup
     audit: Audit
     user_actions: tuple[UserAction, ...]
-    warnings: tuple[str, ...]
+    warnings: tuple[ConfigProblem, ...]
     captures: tuple[str, ...] = ()
+    metrics: Metrics = field(default_factory=Metrics)
+    control: Control = field(default_factory=Control)
+    on_bundle: tuple[str, ...] = ()
+    on_episode: tuple[str, ...] = ()
+    unwatched: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    origins: Mapping[str, str] = field(default_factory=dict)

@@ -14,10 +14,11 @@ from typing import Any
 
 import yaml
 
+from aodasync.config.anomalies import Anomaly
 from aodasync.config.kinds import plain
-from aodasync.config.model import Anomaly, Config
+from aodasync.config.model import Config
 
-__all__ = ["to_json", "to_yaml"]
+__all__ = ["as_yaml", "to_json", "to_yaml"]
 
 
 def to_json(config: Config) -> dict[str, Any]:
@@ -27,11 +28,17 @@ def to_json(config: Config) -> dict[str, Any]:
         "watch_interval_sec": config.watch_interval_sec,
         "aod_output_dir": str(config.output_dir),
         "watcher": {"actions": config.watcher_actions, "captures": config.captures},
+        "captures": config.captures,
         "anomalies": {anomaly.name: _anomaly(anomaly) for anomaly in config.anomalies},
+        "unwatched": config.unwatched,
         "collector": asdict(config.collector),
         "recorder": asdict(config.recorder),
         "cleanup": asdict(config.cleanup),
         "audit": asdict(config.audit),
+        "metrics": asdict(config.metrics),
+        "control": asdict(config.control),
+        "on_bundle": config.on_bundle,
+        "on_episode": config.on_episode,
         "actions": {
             action.name: {"command": action.command, "timeout_sec": action.timeout_sec}
             for action in config.user_actions
@@ -43,12 +50,19 @@ def to_json(config: Config) -> dict[str, Any]:
 
 def to_yaml(config: Config) -> str:
     """As :func:`to_json`; lists stand on their key's line."""
-    return yaml.dump(to_json(config), Dumper=_Dumper, sort_keys=False, width=100)
+    return as_yaml(to_json(config))
+
+
+def as_yaml(shown: Mapping[str, Any]) -> str:
+    """What :func:`to_json` gives, or a part of it."""
+    return yaml.dump(dict(shown), Dumper=_Dumper, sort_keys=False, width=100)
 
 
 def _anomaly(anomaly: Anomaly) -> dict[str, Any]:
     values = asdict(anomaly)
     del values["name"]
+    if values.get("rules"):
+        del values["acceptable_count"]  # each rule has its own
     return {"type": values.pop("type"), **values}
 
 

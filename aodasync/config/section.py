@@ -6,15 +6,26 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol
 
-from aodasync.config.document import Entry, Fields, Items, Node, is_nothing, key_path
-from aodasync.config.findings import Findings, suggestion
+from aodasync.config.document import Entry, Fields, Items, Node, is_nothing, key_path, quoted
 from aodasync.config.kinds import ScalarKind, refuse
+from aodasync.config.problems import Problems
 
-__all__ = ["Kind", "ListOf", "MapOf", "Section", "Setting"]
+__all__ = ["AnyOf", "Kind", "ListOf", "MapOf", "Section", "Setting"]
 
+_MOST_NAMES: Final = 100
 _SAFE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,47}")
+
+
+class Kind(Protocol):
+    """What a value must be."""
+
+    def read(self, node: Node, key: str, problems: Problems) -> Any:
+        """The value of ``node``, or None after reporting why not."""
+
+    def schema(self) -> dict[str, Any]:
+        """The accepted values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +35,15 @@ class ListOf:
     item: ScalarKind | Section
     at_least: int = 0
 
-    def read(self, node: Node, key: str, findings: Findings) -> tuple[Any, ...] | None:
+    def read(self, node: Node, key: str, problems: Problems) -> tuple[Any, ...] | None:
         """What the kind reads, without what it refuses."""
         if not isinstance(node, Items):
-            refuse(node, key, "a list", findings)
+            refuse(node, key, "a list", problems)
             return None
         if len(node.items) < self.at_least:
-            findings.error(node, key, f"found an empty list; {self.at_least} or more is right")
-        read = (self.item.read(n, f"{key}[{i}]", findings) for i, n in enumerate(node.items))
+            message = f"expected a list of {self.at_least} or more, found an empty one"
+            problems.error(node, key, message)
+        read = (self.item.read(n, f"{key}[{i}]", problems) for i, n in enumerate(node.items))
         return tuple(value for value in read if value is not None)
 
     def schema(self) -> dict[str, Any]:
@@ -77,28 +89,28 @@ class Section:
             for s in self.settings
         }
 
-    def read(self, node: Node, key: str, findings: Findings) -> dict[str, Any] | None:
+    def read(self, node: Node, key: str, problems: Problems) -> dict[str, Any] | None:
         """Values by key, defaults for what is missing or refused (None if it is required).
 
         A list or mapping that is announced and not written (``actions:``) is missing.
         """
         if not isinstance(node, Fields):
-            refuse(node, key, "a mapping", findings)
+            refuse(node, key, "a mapping", problems)
             return None
         known = self.known_keys()
         for name, entry in node.entries.items():
             if name not in known:
-                near = suggestion(name, known) or f"; known here: {', '.join(known)}"
-                findings.error(entry, key_path(key, name), f"unknown key{near}")
+                near = problems.suggestion(name, known) or f"; expected one of {', '.join(known)}"
+                problems.error(entry, key_path(key, name), f"unknown key{near}")
         values = self.defaults()
         for setting in self.settings:
             given = node.entries.get(setting.key)
             scalar = isinstance(setting.kind, ScalarKind)
             if given is None or (is_nothing(given.value) and not scalar):
                 if setting.required:
-                    findings.error(node, key, f"found no '{setting.key}', which is required")
+                    problems.error(node, key, f"the required key '{setting.key}' is missing")
                 continue
-            value = setting.kind.read(given.value, key_path(key, setting.key), findings)
+            value = setting.kind.read(given.value, key_path(key, setting.key), problems)
             values[setting.key] = values[setting.key] if value is None else value
         return values
 
@@ -119,27 +131,49 @@ class MapOf:
 
     section: Section
 
-    def read(self, node: Node, key: str, findings: Findings) -> Mapping[str, Entry] | None:
+    def read(self, node: Node, key: str, problems: Problems) -> Mapping[str, Entry] | None:
         """Names and what stands under them, uninterpreted, without the unsafe names."""
         if not isinstance(node, Fields):
-            refuse(node, key, "a mapping", findings)
+            refuse(node, key, "a mapping", problems)
             return None
+        if len(node.entries) > _MOST_NAMES:
+            message = f"expected at most {_MOST_NAMES} entries, found {len(node.entries)}"
+            problems.error(node, key, message)
+            return {}
         entries = {}
         for name, entry in node.entries.items():
             if _SAFE_NAME.fullmatch(name):
                 entries[name] = entry
             else:
-                message = "found an unsafe name; up to 48 letters, digits, _ and - are right"
-                findings.error(entry, key_path(key, name), message)
+                message = f"expected up to 48 letters, digits, _ and -, found {quoted(name)}"
+                problems.error(entry, key_path(key, name), message)
         return entries
 
     def schema(self) -> dict[str, Any]:
         """Object whose keys are safe names."""
         return {
             "type": ["object", "null"],
+            "maxProperties": _MOST_NAMES,
             "propertyNames": {"pattern": f"^{_SAFE_NAME.pattern}$"},
             "additionalProperties": self.section.schema(),
         }
 
 
-Kind: TypeAlias = ScalarKind | ListOf | MapOf | Section
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """A value of one of several kinds."""
+
+    kinds: tuple[Kind, ...]
+
+    def read(self, node: Node, key: str, problems: Problems) -> Any:
+        """What the first kind reads that finds no fault, else the first one's problems."""
+        for kind in self.kinds:
+            trial = Problems()
+            value = kind.read(node, key, trial)
+            if not trial.errors:
+                return value
+        return self.kinds[0].read(node, key, problems)
+
+    def schema(self) -> dict[str, Any]:
+        """The schemas of all."""
+        return {"anyOf": [kind.schema() for kind in self.kinds]}

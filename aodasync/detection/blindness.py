@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 from aodasync.smb.client_stats import ClientTotals
 
-__all__ = ["Blindness", "Sight"]
+__all__ = ["Blindness", "Comparison"]
 
 _ENOUGH = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class Comparison:
     """One comparison: requests the client counted and those recorded since the last one."""
 
     blind: bool
@@ -40,7 +40,7 @@ class Blindness:
         self._earlier: tuple[ClientTotals, int] | None = None
         self.blind = False
 
-    def look(self, totals: ClientTotals, before: int, after: int) -> Sight | None:
+    def look(self, totals: ClientTotals, before: int, after: int) -> Comparison | None:
         """Compare; None while there is nothing to say.
 
         ``before`` and ``after`` are all that was ever recorded or lost on the way:
@@ -56,4 +56,4 @@ class Blindness:
         recorded = after - earlier[1]
         self._earlier = totals, before
         self.blind = 4 * recorded < 3 * counted
-        return Sight(self.blind, counted, recorded)
+        return Comparison(self.blind, counted, recorded)

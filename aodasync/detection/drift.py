@@ -2,14 +2,14 @@
 """Drift: a server that leaves the band it has been in, though no threshold is crossed.
 
 Time is cut into slots of five seconds. The median latency of each server and
-command with enough requests in a slot is held against its own normal; out of
+command with enough requests in a slot is compared with its own normal; out of
 band for half a minute of slots is drift, until one slot is back in band or there
 was no traffic to judge by for half a minute.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,16 +17,26 @@ import numpy as np
 import numpy.typing as npt
 
 from aodasync.config.model import DriftAnomaly
-from aodasync.detection.latency import latency_ns
-from aodasync.detection.normals import Key, Normals
-from aodasync.detection.patience import may_wait
-from aodasync.detection.windows import Firing
-from aodasync.events import EVENT, OPAQUE, EventArray, Flag, Kind, Outcome, pick
-from aodasync.evidence import Finding
-from aodasync.ranks import distinct, median
+from aodasync.detection.baseline import Baseline, Key
+from aodasync.detection.by_server import by_server
+from aodasync.detection.detector import Context, Detector, Firing, Signal, View
+from aodasync.detection.long_waits import may_wait
+from aodasync.events import (
+    ANSWERED,
+    EVENT,
+    NS_PER_MS,
+    OPAQUE,
+    REQUEST,
+    EventArray,
+    Flag,
+    latency_ns,
+    pick,
+)
+from aodasync.evidence.model import Finding, Symptom
+from aodasync.evidence.quantiles import distinct, median
 from aodasync.smb.commands import command_name
 
-__all__ = ["SLOT_NS", "DriftWatch"]
+__all__ = ["SLOT_NS", "DriftDetector"]
 
 SLOT_NS: Final = 5_000_000_000
 _LATE_NS: Final = 1_000_000_000  # rows of a slot may still be in the ring
@@ -34,9 +44,8 @@ _SLOTS_OUT: Final = 6
 _SLOTS_SILENT: Final = 6
 _LEAST_REQUESTS: Final = 8
 _MOST_OF_A_BATCH: Final = 512
-_MOST_OF_A_SLOT: Final = 16_384
-_MOST_WAITING: Final = 4096
-_MS: Final = 1e6
+_MOST_OF_A_SLOT: Final = 8192
+_MOST_WAITING: Final = 2048
 
 
 @dataclass(slots=True)
@@ -49,29 +58,28 @@ class _Leaving:
     recent_ms: float
     limit_ms: float
     requests: int
+    connections: tuple[int, ...]
 
     @property
     def gone(self) -> bool:
         return self.slots >= _SLOTS_OUT
 
 
-class DriftWatch:
+class DriftDetector(Detector):
     """A configured drift anomaly, and what it has learnt."""
 
-    def __init__(
-        self, anomaly: DriftAnomaly, *, interval_ns: int, server_of: Callable[[int], str]
-    ) -> None:
+    def __init__(self, anomaly: DriftAnomaly, context: Context) -> None:
         self._anomaly = anomaly
-        self._interval_ns = interval_ns
-        self._server_of = server_of
-        self._normals = Normals()
+        self._interval_ns = context.interval_ns
+        self._server_of = context.connections.server
+        self._baseline = Baseline()
         self._waiting: list[npt.NDArray[np.void]] = []
         self._waiting_rows = 0
         self._slots: dict[int, list[npt.NDArray[np.uint64]]] = {}
         self._leaving: dict[Key, _Leaving] = {}
         self._windows: dict[str, int] = {}
 
-    def add(self, rows: EventArray) -> None:
+    def observe(self, rows: EventArray) -> Iterable[Signal]:
         """Take rows in, shape (N,): of a large batch, an even sample."""
         sample = rows.view(OPAQUE)
         if len(rows) > _MOST_OF_A_BATCH:
@@ -80,9 +88,11 @@ class DriftWatch:
         self._waiting_rows += len(sample)
         if self._waiting_rows >= _MOST_WAITING:
             self._sort_in()
+        return ()
 
-    def look(self, now_ns: int) -> list[Firing]:
+    def look(self, view: View) -> Iterable[Signal]:
         """Judge the slots that are over; one firing an interval for each server that drifts."""
+        now_ns = view.now_ns
         self._sort_in()
         for slot in sorted(self._slots):
             if (slot + 1) * SLOT_NS + _LATE_NS <= now_ns:
@@ -95,13 +105,24 @@ class DriftWatch:
         self._windows = dict.fromkeys(servers, window)
         return firings
 
+    def forgotten(self) -> int:
+        """Normals."""
+        return self._baseline.forgotten
+
     def export(self) -> dict[str, Any]:
         """What it has learnt, as plain JSON values."""
-        return self._normals.export()
+        return self._baseline.export()
 
     def restore(self, exported: Any) -> None:
         """Take up what was exported. Raises ValueError."""
-        self._normals.restore(exported)
+        self._baseline.restore(exported)
+
+    def usual(self) -> list[dict[str, Any]]:
+        """The learnt median of each server and command."""
+        return [
+            {"server": server, "command": command_name(command), "ms": round(ms, 3)}
+            for (server, command), ms in self._baseline.usual()
+        ]
 
     def _sort_in(self) -> None:
         """Put the rows that wait into their slots: connection, command and latency of each."""
@@ -110,7 +131,7 @@ class DriftWatch:
         rows = np.concatenate(self._waiting).view(EVENT)
         self._waiting.clear()
         self._waiting_rows = 0
-        ordinary = (rows["kind"] == Kind.REQUEST) & (rows["outcome"] == Outcome.ANSWERED)
+        ordinary = (rows["kind"] == REQUEST) & (rows["outcome"] == ANSWERED)
         ordinary &= (rows["flags"] & Flag.BEFORE_ATTACH) == 0
         rows = pick(rows, ordinary & ~may_wait(rows))
         columns = np.array((rows["connection_id"], rows["command"], latency_ns(rows)), np.uint64)
@@ -123,31 +144,31 @@ class DriftWatch:
     def _judge(self, slot: int, columns: npt.NDArray[np.uint64]) -> None:
         medians = self._medians(columns)
         keys = list(medians)
-        limits = self._normals.limits_ms(keys)
+        limits = self._baseline.limits_ms(keys)
         for key, limit in zip(keys, limits.tolist(), strict=True):
-            recent_ms, requests = medians[key]
+            recent_ms, requests, connections = medians[key]
             if recent_ms <= limit:
                 self._leaving.pop(key, None)
                 continue
-            out = self._leaving.setdefault(key, _Leaving(slot, slot, 0, 0.0, 0.0, 0))
+            out = self._leaving.setdefault(key, _Leaving(slot, slot, 0, 0.0, 0.0, 0, ()))
             out.last, out.slots = slot, out.slots + 1
             out.recent_ms, out.limit_ms, out.requests = recent_ms, limit, requests
-        self._normals.learn(keys, np.array([medians[key][0] for key in keys]))
+            out.connections = connections
+        self._baseline.learn(keys, np.array([medians[key][0] for key in keys]))
 
-    def _medians(self, columns: npt.NDArray[np.uint64]) -> dict[Key, tuple[float, int]]:
-        """Median latency in ms and number of requests, by server and command."""
-        connections = distinct(columns[0])
-        names = [self._server_of(connection) for connection in connections]
-        servers = sorted(set(names))
-        number = np.array([servers.index(name) for name in names])
-        of_row = number[np.searchsorted(connections, columns[0])]
-        group = of_row * 65_536 + columns[1].astype(np.int64)
+    def _medians(
+        self, columns: npt.NDArray[np.uint64]
+    ) -> dict[Key, tuple[float, int, tuple[int, ...]]]:
+        """Median latency in ms, requests and connections, by server and command."""
+        grouped = by_server(columns[0], self._server_of)
+        group = grouped.place * 65_536 + columns[1].astype(np.int64)
         medians = {}
         for value in distinct(group):
             part = columns[2][group == value]
             if len(part) >= _LEAST_REQUESTS:
-                key = (servers[value // 65_536], value % 65_536)
-                medians[key] = (median(part) / _MS, len(part))
+                server, command = divmod(value, 65_536)
+                figures = median(part) / NS_PER_MS, len(part), grouped.connections[server]
+                medians[grouped.servers[server], command] = figures
         return medians
 
     def _firing(self, server: str, window: int, now_ns: int) -> Firing:
@@ -157,7 +178,9 @@ class DriftWatch:
         finding = Finding(
             anomaly=self._anomaly.name,
             type=self._anomaly.type,
+            symptom=Symptom.SLOW,
             server=server,
+            connections=tuple(sorted({c for item in drifting.values() for c in item.connections})),
             commands=tuple(command_name(command) for _, command in drifting),
             codes=(),
             count=sum(item.requests for item in drifting.values()),
@@ -169,7 +192,7 @@ class DriftWatch:
             emergency=False,
             crossed_ns=(out.since + _SLOTS_OUT) * SLOT_NS,
             figures={
-                "usual_ms": round(self._normals.usual_ms(worst), 3),
+                "usual_ms": round(self._baseline.usual_ms(worst), 3),
                 "recent_ms": round(out.recent_ms, 3),
             },
         )

@@ -1,113 +1,138 @@
 # SPDX-License-Identifier: MIT
-"""Which requests were too slow: one pass over a batch, no state.
+"""Requests that were too slow: one pass over a batch.
 
-The latency of a request is ``released_ns - issued_ns``: what its caller waited,
-from the allocation of its MID to the last reference.
+Requests that may wait for ever (:mod:`aodasync.detection.long_waits`) count only when
+named in ``track_commands``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from aodasync.config.model import LatencyAnomaly
-from aodasync.detection.patience import NEVER_EXCUSED, may_wait
-from aodasync.detection.windows import NO_HITS, Hits
-from aodasync.events import EventArray, Kind, pick
+from aodasync.detection.detector import Context, Detector, Firing, Signal, Urgency, View
+from aodasync.detection.long_waits import NEVER_EXCUSED, may_wait
+from aodasync.detection.streaks import SlowStreaks
+from aodasync.detection.windows import NO_HITS, Hits, WindowCounter
+from aodasync.events import (
+    ANSWERED,
+    NS_PER_MS,
+    REQUEST,
+    EventArray,
+    latency_ns,
+    pick,
+)
+from aodasync.evidence.model import Symptom
 from aodasync.smb.commands import COMMAND_CODES, COMMANDS, MAY_WAIT_FOREVER
 
-__all__ = [
-    "LatencyLimits",
-    "latency_ns",
-    "slow_requests",
-    "urgent_though_announced",
-    "urgent_thresholds_ns",
-]
+__all__ = ["LatencyDetector"]
 
-_REQUEST = int(Kind.REQUEST)  # looking an enum's member up takes a microsecond
 _NEVER = np.uint64(2**63)
 _SLOTS = len(COMMANDS) + 1  # the last slot stands for every unknown command
-_MS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class LatencyLimits:
+class _Limits:
     """A latency anomaly as arrays of shape (20 commands + 1,), indexed by command code.
 
-    ``threshold_ns`` and ``emergency_ns`` (u8) hold 2^63 where a command is not
-    tracked; ``patient`` (bool) marks the commands named in ``track_commands``,
+    ``threshold_ns``, ``emergency_ns`` and ``far_ns`` (far too slow; u8) hold 2^63 where a
+    command is not tracked; ``named`` (bool) marks the commands named in ``track_commands``,
     which count even when the server may hold them back. ``lowest_ns``, of shape (),
     is the lowest limit of all.
     """
 
     threshold_ns: npt.NDArray[np.uint64]
     emergency_ns: npt.NDArray[np.uint64]
-    patient: npt.NDArray[np.bool_]
+    far_ns: npt.NDArray[np.uint64]
+    named: npt.NDArray[np.bool_]
     lowest_ns: npt.NDArray[np.uint64]
 
     @classmethod
-    def of(cls, anomaly: LatencyAnomaly) -> LatencyLimits:
+    def of(cls, anomaly: LatencyAnomaly) -> _Limits:
         """The arrays for a configured anomaly."""
         threshold = np.full(_SLOTS, _NEVER)
         emergency = np.full(_SLOTS, _NEVER)
-        patient = np.zeros(_SLOTS, np.bool_)
+        named = np.zeros(_SLOTS, np.bool_)
         for name, threshold_ms in anomaly.thresholds_ms.items():
             code = COMMAND_CODES[name]
-            threshold[code] = round(threshold_ms * _MS)
-            emergency[code] = round(anomaly.emergency_threshold_ms * _MS)
-            patient[code] = name in anomaly.named_commands
+            threshold[code] = round(threshold_ms * NS_PER_MS)
+            emergency[code] = round(anomaly.emergency_threshold_ms * NS_PER_MS)
+            named[code] = name in anomaly.named_commands
         lowest = np.array(np.minimum(threshold, emergency).min())
-        return cls(threshold, emergency, patient, lowest)
+        tracked = threshold < _NEVER
+        far = np.minimum(10 * np.where(tracked, threshold, 0), emergency // 2)
+        far = np.where(tracked, np.maximum(far, threshold), _NEVER)
+        return cls(threshold, emergency, far, named, lowest)
 
 
-def latency_ns(rows: EventArray) -> npt.NDArray[np.uint64]:
-    """Latency of each row in ns, shape (N,); 0 for a row that has not both ends."""
-    issued, released = rows["issued_ns"], rows["released_ns"]
-    complete = (issued != 0) & (released >= issued) & (rows["kind"] == _REQUEST)
-    return np.where(complete, released - issued, np.uint64(0))
+class LatencyDetector(Detector):
+    """Counts the requests at or over their command's threshold, and those in an emergency."""
 
+    def __init__(self, anomaly: LatencyAnomaly, context: Context) -> None:
+        self._anomaly = anomaly
+        self._limits = _Limits.of(anomaly)
+        self._counter = WindowCounter(anomaly, context, Symptom.SLOW)
+        self._streaks = SlowStreaks(anomaly, context)
 
-def slow_requests(limits: LatencyLimits, rows: EventArray) -> Hits:
-    """The requests of a batch at or over their command's threshold, or in an emergency.
+    def observe(self, rows: EventArray) -> Iterator[Signal]:
+        """Count the slow requests of a batch; only then judge whether all of a server were."""
+        hits = self.select(rows)
+        yield from self._counter.add(hits)
+        if len(hits.rows) or self._streaks:
+            yield from self._far_too_slow(rows)
 
-    Requests that may wait for ever (:mod:`aodasync.detection.patience`) count only
-    when named.
-    """
-    # Where an end is missing this is huge, and looked at closely below.
-    suspect = rows["released_ns"] - rows["issued_ns"] >= limits.lowest_ns
-    if not np.count_nonzero(suspect):
-        return NO_HITS
-    rows = pick(rows, suspect)
-    command = np.minimum(rows["command"], _SLOTS - 1)
-    latency = latency_ns(rows)
-    counts = (rows["kind"] == _REQUEST) & (rows["issued_ns"] != 0)
-    counts &= limits.patient[command] | ~may_wait(rows)
-    emergency = counts & (latency >= limits.emergency_ns[command])
-    index = np.flatnonzero(emergency | (counts & (latency >= limits.threshold_ns[command])))
-    return Hits(
-        rows=rows[index],
-        latency_ns=latency[index],
-        threshold_ns=limits.threshold_ns[command[index]],
-        emergency=emergency[index],
-        codes=(),
-    )
+    def look(self, view: View) -> Iterable[Signal]:
+        """Forget the servers that have nothing left to judge."""
+        self._streaks.end_silent(view.now_ns)
+        return ()
 
+    def forgotten(self) -> int:
+        """Windows and streaks."""
+        return self._counter.forgotten + self._streaks.forgotten
 
-def urgent_thresholds_ns(anomalies: tuple[LatencyAnomaly, ...]) -> list[int]:
-    """Per command, the latency that the kernel side shall report at once; 0: never."""
-    urgent = [0] * len(COMMANDS)
-    for limits in map(LatencyLimits.of, anomalies):
-        for code in range(len(COMMANDS)):
-            emergency = int(limits.emergency_ns[code])
-            waits = COMMANDS[code] in MAY_WAIT_FOREVER and not limits.patient[code]
-            if emergency < _NEVER and not waits:
-                urgent[code] = min(urgent[code] or emergency, emergency)
-    return urgent
+    def _far_too_slow(self, rows: EventArray) -> list[Firing]:
+        limits = self._limits
+        command = np.minimum(rows["command"], _SLOTS - 1)
+        tracked = (rows["kind"] == REQUEST) & (limits.threshold_ns[command] < _NEVER)
+        tracked &= (rows["issued_ns"] != 0) & (rows["outcome"] == ANSWERED)
+        tracked &= limits.named[command] | ~may_wait(rows)
+        latency = latency_ns(rows)
+        slow = tracked & (latency >= limits.far_ns[command])
+        quick = pick(rows, tracked & ~slow)
+        least_ns = int(limits.far_ns.min())
+        return self._streaks.add(pick(rows, slow), latency[slow], quick, least_ns)
 
+    def select(self, rows: EventArray) -> Hits:
+        """The slow requests of a batch."""
+        limits = self._limits
+        # Where an end is missing this is huge, and looked at closely below.
+        suspect = rows["released_ns"] - rows["issued_ns"] >= limits.lowest_ns
+        if not np.count_nonzero(suspect):
+            return NO_HITS
+        rows = pick(rows, suspect)
+        issued_ns, released_ns = rows["issued_ns"], rows["released_ns"]
+        took_ns = released_ns - issued_ns
+        command = np.minimum(rows["command"], _SLOTS - 1)
+        threshold_ns = limits.threshold_ns[command]
+        counts = (rows["kind"] == REQUEST) & (issued_ns != 0) & (released_ns >= issued_ns)
+        counts &= limits.named[command] | ~may_wait(rows)
+        emergency = counts & (took_ns >= limits.emergency_ns[command])
+        hit = emergency | (counts & (took_ns >= threshold_ns))
+        hits = Hits(rows, took_ns, threshold_ns, emergency, codes=())
+        return hits if hit.all() else hits.at(np.flatnonzero(hit))
 
-def urgent_though_announced(anomalies: tuple[LatencyAnomaly, ...]) -> frozenset[int]:
-    """Codes of the commands that are urgent even after an interim response."""
-    names = NEVER_EXCUSED.union(*(anomaly.named_commands for anomaly in anomalies))
-    return frozenset(COMMAND_CODES[name] for name in names)
+    def urgency(self) -> Urgency:
+        """The emergency threshold of each tracked command that may not wait for ever."""
+        limits = self._limits
+        urgent = {
+            code: int(limits.emergency_ns[code])
+            for code, name in enumerate(COMMANDS)
+            if limits.emergency_ns[code] < _NEVER
+            and (limits.named[code] or name not in MAY_WAIT_FOREVER)
+        }
+        announced = NEVER_EXCUSED | self._anomaly.named_commands
+        return Urgency(urgent, frozenset(COMMAND_CODES[name] for name in announced))

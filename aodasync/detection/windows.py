@@ -9,23 +9,26 @@ can still belong to it. A window fires once, at the row that made it an anomaly.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from aodasync.events import EVENT, EventArray, Kind
-from aodasync.evidence import Finding
-from aodasync.ranks import distinct
+from aodasync.config.model import ConnectionAnomaly, ErrorAnomaly, LatencyAnomaly
+from aodasync.detection.by_server import by_server
+from aodasync.detection.detector import Context, Firing
+from aodasync.events import EVENT, NS_PER_MS, REQUEST, EventArray, pick
+from aodasync.evidence.model import Finding, Symptom
 from aodasync.smb.commands import command_name
 
-__all__ = ["NO_HITS", "Firing", "Hits", "WindowCounter"]
+__all__ = ["NO_HITS", "Hits", "WindowCounter"]
 
-_REQUEST = int(Kind.REQUEST)  # looking an enum's member up takes a microsecond
 _OPEN_WINDOWS = 3
-_MS = 1e6
+_MOST_WINDOWS = 4096
+_MOST_DIFFERENT = 1024  # codes, or connections, that one window distinguishes
+_NAMED = 16  # codes that a finding names
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,16 @@ class Hits:
     emergency: npt.NDArray[np.bool_]
     codes: tuple[str, ...]
 
+    def at(self, index: npt.NDArray[np.intp]) -> Hits:
+        """Those at the indices, shape (M,)."""
+        return Hits(
+            rows=pick(self.rows, index),
+            latency_ns=self.latency_ns[index],
+            threshold_ns=self.threshold_ns[index],
+            emergency=self.emergency[index],
+            codes=tuple(self.codes[i] for i in index.tolist()) if self.codes else (),
+        )
+
 
 NO_HITS: Final = Hits(
     rows=np.zeros(0, EVENT),
@@ -51,20 +64,6 @@ NO_HITS: Final = Hits(
     codes=(),
 )
 """What most batches give."""
-
-
-@dataclass(frozen=True, slots=True)
-class Firing:
-    """A window at or over its limit, with its figures so far.
-
-    ``window`` is its number, ``first`` whether it has just become so, ``added``
-    how many events are new since it last fired (all of them at first).
-    """
-
-    window: int
-    first: bool
-    added: int
-    finding: Finding
 
 
 @dataclass(slots=True)
@@ -77,6 +76,7 @@ class _Window:
     last_ns: int = 0
     max_latency_ns: int = 0
     min_threshold_ns: int = 2**63
+    connections: set[int] = field(default_factory=set)
     commands: Counter[int] = field(default_factory=Counter)
     codes: Counter[str] = field(default_factory=Counter)
 
@@ -86,63 +86,66 @@ class WindowCounter:
 
     def __init__(
         self,
+        anomaly: LatencyAnomaly | ErrorAnomaly | ConnectionAnomaly,
+        context: Context,
+        symptom: Symptom,
         *,
-        anomaly: str,
-        type_: str,
-        acceptable_count: int,
-        interval_ns: int,
-        server_of: Callable[[int], str],
+        grave: bool = False,
+        rule: str = "",
     ) -> None:
         self._anomaly = anomaly
-        self._type = type_
-        self._acceptable_count = max(1, acceptable_count)
-        self._interval_ns = interval_ns
-        self._server_of = server_of
+        self._symptom = symptom
+        self._grave = grave
+        self._rule = rule
+        self._acceptable_count = max(1, anomaly.acceptable_count)
+        self._interval_ns = context.interval_ns
+        self._server_of = context.connections.server
         self._windows: dict[tuple[str, int], _Window] = {}
         self._newest = 0
+        self.forgotten = 0
+        """Windows that were counted no further, as there were too many."""
 
     def add(self, hits: Hits) -> list[Firing]:
         """Count the hits; one :class:`Firing` for each window that fires or grew after it had."""
         if len(hits.rows) == 0:
             return []
-        windows = hits.rows["released_ns"] // np.uint64(self._interval_ns)
-        connections = hits.rows["connection_id"]
-        numbers, ids = distinct(windows), distinct(connections)
-        servers: dict[str, list[int]] = {}
-        for connection in ids:
-            servers.setdefault(self._server_of(connection), []).append(connection)
-        firings = []
-        for server in sorted(servers):
-            for number in numbers:
-                if len(ids) == len(numbers) == 1:
-                    mine = np.arange(len(windows))
-                else:
-                    mine = np.flatnonzero(
-                        np.isin(connections, servers[server]) & (windows == number)
-                    )
-                firing = self._count(server, number, hits, mine) if len(mine) else None
-                if firing is not None:
-                    firings.append(firing)
-        self._retire(numbers[-1])
+        parts = [*self._parts(hits)]
+        counted = (self._count(server, number, part) for server, number, part in parts)
+        firings = [firing for firing in counted if firing is not None]
+        self._retire(max(number for _, number, _ in parts))
         return firings
 
-    def _count(
-        self, server: str, number: int, hits: Hits, index: npt.NDArray[np.intp]
-    ) -> Firing | None:
+    def _parts(self, hits: Hits) -> Iterator[tuple[str, int, Hits]]:
+        """The hits of each server and window, with its name and number."""
+        if len(hits.rows) == 1:  # as an urgent one is, whose decision waits
+            (connection,), (at_ns,) = hits.rows["connection_id"], hits.rows["released_ns"]
+            yield self._server_of(int(connection)), int(at_ns) // self._interval_ns, hits
+            return
+        windows = hits.rows["released_ns"] // np.uint64(self._interval_ns)
+        grouped = by_server(hits.rows["connection_id"], self._server_of)
+        for index in _groups(grouped.place, windows):
+            server, number = grouped.servers[grouped.place[index[0]]], int(windows[index[0]])
+            yield server, number, hits.at(index)
+
+    def _count(self, server: str, number: int, hits: Hits) -> Firing | None:
         # Lists: there are few hits as a rule, and numpy takes microseconds a call.
-        released: list[int] = hits.rows["released_ns"][index].tolist()
-        emergency: list[bool] = hits.emergency[index].tolist()
-        commands = hits.rows["command"][index[hits.rows["kind"][index] == _REQUEST]]
+        rows = hits.rows
+        released: list[int] = rows["released_ns"].tolist()
+        emergency: list[bool] = hits.emergency.tolist()
+        kinds = zip(rows["command"].tolist(), rows["kind"].tolist(), strict=True)
         window = self._windows.setdefault((server, number), _Window())
         missing = self._acceptable_count - window.count
         window.count += len(released)
         window.emergency |= any(emergency)
         window.first_ns = min(window.first_ns or released[0], *released)
         window.last_ns = max(window.last_ns, *released)
-        window.max_latency_ns = max(window.max_latency_ns, *hits.latency_ns[index].tolist())
-        window.min_threshold_ns = min(window.min_threshold_ns, *hits.threshold_ns[index].tolist())
-        window.commands.update(commands.tolist())
-        window.codes.update(hits.codes[i] for i in index.tolist() if hits.codes)
+        window.max_latency_ns = max(window.max_latency_ns, *hits.latency_ns.tolist())
+        window.min_threshold_ns = min(window.min_threshold_ns, *hits.threshold_ns.tolist())
+        if len(window.connections) < _MOST_DIFFERENT:
+            window.connections.update(rows["connection_id"].tolist()[:_MOST_DIFFERENT])
+        _count_up(window.commands, [command for command, kind in kinds if kind == REQUEST])
+        if hits.codes:
+            _count_up(window.codes, list(hits.codes))
         crossings = [at_ns for at_ns, alone in zip(released, emergency, strict=True) if alone][:1]
         if 0 < missing <= len(released):
             crossings.append(sorted(released)[missing - 1])
@@ -155,23 +158,51 @@ class WindowCounter:
         return Firing(number, first, added, self._finding(server, window))
 
     def _finding(self, server: str, window: _Window) -> Finding:
+        threshold_ns = window.min_threshold_ns if window.min_threshold_ns < 2**63 else 0
         return Finding(
-            anomaly=self._anomaly,
-            type=self._type,
+            anomaly=self._anomaly.name,
+            type=self._anomaly.type,
+            symptom=self._symptom,
+            grave=self._grave,
             server=server,
-            commands=tuple(command_name(code) for code, _ in window.commands.most_common()),
-            codes=tuple(code for code, _ in window.codes.most_common()),
+            connections=tuple(sorted(window.connections)),
+            commands=tuple(command_name(code) for code, _ in window.commands.most_common(_NAMED)),
+            codes=tuple(code for code, _ in window.codes.most_common(_NAMED)),
             count=window.count,
             acceptable_count=self._acceptable_count,
-            threshold_ms=window.min_threshold_ns / _MS if window.min_threshold_ns < 2**63 else 0.0,
-            max_latency_ms=window.max_latency_ns / _MS,
+            threshold_ms=threshold_ns / NS_PER_MS,
+            max_latency_ms=window.max_latency_ns / NS_PER_MS,
             first_ns=window.first_ns,
             last_ns=window.last_ns,
             emergency=window.emergency,
             crossed_ns=window.crossed_ns,
+            rule=self._rule,
         )
 
     def _retire(self, newest: int) -> None:
-        self._newest = max(self._newest, newest)
-        for key in [k for k in self._windows if k[1] <= self._newest - _OPEN_WINDOWS]:
+        if newest > self._newest:
+            self._newest = newest
+            for key in [k for k in self._windows if k[1] <= newest - _OPEN_WINDOWS]:
+                del self._windows[key]
+        excess = tuple(self._windows)[: max(0, len(self._windows) - _MOST_WINDOWS)]
+        self.forgotten += len(excess)
+        for key in excess:
             del self._windows[key]
+
+
+def _groups(
+    server: npt.NDArray[np.int64], windows: npt.NDArray[np.uint64]
+) -> list[npt.NDArray[np.intp]]:
+    """The rows of each server and window, by server, then window; in their order."""
+    first = windows.min()
+    group = server * (int(windows.max() - first) + 1) + (windows - first).astype(np.int64)
+    order = np.argsort(group, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
+
+
+def _count_up(counter: Counter[Any], values: list[Any]) -> None:
+    """Count values, as many different ones as a server may fill the table with."""
+    if len(counter) < _MOST_DIFFERENT:
+        counter.update(values)
+    else:
+        counter.update(value for value in values if value in counter)

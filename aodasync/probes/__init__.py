@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+from aodasync.probes.cifs_module import cifs_loaded, install_hint, wait_for_cifs
 from aodasync.probes.interface import Attachment, Candidate, Probe, ProbePlan
-from aodasync.probes.module import cifs_loaded, wait_for_cifs
 from aodasync.probes.opening import open_probe
+from aodasync.probes.requirements import require_host
 from aodasync.probes.ring import RingReader
 from aodasync.probes.shared import RING_BYTES
 
@@ -17,6 +18,8 @@ __all__ = [
     "ProbePlan",
     "RingReader",
     "cifs_loaded",
+    "install_hint",
     "open_probe",
+    "require_host",
     "wait_for_cifs",
 ]

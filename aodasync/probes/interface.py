@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from aodasync.events import EventArray
-from aodasync.evidence import Connection
-from aodasync.operations import OperationArray
 
 __all__ = ["Attachment", "Candidate", "Probe", "ProbePlan"]
 
@@ -39,7 +37,8 @@ class ProbePlan:
     """What was chosen for the running kernel, and why; logged at start and kept in manifests.
 
     ``steps_ms`` is the time each step of the start took, by name; ``tried`` holds all
-    candidates in the order of preference.
+    candidates in the order of preference; ``byte_code`` says whether it was ``compiled`` now,
+    out of the ``cache``, or ``imported`` from another host.
     """
 
     name: str
@@ -48,10 +47,17 @@ class ProbePlan:
     notes: tuple[str, ...]
     steps_ms: Mapping[str, float]
     tried: tuple[Candidate, ...] = ()
+    byte_code: str = ""
 
 
 class Probe(Protocol):
     """An attached probe. Nothing here blocks; ``close`` detaches everything."""
+
+    tables: Mapping[str, Callable[[], Any]]
+    """What reads each table of a :class:`~aodasync.evidence.model.Snapshot`; from any thread.
+
+    Raises BpfError.
+    """
 
     @property
     def plan(self) -> ProbePlan:
@@ -63,23 +69,20 @@ class Probe(Protocol):
     def read(self, max_events: int) -> EventArray:
         """Drain up to ``max_events`` rows; an empty array when there are none."""
 
-    def in_flight(self) -> EventArray:
-        """Rows of the requests in flight, oldest first; ASYNC_RESPONSE: an interim one came."""
+    def settle(self) -> None:
+        """Do what was put off while rows were read, as no decision needs it."""
 
-    def operations(self) -> OperationArray:
-        """Operations inside the client, oldest first, and what those wait for that last."""
+    def wanted_stacks(self) -> tuple[int, ...]:
+        """Threads whose stacks say what their operations wait for, as of the last look."""
 
-    def connections(self) -> Mapping[int, Connection]:
-        """Connections seen so far, by connection id."""
+    def set_stacks(self, read_ns: int, stacks: Mapping[int, str | None]) -> None:
+        """Take in stacks, read from ``read_ns`` (CLOCK_MONOTONIC) on.
 
-    def shares(self) -> Mapping[tuple[int, int], str]:
-        """Shares seen so far, ``//server/share``, by session id and tree id."""
+        None: the thread is gone; empty: it could not be read.
+        """
 
     def losses(self) -> Mapping[str, int]:
         """Loss counters by name: ring_full, map_full, status_unseen, ... (see bpf/)."""
-
-    def figures(self) -> Mapping[str, int]:
-        """What else is counted: records, wake-ups, requests rebuilt, runs that were skipped."""
 
     def set_emergency_ns(
         self, thresholds_ns: Sequence[int], interim_too: Collection[int] = ()

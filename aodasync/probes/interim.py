@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from aodasync.events import EventArray, Flag
+from aodasync.evidence.quantiles import is_in
 from aodasync.probes.scanning import MapScanner
 from aodasync.probes.shared import MAX_INTERIM
 
@@ -32,7 +33,7 @@ class InterimResponses:
         if not len(rows):
             return
         keys, times_ns = self._scanner.scan()
-        candidates = np.flatnonzero(np.isin(rows["message_id"], keys["message_id"]))
+        candidates = np.flatnonzero(is_in(rows["message_id"], keys["message_id"]))
         if not len(candidates):
             return
         noted = dict(zip(keys.tolist(), times_ns.tolist(), strict=True))

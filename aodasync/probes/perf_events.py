@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import Final
 
 from aodasync.errors import BpfError
+from aodasync.host.tracefs import tracefs
 
-__all__ = ["TRACEFS", "attach_kprobe", "attach_tracepoint", "tracefs"]
-
-TRACEFS: Final = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
+__all__ = ["attach_kprobe", "attach_tracepoint"]
 
 _SYSCALL_NUMBER: Final = {"x86_64": 298, "aarch64": 241}.get(platform.machine())
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
@@ -32,11 +31,6 @@ _CLOSE_ON_EXEC: Final = 8
 _EVERY_PROCESS: Final = -1
 _SET_BPF: Final = 0x40042408  # _IOW('$', 8, __u32)
 _ENABLE: Final = 0x2400  # _IO('$', 0)
-
-
-def tracefs() -> Path:
-    """Where tracefs is, as far as one can tell; it may not be mounted."""
-    return next((path for path in TRACEFS if (path / "events").is_dir()), TRACEFS[0])
 
 
 def attach_kprobe(program_fd: int, function: str, *, at_return: bool) -> int:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Starting the child that turns the kernel's types and our C into byte code.
 
-See :mod:`aodasync.probes.child` for what runs there. It needs an interpreter
+See :mod:`aodasync.probes.compiler` for what runs there. It needs an interpreter
 that has bcc, which is the distribution's as a rule, whatever runs the agent.
 """
 
@@ -17,26 +17,37 @@ import signal
 import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from aodasync.errors import CompileError, LayoutError, ProbeError, RequirementError
+from aodasync.host.capabilities import Capability
+from aodasync.host.state_file import STATE_DIR
+from aodasync.host.threads import in_thread
+from aodasync.host.tracefs import tracefs
+from aodasync.probes.client_lists import ListLayout
 from aodasync.probes.interface import Candidate
-from aodasync.probes.loader import Program
-from aodasync.probes.perf_events import tracefs
+from aodasync.probes.program_loader import Program
 from aodasync.probes.shared import definitions
+from aodasync.process.launch import with_launcher
 
 __all__ = [
     "BTF_DIRECTORY",
     "FALLBACK",
+    "IMPORTED",
     "METHODS",
     "Prepared",
     "bpf_sources",
     "interpreters",
     "prepare",
+    "require_bcc",
 ]
 
 BTF_DIRECTORY: Final = Path("/sys/kernel/btf")
+
+IMPORTED: Final = STATE_DIR / "probes"
+"""Byte code that was compiled on another host of the same layout."""
 
 FALLBACK: Final = "tracepoint"
 """The way to look that sees only a part."""
@@ -48,17 +59,24 @@ _SOURCE: Final = "smb_requests.bpf.c"
 _DEADLINE_SEC: Final = 60.0  # a cold compilation takes 16 s in an emulated machine
 _STDERR_LINES: Final = 12
 _ENVIRONMENT: Final = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
-# The package `child` is imported as a top-level one: see its docstring.
+# The package `compiler` is imported as a top-level one: see its docstring.
 _BOOTSTRAP: Final = (
-    "import sys; sys.path.insert(0, sys.argv[1]); from child.main import main; "
+    "import sys; sys.path.insert(0, sys.argv[1]); from compiler.request import main; "
     "del sys.path[0]; main()"
 )
-_INSTALL_BCC: Final = "apt install python3-bpfcc, or dnf install python3-bcc"
+_INSTALL_BCC: Final = (
+    "apt install python3-bpfcc, or dnf install python3-bcc, or import byte code for this kernel:"
+    " aodasync probe import FILE"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What the child found and made."""
+    """What the child found and made.
+
+    ``byte_code`` says where the programs are from: ``compiled``, ``cache``, ``imported``;
+    ``key`` names the layouts that they serve, ``compiler`` what this host has.
+    """
 
     btf_object: str
     programs: tuple[Program, ...]
@@ -66,6 +84,10 @@ class Prepared:
     steps_ms: Mapping[str, float]
     tried: tuple[Candidate, ...] = ()
     method: str = "fentry"
+    lists: ListLayout | None = None
+    byte_code: str = "compiled"
+    key: str = ""
+    compiler: str = ""
 
 
 def bpf_sources() -> Path:
@@ -86,18 +108,20 @@ def interpreters(preferred: str | None = None) -> tuple[str, ...]:
 async def prepare(
     *,
     cache_dir: Path | None,
+    imported: Path | None = IMPORTED,
     python: str | None = None,
     exclude: Collection[str] = (),
     btf: Path = BTF_DIRECTORY,
     method: str = "fentry",
+    file_names: bool = True,
     machine: str = "",
     traces: Path | None = None,
 ) -> Prepared:
-    """Run the child under the first interpreter that has bcc.
+    """Run the child under the first interpreter that has bcc, or that needs none.
 
     ``exclude`` names kernel functions that turned out not to be attachable, ``method``
-    is one of :data:`METHODS`; ``btf``, ``machine`` and ``traces`` (tracefs) stand in for
-    this host's in tests. Raises
+    is one of :data:`METHODS`, ``file_names`` whether files are recorded; ``btf``,
+    ``machine`` and ``traces`` (tracefs) stand in for this host's in tests. Raises
     RequirementError without bcc, LayoutError on unknown types, CompileError.
     """
     request = {
@@ -106,17 +130,30 @@ async def prepare(
         "definitions": definitions(),
         "exclude": sorted(exclude),
         "cache": None if cache_dir is None else str(cache_dir),
+        "imported": None if imported is None else str(imported),
         "btf": str(btf),
         "tracefs": str(traces or tracefs()),
         "machine": machine or os.uname().machine,
         "method": method,
+        "file_names": file_names,
+        "symbols": "/proc/kallsyms",
     }
+    return _prepared(await _ask_any(python, request), method)
+
+
+async def require_bcc(python: str | None = None) -> None:
+    """Raise RequirementError unless an interpreter can import bcc."""
+    await _ask_any(python, {})
+
+
+async def _ask_any(python: str | None, request: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer under the first interpreter that has bcc."""
     refusals = []
     for interpreter in interpreters(python):
         answer = await _ask(interpreter, request)
         error = answer.get("error")
         if error is None:
-            return _prepared(answer, method)
+            return answer
         if error["kind"] != "bcc":
             raise _failure(error)
         refusals.append(f"{interpreter}: {error['what']}")
@@ -124,12 +161,11 @@ async def prepare(
 
 
 async def _ask(interpreter: str, request: Mapping[str, Any]) -> dict[str, Any]:
+    command = (interpreter, "-I", "-c", _BOOTSTRAP, str(Path(__file__).parent))
+    # kallsyms has addresses for SYSLOG alone.
+    argv = await in_thread(partial(with_launcher, command, (Capability.SYSLOG,)))
     child = await asyncio.create_subprocess_exec(
-        interpreter,
-        "-I",
-        "-c",
-        _BOOTSTRAP,
-        str(Path(__file__).parent),
+        *argv,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -181,6 +217,10 @@ def _prepared(answer: Mapping[str, Any], method: str) -> Prepared:
         steps_ms=answer["steps_ms"],
         tried=tuple(Candidate(**candidate) for candidate in answer["tried"]),
         method=method,
+        lists=ListLayout(**answer["lists"]) if answer["lists"] else None,
+        byte_code=answer["byte_code"],
+        key=answer["key"],
+        compiler=answer["compiler"],
     )
 
 

@@ -5,34 +5,46 @@ from __future__ import annotations
 
 import struct
 import sys
+import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 
 from aodasync.errors import BpfError
-from aodasync.events import EVENT, EventArray
-from aodasync.evidence import Connection
-from aodasync.operations import NO_OPERATIONS, OperationArray
-from aodasync.probes.connections import ConnectionTable
-from aodasync.probes.inflight import InFlightTable, MessageTable
+from aodasync.events import (
+    EVENT,
+    NO_EVENTS,
+    NO_OPERATIONS,
+    OPAQUE,
+    EventArray,
+    FileIdArray,
+    OperationArray,
+)
+from aodasync.evidence.file_book import NO_FILES, FileBook
+from aodasync.evidence.model import Connection
+from aodasync.probes.client_lists import ClientLists
+from aodasync.probes.connection_table import ConnectionTable
+from aodasync.probes.in_flight_table import InFlightTable, MessageTable
 from aodasync.probes.interface import ProbePlan
 from aodasync.probes.interim import InterimResponses
-from aodasync.probes.loader import MADE_UP_FOR, Loaded
 from aodasync.probes.maps import lookup, update
-from aodasync.probes.operations import OperationTable
+from aodasync.probes.name_ring import NameRing
+from aodasync.probes.operation_table import OperationTable
+from aodasync.probes.program_loader import MADE_UP_FOR, Loaded
+from aodasync.probes.records import split
 from aodasync.probes.ring import RingReader
-from aodasync.probes.shared import (
-    EMERGENCY_COMMANDS,
-    LOSS_COUNTERS,
-    Counter,
-    MapNumber,
-    StateIndex,
-)
-from aodasync.probes.shares import ShareTable
+from aodasync.probes.share_table import ShareTable
+from aodasync.probes.shared import EMERGENCY_COMMANDS, LOSS_COUNTERS, Counter, MapNumber, StateIndex
 
 __all__ = ["RequestProbe", "possible_cpus"]
+
+_WORTH_A_LOOK: Final = 256  # rows: a look takes 50 us
+_MOST_ENDED: Final = 8192
 
 
 def possible_cpus(path: Path = Path("/sys/devices/system/cpu/possible")) -> int:
@@ -42,16 +54,31 @@ def possible_cpus(path: Path = Path("/sys/devices/system/cpu/possible")) -> int:
 
 
 class RequestProbe:
-    """Implements :class:`aodasync.probes.interface.Probe` over loaded programs."""
+    """Implements :class:`aodasync.probes.interface.Probe` over loaded programs.
+
+    Tables are read by the event loop and by worker threads: one lock is held for what
+    takes a millisecond at most, another one for the walk over all shares.
+    """
 
     def __init__(
-        self, loaded: Loaded, plan: ProbePlan, ring_bytes: int, method: str = "fentry"
+        self,
+        loaded: Loaded,
+        plan: ProbePlan,
+        ring_bytes: int,
+        method: str = "fentry",
+        *,
+        lists: ClientLists | None = None,
+        files: FileBook = NO_FILES,
     ) -> None:
         maps = loaded.maps
         self._loaded = loaded
         self._plan = plan
         self._ring_fd = maps[MapNumber.RING]
         self._ring = RingReader.of_map(self._ring_fd, ring_bytes)
+        self._names = NameRing(maps[MapNumber.NAMES])
+        self._files = files
+        self._ended: deque[tuple[EventArray, FileIdArray]] = deque()  # not in ``_files`` yet
+        self._ended_rows = 0
         self._by_message = method == "tracepoint"
         in_flight_fd = maps[MapNumber.IN_FLIGHT]
         self._in_flight: InFlightTable | MessageTable = (
@@ -65,10 +92,22 @@ class RequestProbe:
             each.error for each in plan.attachments if each.role == "operations"
         )
         self._connections = ConnectionTable(maps[MapNumber.CONNECTIONS])
+        self._lists = lists
         self._shares = ShareTable(maps[MapNumber.TREES], loaded.on_demand("walk"))
         self._cpus = possible_cpus()
         self._closed = False
         self._last_losses: Mapping[str, int] = {}
+        self._lock = threading.RLock()
+        self._shares_lock = threading.Lock()
+        self.tables: Mapping[str, Callable[[], Any]] = {
+            "in_flight": self.in_flight,
+            "operations": self.operations,
+            "connections": self.connections,
+            "shares": self.shares,
+            "files": self.files,
+            "losses": self.losses,
+            "figures": self.figures,
+        }
 
     @property
     def plan(self) -> ProbePlan:
@@ -81,47 +120,101 @@ class RequestProbe:
 
     def read(self, max_events: int) -> EventArray:
         """Up to ``max_events`` rows, oldest first; shape (N,), dtype EVENT, a copy."""
-        return self._ring.read(max_events)
+        rows, ids = self._ring.read_parts(max_events)
+        if len(rows) and self._files is not NO_FILES:
+            self._ended.append((rows, ids))
+            self._ended_rows += len(rows)
+            if self._ended_rows >= _MOST_ENDED:
+                self.files()
+        return rows
+
+    def settle(self) -> None:
+        """Look which files the requests were about, once there are some."""
+        if self._ended_rows >= _WORTH_A_LOOK:
+            self.files()
 
     def in_flight(self) -> EventArray:
         """Rows of the requests in flight, oldest first. Raises BpfError."""
-        if self._closed:
-            return np.empty(0, EVENT)
-        rows = self._in_flight.read(time.monotonic_ns())
-        self._interim.mark(rows)
-        return rows
+        with self._lock:
+            if self._closed:
+                return NO_EVENTS
+            rows, ids = split(self._in_flight.read(time.monotonic_ns()))
+            self._files.waiting(rows, ids)
+            self._interim.mark(rows)
+            return rows
+
+    def files(self) -> FileBook:
+        """The files of the requests that were read, and of those in flight as of the last look."""
+        with self._lock:
+            if self._files is NO_FILES or self._closed:
+                return self._files
+            ended = [self._ended.popleft() for _ in range(len(self._ended))]
+            self._ended_rows = 0
+            # A name is sent before its request ends, so that of each of these is there.
+            if openings := self._names.read():
+                self._files.opening(openings)
+            if ended:
+                rows, ids = zip(*ended, strict=True)
+                joined = np.concatenate([part.view(OPAQUE) for part in rows]).view(EVENT)
+                self._files.ended(joined, np.concatenate(ids))
+            return self._files
 
     def operations(self) -> OperationArray:
         """Operations inside the client, oldest first; none where their ends are not seen."""
-        if self._closed or not self._follows_operations:
-            return NO_OPERATIONS
-        return self._operations.read(time.monotonic_ns())
+        with self._lock:
+            if self._closed or not self._follows_operations:
+                return NO_OPERATIONS
+            return self._operations.read(time.monotonic_ns())
+
+    def wanted_stacks(self) -> tuple[int, ...]:
+        """Threads whose stacks say what their operations wait for, as of the last look."""
+        return self._operations.wanted_stacks()
+
+    def set_stacks(self, read_ns: int, stacks: Mapping[int, str | None]) -> None:
+        """Take in what was read of them; see :meth:`OperationTable.set_stacks`."""
+        with self._lock:
+            self._operations.set_stacks(read_ns, stacks)
 
     def connections(self) -> Mapping[int, Connection]:
         """Connections seen so far, by connection id. Raises BpfError."""
-        return self._connections.known() if self._closed else self._connections.read()
+        with self._lock:
+            if self._closed:
+                return self._connections.known()
+            known = self._connections.read()
+            if self._lists is not None:
+                self._lists.take_in_new(self._connections.servers())
+            return known
 
     def shares(self) -> Mapping[tuple[int, int], str]:
         """Shares seen so far, ``//server/share``, by session id and tree id. Raises BpfError."""
-        if self._closed:
-            return self._shares.known()
-        self._connections.read()
-        return self._shares.read(self._connections.servers())
+        with self._shares_lock:
+            if self._closed:
+                return self._shares.known()
+            self.connections()
+            return self._shares.read(self._connections.servers())
 
     def losses(self) -> Mapping[str, int]:
         """What was missed, by name: counters of the kernel side, and skipped programs."""
-        if self._closed:
-            return self._last_losses
-        losses = {counter.name.lower(): self._counter(counter) for counter in LOSS_COUNTERS}
-        losses["foreign"] = self._ring.foreign
-        return losses | self._skipped(made_up_for=False)
+        with self._lock:
+            if self._closed:
+                return self._last_losses
+            losses = {counter.name.lower(): self._counter(counter) for counter in LOSS_COUNTERS}
+            losses["foreign"] = self._ring.foreign
+            return losses | self._skipped(made_up_for=False)
 
     def figures(self) -> Mapping[str, int]:
         """What is worth knowing and no loss: records produced, wake-ups, requests rebuilt."""
-        others = [counter for counter in Counter if counter not in LOSS_COUNTERS]
-        figures = {counter.name.lower(): self._counter(counter) for counter in others}
-        skipped = {} if self._closed else self._skipped(made_up_for=True)
-        return figures | skipped | {"produced": self._ring.produced}
+        with self._lock:
+            if self._closed:
+                return {}
+            others = [counter for counter in Counter if counter not in LOSS_COUNTERS]
+            figures = {counter.name.lower(): self._counter(counter) for counter in others}
+            figures["produced"] = self._ring.produced
+            figures["connections_forgotten"] = self._connections.forgotten
+            figures["shares_forgotten"] = self._shares.forgotten
+            figures["names_forgotten"] = self._files.forgotten
+            figures["walks_cut"] = self._lists.cut if self._lists else 0
+            return figures | self._skipped(made_up_for=True)
 
     def _skipped(self, *, made_up_for: bool) -> dict[str, int]:
         """Runs that the kernel skipped, of the programs which others make up for, or not."""
@@ -148,16 +241,20 @@ class RequestProbe:
 
     def close(self) -> None:
         """Detach and unmap. Safe to call twice; what was lost and who was seen stays known."""
-        if self._closed:
-            return
-        try:
-            self._last_losses = self.losses()
-        finally:
-            self._closed = True
-            self._ring.close()
-            self._in_flight.close()
-            self._operations.close()
-            self._loaded.close()
+        with self._shares_lock, self._lock:
+            if self._closed:
+                return
+            try:
+                # The last reading that worked will do, if this one does not.
+                with suppress(BpfError):
+                    self._last_losses = self.losses()
+            finally:
+                self._closed = True
+                self._ring.close()
+                self._names.close()
+                self._in_flight.close()
+                self._operations.close()
+                self._loaded.close()
 
     def _state(self, index: StateIndex) -> int:
         value = lookup(self._loaded.maps[MapNumber.STATE], struct.pack("I", index), 8)

@@ -17,7 +17,7 @@ submission, DISCARD if it was given up. Producers reserve in order (the producer
 position moves at once) but submit in any order: a reader must stop at the first
 BUSY header, whatever lies behind it.
 
-All our records have one size. So a read
+All records of one ring have one size. So a read
 
 1. takes the producer position: everything up to it is reserved;
 2. views the headers of that span, as far as the window goes, as one strided array,
@@ -29,9 +29,8 @@ All our records have one size. So a read
 Whatever interrupts the run of equal records is stepped over one at a time.
 
 Order: the producer position must be read before the headers, the headers before
-the payloads, and all of them before the consumer position is stored. x86 keeps
-loads in order and does not move a store before them; elsewhere a lock taken and
-released in between is the barrier.
+the payloads, and all of them before the consumer position is stored: see
+:mod:`aodasync.probes.barrier`.
 
 A BUSY record at the head keeps the descriptor readable, so an event loop would
 call again at once, until its producer, possibly preempted on this very CPU, goes
@@ -40,53 +39,38 @@ on. A read that finds nothing else therefore sleeps once, for NAP_SEC.
 
 from __future__ import annotations
 
-import platform
-import threading
 import time
-from collections.abc import Callable
-from typing import Any, Final
+from itertools import accumulate
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from aodasync.events import EVENT, OPAQUE, EventArray
+from aodasync.events import EVENT, FILE_ID
+from aodasync.probes.barrier import memory_barrier
+from aodasync.probes.records import RECORD
 from aodasync.probes.ring_memory import Window, Windows, map_positions, windows_of_map
 
 __all__ = ["NAP_SEC", "RECORD_BYTES", "RingReader"]
 
 HEADER_BYTES: Final = 8
-RECORD_BYTES: Final = HEADER_BYTES + EVENT.itemsize
-"""What one of our records takes in the ring; a multiple of 8."""
+RECORD_BYTES: Final = HEADER_BYTES + RECORD.itemsize
+"""What a record of a request takes in the ring; a multiple of 8."""
 
 NAP_SEC: Final = 50e-6
 """How long a read waits for a BUSY record at the head before it returns nothing."""
+
+Parts: TypeAlias = tuple[np.dtype[Any], ...]
+Payloads: TypeAlias = tuple[npt.NDArray[Any], ...]
 
 _BUSY: Final = 1 << 31
 _DISCARD: Final = 1 << 30
 _MAX_STEPS: Final = 1024  # records that one read steps over singly
 _POSITIONS: Final = 1 << 64
-_KEEPS_ORDER: Final = frozenset({"x86_64", "AMD64"})
 
 _U64: Final = np.dtype("<u8")
 _U32: Final = np.dtype("<u4")
-_OURS: Final = np.array(EVENT.itemsize, _U32)  # a scalar would be converted anew at each read
 _NOWHERE: Final = Window(np.zeros(0, _U64), 0, 0)
-
-
-def _no_barrier() -> None:
-    pass
-
-
-def _barrier() -> Callable[[], None]:
-    if platform.machine() in _KEEPS_ORDER:
-        return _no_barrier
-    lock = threading.Lock()
-
-    def barrier() -> None:
-        with lock:
-            pass
-
-    return barrier
 
 
 class RingReader:
@@ -94,6 +78,7 @@ class RingReader:
 
     Takes the positions as arrays, ``consumer`` (writable) and ``producer`` of shape
     (1,), dtype u8, and ``windows`` of the data. :meth:`of_map` makes them from a map.
+    ``parts`` are what a record holds, one behind the other: multiples of 8 bytes.
     A read drops nothing and blocks at most for :data:`NAP_SEC`.
     """
 
@@ -103,41 +88,59 @@ class RingReader:
         producer: npt.NDArray[Any],
         windows: Windows,
         ring_bytes: int,
+        parts: Parts = (EVENT, FILE_ID),
     ) -> None:
+        self._parts = parts
+        # Moved as opaque bytes: see aodasync.events.OPAQUE.
+        self._opaque = [np.dtype((np.void, part.itemsize)) for part in parts]
+        *self._offsets, self._payload_bytes = accumulate((p.itemsize for p in parts), initial=0)
+        # A scalar would be converted anew at each read.
+        self._ours = np.array(self._payload_bytes, _U32)
+        self._record_bytes = HEADER_BYTES + self._payload_bytes
         self._consumer: npt.NDArray[Any] | None = consumer
         self._producer = producer
         self._open_window = windows
         self._window = _NOWHERE
         self._mask = ring_bytes - 1
         self._at = int(consumer[0])
-        self._barrier = _barrier()
+        self._barrier = memory_barrier()
         self._foreign = 0
 
     @classmethod
-    def of_map(cls, map_fd: int, ring_bytes: int) -> RingReader:
+    def of_map(cls, map_fd: int, ring_bytes: int, parts: Parts = (EVENT, FILE_ID)) -> RingReader:
         """The reader of the BPF ring buffer map ``map_fd``. Raises OSError."""
         consumer, producer = map_positions(map_fd)
-        return cls(consumer, producer, windows_of_map(map_fd, ring_bytes), ring_bytes)
+        windows = windows_of_map(map_fd, ring_bytes)
+        return cls(consumer, producer, windows, ring_bytes, parts)
 
     @property
     def produced(self) -> int:
         """Records reserved so far: an exact count, as long as all have our size."""
-        return int(self._producer[0]) // RECORD_BYTES
+        return int(self._producer[0]) // self._record_bytes
 
     @property
     def foreign(self) -> int:
         """Records of a size that is not ours; always 0 unless the two sides differ."""
         return self._foreign
 
-    def read(self, max_events: int) -> EventArray:
-        """Up to ``max_events`` rows, oldest first, as a contiguous copy; maybe none."""
+    @property
+    def is_empty(self) -> bool:
+        """Nothing was reserved since the last read."""
+        return self._at == int(self._producer[0])
+
+    def read(self, max_events: int) -> npt.NDArray[Any]:
+        """Up to ``max_events`` first parts, oldest first, as a contiguous copy; maybe none."""
+        return self.read_parts(max_events)[0]
+
+    def read_parts(self, max_events: int) -> Payloads:
+        """The parts of up to ``max_events`` payloads, a contiguous copy of each."""
         if self._consumer is None:
-            return np.empty(0, EVENT)
-        rows = self._drain(max_events)
-        if not len(rows) and self._head_is_busy():
+            return tuple(np.empty(0, part) for part in self._parts)
+        parts = self._drain(max_events)
+        if not len(parts[0]) and self._head_is_busy():
             time.sleep(NAP_SEC)
-            rows = self._drain(max_events)
-        return rows
+            parts = self._drain(max_events)
+        return parts
 
     def close(self) -> None:
         """Unmap. Safe to call twice."""
@@ -145,22 +148,25 @@ class RingReader:
         self._producer = np.zeros(1, _U64)
         self._window = _NOWHERE
 
-    def _drain(self, max_events: int) -> EventArray:
+    def _drain(self, max_events: int) -> Payloads:
         start = at = self._at
         end = int(self._producer[0])
         self._barrier()
-        # No more than these can be there. Moved as opaque bytes: see OPAQUE.
-        rows = np.empty(min((end - at) % _POSITIONS // RECORD_BYTES, max_events), OPAQUE)
+        # No more than these can be there.
+        most = min((end - at) % _POSITIONS // self._record_bytes, max_events)
+        rows = [np.empty(most, opaque) for opaque in self._opaque]
         taken, steps = 0, _MAX_STEPS
         while taken < max_events and steps and at != end:
-            left = min((end - at) % _POSITIONS // RECORD_BYTES, max_events - taken)
+            left = min((end - at) % _POSITIONS // self._record_bytes, max_events - taken)
             payloads = self._equal_records(at, left)
-            if len(payloads):
-                rows[taken : taken + len(payloads)] = payloads
-                taken += len(payloads)
-                at = (at + len(payloads) * RECORD_BYTES) % _POSITIONS
+            if count := len(payloads[0]):
+                for into, part in zip(rows, payloads, strict=True):
+                    into[taken : taken + count] = part
+                taken += count
+                at = (at + count * self._record_bytes) % _POSITIONS
                 continue
-            step = self._odd_record(at)
+            # A header that claims more than was produced must not lead beyond it.
+            step = min(self._odd_record(at), (end - at) % _POSITIONS)
             if not step:
                 break
             steps -= 1
@@ -168,7 +174,9 @@ class RingReader:
         if at != start and self._consumer is not None:
             self._barrier()
             self._consumer[0] = self._at = at
-        return np.ndarray((taken,), EVENT, rows)
+        return tuple(
+            np.ndarray((taken,), part, row) for part, row in zip(self._parts, rows, strict=True)
+        )
 
     def _look_at(self, at: int) -> int:
         """Have the window that holds a position; returns where in it that is."""
@@ -177,22 +185,27 @@ class RingReader:
             self._window = self._open_window(offset)
         return offset - self._window.start
 
-    def _equal_records(self, at: int, limit: int) -> npt.NDArray[np.void]:
+    def _equal_records(self, at: int, limit: int) -> list[npt.NDArray[np.void]]:
         """Payloads of the records from ``at`` on, in its window, that are complete and ours."""
         start, words = self._look_at(at), self._window.words
         room = self._window.end - self._window.start - start
-        count = min(limit, (room + RECORD_BYTES - 1) // RECORD_BYTES)
-        headers = np.ndarray((count,), _U32, words, start, (RECORD_BYTES,))
-        ours = headers == _OURS
+        count = min(limit, (room + self._record_bytes - 1) // self._record_bytes)
+        headers = np.ndarray((count,), _U32, words, start, (self._record_bytes,))
+        ours = headers == self._ours
         self._barrier()
         if np.count_nonzero(ours) < count:
             count = int(ours.argmin())
-        return np.ndarray((count,), OPAQUE, words, start + HEADER_BYTES, (RECORD_BYTES,))
+        return [
+            np.ndarray(
+                (count,), opaque, words, start + HEADER_BYTES + offset, (self._record_bytes,)
+            )
+            for opaque, offset in zip(self._opaque, self._offsets, strict=True)
+        ]
 
     def _odd_record(self, at: int) -> int:
         """Bytes that the record at ``at`` takes; 0 when it is BUSY (or complete by now)."""
         word = self._header(at)
-        if word & _BUSY or word == EVENT.itemsize:
+        if word & _BUSY or word == self._payload_bytes:
             return 0
         if not word & _DISCARD:
             self._foreign += 1

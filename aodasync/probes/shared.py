@@ -10,8 +10,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
-from aodasync.events import EVENT, Flag, Kind, MidState, Outcome
-from aodasync.operations import OPERATION
+from aodasync.events import EVENT, OPERATION, Flag, Kind, MidState, Outcome
+from aodasync.probes.records import FILE_NAME, NAME_BYTES, RECORD
 
 __all__ = [
     "ADDRESS_BYTES",
@@ -32,6 +32,8 @@ __all__ = [
     "MAX_OPERATIONS",
     "MAX_TREES",
     "NAMED_CONNECTIONS",
+    "NAME_RING_BYTES",
+    "PATH_SLOTS",
     "RING_BYTES",
     "SLOT_BEING_WRITTEN",
     "TREE_KEY_BYTES",
@@ -43,11 +45,19 @@ __all__ = [
     "definitions",
 ]
 
+NAME_RING_BYTES: Final = 512 * 1024
+"""Some 1,700 names between two looks of the agent."""
+
+_PATH_SLOT_BITS: Final = 10
+
+PATH_SLOTS: Final = 1 << _PATH_SLOT_BITS
+"""Threads that can be about to send a CREATE at once, at the best."""
+
 RING_BYTES: Final = 8 * 1024 * 1024
-"""Default size of the ring: some 80,000 records; a power of two, whole pages."""
+"""Default size of the ring: some 70,000 records; a power of two, whole pages."""
 
 FILL_MARK_BYTES: Final = 1024 * 1024
-"""Unread bytes from which the kernel side wakes the agent: some 10,000 records."""
+"""Unread bytes from which the kernel side wakes the agent: some 9,000 records."""
 
 LOOK_AT_FILL_ONE_IN: Final = 16
 """The kernel side looks how full the ring is for one record in so many."""
@@ -77,7 +87,7 @@ NAMED_CONNECTIONS: Final = 256
 
 HOSTNAME_BYTES: Final = 64
 ADDRESS_BYTES: Final = 28
-CONNECTION_BYTES: Final = 104
+CONNECTION_BYTES: Final = 112
 
 MAX_INTERIM: Final = 1024
 """Interim responses that the kernel side remembers (the least recently used go)."""
@@ -120,6 +130,8 @@ class MapNumber(IntEnum):
     NAMED = 0x7FFF000A
     MIDS = 0x7FFF000C
     OPERATIONS = 0x7FFF000B
+    NAMES = 0x7FFF000D
+    PATHS = 0x7FFF000E
 
 
 class Counter(IntEnum):
@@ -128,13 +140,16 @@ class Counter(IntEnum):
     RING_FULL = 0  # a finished record found no room: lost
     MAP_FULL = 1  # more than IN_FLIGHT_MAX in flight: the request is not followed, only rebuilt
     STATUS_UNSEEN = 2  # answered, but the response was not seen
-    REBUILT = 3  # a request whose allocation was not seen, told from its MID
+    REBUILT = 3  # a request whose allocation was not seen, rebuilt from its MID
     UNRELEASED = 4  # one whose release was not seen, ended when its MID was used again or free
-    BEFORE_ATTACH = 5  # in flight when the probes attached, told from the MID itself
+    BEFORE_ATTACH = 5  # in flight when the probes attached, rebuilt from the MID
     WAKEUPS = 6  # forced wake-ups of the agent
     UNENDED = 7  # tracepoints alone: a later part of a failed compound, not recorded
-    UNPAIRED = 8  # tracepoints alone: an end told twice, or one whose beginning was not seen
+    UNPAIRED = 8  # tracepoints alone: an end reported twice, or one whose beginning was not seen
     OPERATIONS_FULL = 9  # no slot for an operation inside the client: it is not followed
+    SMB1_SKIPPED = 10  # a request of an SMB1 connection, which is not recorded
+    NAME_RING_FULL = 11  # a CREATE's name found no room
+    NAME_UNSEEN = 12  # a CREATE whose name was not seen
 
 
 LOSS_COUNTERS: Final = (
@@ -142,6 +157,8 @@ LOSS_COUNTERS: Final = (
     Counter.MAP_FULL,
     Counter.STATUS_UNSEEN,
     Counter.UNENDED,
+    Counter.OPERATIONS_FULL,
+    Counter.NAME_RING_FULL,
 )
 """The counters that mean something was missed; the others are figures."""
 
@@ -160,8 +177,8 @@ _MID_DELETED = 2
 
 def definitions() -> dict[str, int]:
     """Names and values for the C side, as ``-DNAME=VALUE``."""
-    fields = EVENT.fields
-    assert fields is not None  # noqa: S101  # EVENT is structured
+    fields = RECORD.fields
+    assert fields is not None  # noqa: S101  # RECORD is structured
     table = {f"AT_{name}": int(field[1]) for name, field in fields.items()}
     for prefix, members in (
         ("KIND", Kind),
@@ -175,6 +192,10 @@ def definitions() -> dict[str, int]:
         table.update({f"{prefix}_{member.name}": int(member) for member in members})
     return table | {
         "EVENT_BYTES": EVENT.itemsize,
+        "RECORD_BYTES": RECORD.itemsize,
+        "FILE_NAME_BYTES": FILE_NAME.itemsize,
+        "NAME_BYTES": NAME_BYTES,
+        "PATH_SLOT_BITS": _PATH_SLOT_BITS,
         "HOSTNAME_BYTES": HOSTNAME_BYTES,
         "ADDRESS_BYTES": ADDRESS_BYTES,
         "CONNECTION_BYTES": CONNECTION_BYTES,

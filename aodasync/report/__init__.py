@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """``aodasync report``: a bundle as one HTML page that needs nothing else.
 
-The plots are SVG made here: one scatter plot needs two hundred lines, while a plotting
-library is heavier than the agent, and what root runs should be little.
+The plots are drawn here, once as SVG, and by a script of our own that zooms and filters: no
+plotting library has a brush, a heat map and a waterfall in less, and a page that is
+opened in a mailbox should run little that nobody here has read.
 """
 
 from aodasync.report.page import render

@@ -10,17 +10,22 @@ from typing import Final
 
 import numpy as np
 
-from aodasync.events import EventArray, Kind
-from aodasync.report.figures import Moments, failed, latency_ms, silent
+from aodasync.events import REQUEST, EventArray, Kind
+from aodasync.evidence.failures import failed, silent
+from aodasync.report.clock import duration
 from aodasync.report.html import text
+from aodasync.report.summary import Moments, latency_ms
 from aodasync.smb.commands import command_name
 
-__all__ = ["COLOURS", "Size", "legend", "timeline"]
+__all__ = ["COLOURS", "MOST_POINTS", "Size", "legend", "overview", "timeline"]
 
 COLOURS: Final = ("c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7")
 """Classes of commands, most frequent first; the last one is for all others."""
 
-_MOST_POINTS: Final = 6000
+MOST_POINTS: Final = 6000
+"""Requests that are drawn: the slowest, and an even choice of the others."""
+
+_BUCKETS: Final = 200
 _LABELLED: Final = 60
 _STEPS_SEC: Final = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
 
@@ -96,13 +101,41 @@ def timeline(rows: EventArray, ages_ms: Sequence[float], at: Moments, size: Size
     return f'<svg viewBox="{box}" role="img" aria-label="Latency over time">{"".join(parts)}</svg>'
 
 
+def overview(rows: EventArray, shown_ns: tuple[int, int], size: Size) -> str:
+    """The whole recorder as an ``<svg>``: the slowest request of each 200th, the window shaded."""
+    ended = rows[(rows["released_ns"] > 0) & (rows["kind"] == REQUEST)]
+    if not len(ended):
+        return ""
+    first_ns, last_ns = int(ended["released_ns"].min()), int(ended["released_ns"].max())
+    scale = _Scale(size, first_ns, last_ns, 0, 1)
+    whole_ns = max(1, last_ns - first_ns)
+    place = (ended["released_ns"] - np.uint64(first_ns)).astype(np.float64) / whole_ns
+    bucket = np.minimum((place * _BUCKETS).astype(np.int64), _BUCKETS - 1)
+    worst = np.zeros(_BUCKETS)
+    np.maximum.at(worst, bucket, latency_ms(ended))
+    tallest = math.log10(1 + max(float(worst.max()), 1.0))
+    bars = "".join(
+        f"M{scale.x(first_ns + whole_ns * (n + 0.5) / _BUCKETS):.1f} {size.height}"
+        f"v-{(size.height - 4) * math.log10(1 + each) / tallest:.1f}"
+        for n, each in enumerate(worst.tolist())
+        if each
+    )
+    left, right = (min(max(scale.x(at), size.left), scale.x(last_ns)) for at in shown_ns)
+    box = f"0 0 {size.width} {size.height}"
+    return (
+        f'<svg viewBox="{box}" role="img" aria-label="All that was recorded">'
+        f'<rect class="during" x="{left:.1f}" y="0" width="{max(1.0, right - left):.1f}"'
+        f' height="{size.height}"/><path class="strip" d="{bars}"/></svg>'
+    )
+
+
 def _axes(scale: _Scale, at: Moments) -> Iterator[str]:
     size = scale.size
     right, bottom = size.width - size.right, size.height - size.bottom
     for exponent in range(int(scale.low), int(scale.high) + 1):
         y = scale.y(10.0**exponent)
         yield f'<path class="grid" d="M{size.left} {y:.1f}H{right}"/>'
-        yield _label("end", size.left - 6, y + 4, _span(10.0**exponent))
+        yield _label("end", size.left - 6, y + 4, duration(10.0**exponent))
     if scale.first_ns < at.decided_ns:
         began = max(scale.x(at.began_ns), size.left)
         width = max(1.0, scale.x(at.decided_ns) - began)
@@ -135,9 +168,9 @@ def _points(scale: _Scale, requests: EventArray) -> Iterator[str]:
     """Plain requests: a path a colour; of too many, the slowest and an even choice."""
     spans = latency_ms(requests)
     kept = np.arange(len(requests))
-    if len(kept) > _MOST_POINTS:
-        slowest = np.argsort(spans)[-_MOST_POINTS // 3 :]
-        even = np.linspace(0, len(kept) - 1, _MOST_POINTS * 2 // 3).astype(np.int64)
+    if len(kept) > MOST_POINTS:
+        slowest = np.argsort(spans)[-MOST_POINTS // 3 :]
+        even = np.linspace(0, len(kept) - 1, MOST_POINTS * 2 // 3).astype(np.int64)
         kept = np.union1d(slowest, even)
     shown = requests[kept]
     codes, counts = np.unique(requests["command"], return_counts=True)
@@ -167,7 +200,7 @@ def _mark(scale: _Scale, row: np.void, span: float, kind: str) -> str:
     x, y = scale.x(int(row["released_ns"])), scale.y(span)
     comm = bytes(row["comm"]).decode("utf-8", "replace")
     pid, status = int(row["pid"]), int(row["status"])
-    what = f"{command_name(int(row['command']))} {_span(span)}"
+    what = f"{command_name(int(row['command']))} {duration(span)}"
     title = f"<title>{text(f'{what}, {comm} {pid}, status 0x{status:08x}')}</title>"
     if kind == "silent":
         return f'<path class="silent" d="M{x - 4:.1f} {y - 4:.1f}l8 8m0 -8l-8 8">{title}</path>'
@@ -176,7 +209,7 @@ def _mark(scale: _Scale, row: np.void, span: float, kind: str) -> str:
 
 def _flying(scale: _Scale, at: Moments, age_ms: float) -> str:
     x, y = scale.x(at.decided_ns), scale.y(age_ms)
-    title = f"<title>in flight for {_span(age_ms)}</title>"
+    title = f"<title>in flight for {duration(age_ms)}</title>"
     return f'<path class="flying" d="M{x - 10:.1f} {y:.1f}l9 -5v10z">{title}</path>'
 
 
@@ -185,9 +218,3 @@ def _trouble(scale: _Scale, row: np.void) -> str:
     kinds = {kind.value: kind.name.lower().replace("_", " ") for kind in Kind}
     name = kinds.get(int(row["kind"]), "trouble")
     return f'<path class="trouble" d="M{x:.1f} {y}l5 7l-5 7l-5 -7z"><title>{name}</title></path>'
-
-
-def _span(span_ms: float) -> str:
-    if span_ms >= 1000:
-        return f"{span_ms / 1000:.{3 if span_ms < 1e6 else 6}g} s"
-    return f"{span_ms:.3g} ms" if span_ms >= 1 else f"{span_ms * 1000:.3g} \N{MICRO SIGN}s"

@@ -5,8 +5,10 @@ Two counts are in it. With CONFIG_CIFS_STATS2 every connection has a table of it
 requests by command ("SMB3 CMD  Number ..."), which ``__release_mid`` counts: every
 request, once, whatever became of it. Without it there is "SMBs: N" of each share,
 counted when a request is built for it: NEGOTIATE, SESSION_SETUP and ECHO are not
-among those. (The share's "Creates: N" and the like are no counts of requests: each
-byte-range lock is a CREATE and an oplock break there, too.)
+among those. Connections and shares of SMB1, of which nothing is recorded, count for
+neither: their shares say "Oplocks breaks" (cifs_print_stats). (The share's "Creates: N"
+and the like are no counts of requests: each byte-range lock is a CREATE and an oplock
+break there, too.)
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ _ECHO: Final = COMMAND_CODES["SMB2_ECHO"]
 _TABLE: Final = "  SMB3 CMD\tNumber\t"
 _ROW: Final = re.compile(r"^  (?P<command>\d+)\t+(?P<count>-?\d+)\t")
 _SHARE: Final = re.compile(r"^\d+\) (?P<share>\S.*)$")
-_REQUESTS: Final = re.compile(r"^SMBs: (?P<count>\d+)")
+_REQUESTS: Final = re.compile(r"^SMBs: (?P<count>\d+)(?P<smb1>.* Oplocks breaks: )?")
 _WRAP: Final = 1 << 32  # of the kernel's atomic_t, which it prints as a signed number
 
 
@@ -60,18 +62,22 @@ def client_totals(text: str) -> ClientTotals:
     ECHO is left out: it is all that an idle client sends, and the fallback does not
     see it. Shares listed twice are summed.
     """
-    released: int | None = None
+    has_tables, released, of_connection = False, 0, 0
     by_share: dict[str, int] = {}
     share = ""
-    for line in text.splitlines():
-        if line.startswith(_TABLE):
-            released = released or 0
+    for line in text.split("\n"):  # names of shares hold what Unicode takes for an end of line
+        if line.startswith(_TABLE):  # of the next connection; its shares follow
+            has_tables, released, of_connection = True, released + of_connection, 0
         elif found := _ROW.match(line):
+            has_tables = True
             if int(found["command"]) != _ECHO:
-                released = ((released or 0) + int(found["count"])) % _WRAP
+                of_connection += int(found["count"])
         elif found := _SHARE.match(line):
             share = found["share"].removesuffix("\tDISCONNECTED ").rstrip()
-            by_share.setdefault(share, 0)
         elif share and (found := _REQUESTS.match(line)):
-            by_share[share] += int(found["count"])
-    return ClientTotals(released, by_share)
+            if found["smb1"]:
+                of_connection = 0
+            else:
+                by_share[share] = by_share.get(share, 0) + int(found["count"])
+    total = (released + of_connection) % _WRAP
+    return ClientTotals(total if has_tables else None, by_share)

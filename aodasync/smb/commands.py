@@ -5,7 +5,10 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["COMMANDS", "COMMAND_CODES", "MAY_WAIT_FOREVER", "command_name"]
+__all__ = ["COMMANDS", "COMMAND_CODES", "MAY_WAIT_FOREVER", "SMB_PORT", "command_name"]
+
+SMB_PORT: Final = 445
+"""TCP port of servers, unless a mount says otherwise (IANA: microsoft-ds)."""
 
 COMMANDS: Final = (
     "SMB2_NEGOTIATE",

@@ -8,6 +8,7 @@ import contextlib
 import os
 import stat
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,10 +18,20 @@ from structlog.typing import FilteringBoundLogger
 
 from aodasync.bundle.archive import read_manifest
 from aodasync.bundle.output_dir import OutputDirectory
-from aodasync.bundle.retention import Budget, Plan, Rank, StoredFile, plan_cleanup, rank_of
+from aodasync.bundle.retention import (
+    Budget,
+    Plan,
+    Rank,
+    StoredFile,
+    boottime_of,
+    plan_cleanup,
+    rank_of,
+)
 from aodasync.config.model import Config
-from aodasync.errors import BundleError
-from aodasync.worker import in_thread
+from aodasync.errors import AodasyncError
+from aodasync.host.clock import real_and_boot_ns
+from aodasync.host.facts import boot
+from aodasync.host.threads import in_thread
 
 __all__ = ["Cleaner", "CleanerMetrics"]
 
@@ -39,16 +50,31 @@ class CleanerMetrics:
 
 
 class Cleaner:
-    """Cleans up every ``cleanup_interval_sec``, and when woken."""
+    """Cleans up every ``cleanup_interval_sec``, and when woken.
 
-    def __init__(self, config: Config, output: OutputDirectory, log: FilteringBoundLogger) -> None:
-        self._interval_sec = config.cleanup.cleanup_interval_sec
-        self._budget = Budget.of(config.cleanup)
+    ``clocks`` returns CLOCK_REALTIME and CLOCK_BOOTTIME.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        output: OutputDirectory,
+        log: FilteringBoundLogger,
+        clocks: Callable[[], tuple[int, int]] = real_and_boot_ns,
+    ) -> None:
+        self._clocks = clocks
+        self._wake = asyncio.Event()
+        self.reconfigure(config)
         self._output = output
         self._log = log.bind(component="cleaner")
-        self._wake = asyncio.Event()
-        self._ranks: dict[str, Rank] = {}
+        self._known: dict[str, tuple[Rank, int | None]] = {}
         self.metrics = CleanerMetrics()
+
+    def reconfigure(self, config: Config) -> None:
+        """Keep another budget, from now on."""
+        self._interval_sec = config.cleanup.cleanup_interval_sec
+        self._budget = Budget.of(config.cleanup)
+        self._wake.set()
 
     def wake(self) -> None:
         """Clean up soon: a bundle was written."""
@@ -96,17 +122,19 @@ class Cleaner:
         """Delete what the plan says; returns it with the error of each file that stayed."""
         batches_fd = self._output.batches_fd
         space = os.fstatvfs(batches_fd)
+        now_ns, boottime_ns = self._clocks()
         make_plan = partial(
             plan_cleanup,
-            now_ns=time.time_ns(),
+            now_ns=now_ns,
+            boottime_ns=boottime_ns,
             free_bytes=space.f_bavail * space.f_frsize,
             budget=self._budget,
         )
         plan = make_plan(_stored(batches_fd))
         if plan.delete:
             # Only now is it of interest what is in them.
-            plan = make_plan(self._ranked([*plan.delete, *plan.keep]))
-            self._ranks |= {file.name: file.rank for file in plan.keep}
+            plan = make_plan(self._read([*plan.delete, *plan.keep]))
+            self._known |= {file.name: (file.rank, file.boottime_ns) for file in plan.keep}
         failures = {}
         for file in plan.delete:
             try:
@@ -117,20 +145,23 @@ class Cleaner:
                 failures[file.name] = str(error.strerror).lower()
         return plan, failures
 
-    def _ranked(self, files: list[StoredFile]) -> list[StoredFile]:
-        """The files with their ranks, each read from its manifest once."""
-        known = self._ranks
-        self._ranks = {}
-        for file in files:
-            rank = known.get(file.name)
-            self._ranks[file.name] = self._read_rank(file.name) if rank is None else rank
-        return [replace(file, rank=self._ranks[file.name]) for file in files]
+    def _read(self, files: list[StoredFile]) -> list[StoredFile]:
+        """The files with what their manifests say of them, each read once."""
+        known, boot_id = self._known, boot()["id"]
+        self._known = {f.name: known.get(f.name) or self._look(f.name, boot_id) for f in files}
+        return [
+            replace(file, rank=rank, boottime_ns=boottime_ns)
+            for file in files
+            for rank, boottime_ns in [self._known[file.name]]
+        ]
 
-    def _read_rank(self, name: str) -> Rank:
+    def _look(self, name: str, boot_id: str | None) -> tuple[Rank, int | None]:
         try:
-            return rank_of(read_manifest(Path(f"/proc/self/fd/{self._output.batches_fd}/{name}")))
-        except BundleError:
-            return Rank.FIRST
+            path = Path(f"/proc/self/fd/{self._output.batches_fd}/{name}")
+            manifest = read_manifest(path)
+        except AodasyncError:
+            return Rank.FIRST, None
+        return rank_of(manifest), boottime_of(manifest, boot_id)
 
 
 def _stored(batches_fd: int) -> list[StoredFile]:

@@ -5,25 +5,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import anyio
 from structlog.typing import FilteringBoundLogger
 
 from aodasync.actions import Action, ActionResult
-from aodasync.actions.patience import Patience
-from aodasync.bundle.collection import Bundle, Means, collect_bundle
-from aodasync.bundle.judging import Judge, undecided
-from aodasync.bundle.names import BundleName
+from aodasync.actions.crash_memory import CrashMemory
+from aodasync.bundle.bundle_name import BundleName
+from aodasync.bundle.collection import Bundle, CollectionContext, collect_bundle
 from aodasync.bundle.output_dir import OutputDirectory
-from aodasync.children import Children
 from aodasync.config.model import Config
-from aodasync.evidence import EvidenceSource, Trigger
-from aodasync.footprint import unmap_clean_pages
-from aodasync.programs import leashed
-from aodasync.worker import in_thread
+from aodasync.errors import AodasyncError
+from aodasync.evidence.model import EvidenceSource, Sample, Trigger
+from aodasync.host.threads import in_thread
+from aodasync.process.children import Children
+from aodasync.process.launch import with_launcher
+from aodasync.process.stop_deadline import StopDeadline
+from aodasync.tasks.history_keeper import HistoryKeeper
+from aodasync.tasks.hooks import Hooks
 
 __all__ = ["Collector", "CollectorMetrics"]
 
@@ -53,9 +56,10 @@ class CollectorMetrics:
 class Collector:
     """Collects bundles side by side; their actions share ``collector.max_concurrent`` slots.
 
-    ``judge`` reaches the verdicts; ``captures`` are run for every bundle, whatever its
-    trigger names; ``on_done`` is called with each trigger and the path
-    of its bundle, None if it failed.
+    ``sample`` takes a sample of now, ``memory`` keeps what runs, for the case of a crash;
+    both are None where nothing is live. ``captures`` are run for
+    every bundle, whatever its trigger names; ``on_done`` is called with each trigger and the
+    path of its bundle, None if it failed.
     """
 
     def __init__(
@@ -65,26 +69,42 @@ class Collector:
         source: EvidenceSource,
         log: FilteringBoundLogger,
         *,
-        judge: Judge = undecided,
+        children: Children,
+        sample: Callable[[], Sample] | None = None,
+        memory: CrashMemory | None = None,
         captures: tuple[Action, ...] = (),
         on_done: Callable[[Trigger, Path | None], None] | None = None,
+        history: HistoryKeeper | None = None,
+        hooks: Hooks | None = None,
     ) -> None:
-        self._means = Means(
+        self._shared = CollectionContext(
             config=config,
             output=output,
             source=source,
             slots=asyncio.Semaphore(config.collector.max_concurrent),
             guard=asyncio.Lock(),
-            patience=Patience(),
+            stop=StopDeadline(),
             captures=captures,
-            children=Children(),
-            judge=judge,
+            children=children,
+            sample=sample,
+            memory=memory,
         )
         self._log = log.bind(component="collector")
         self._queue: asyncio.Queue[Trigger] | None = None
+        self._recalled = False
+        self._recalling = asyncio.Lock()
         self._in_hand: set[asyncio.Task[None]] = set()
         self._on_done = on_done
+        self._history = history
+        self._hooks = hooks
         self.metrics = CollectorMetrics()
+
+    def reconfigure(self, config: Config) -> None:
+        """Collect by another configuration from the next bundle on."""
+        slots = self._shared.slots
+        if config.collector.max_concurrent != self._shared.config.collector.max_concurrent:
+            slots = asyncio.Semaphore(config.collector.max_concurrent)
+        self._shared = replace(self._shared, config=config, slots=slots)
 
     @property
     def in_hand(self) -> int:
@@ -92,24 +112,49 @@ class Collector:
         return len(self._in_hand)
 
     async def run(self, queue: asyncio.Queue[Trigger]) -> None:
-        """Take triggers until cancelled. Bundles in hand go on: they are :meth:`finish`'s."""
+        """Take triggers until cancelled. Running collections go on; :meth:`finish` ends them."""
         self._queue = queue
-        # Found out now, the leash of children does not cost the first bundle 100 ms.
-        await in_thread(partial(leashed, ("/bin/true",)))
+        await self._recall()
+        # Found out now, the launcher of children does not cost the first bundle 100 ms.
+        await in_thread(partial(with_launcher, ("/bin/true",)))
         while True:
             while len(self._in_hand) >= _MOST_IN_HAND:
                 await asyncio.wait(self._in_hand, return_when=asyncio.FIRST_COMPLETED)
             self._take(await queue.get(), queue)
 
+    async def _recall(self) -> None:
+        """Learn what ran at the last crashes, once; log what is left out for it.
+
+        Before that no trigger is taken, at an early end either: it would run again what crashed.
+        """
+        async with self._recalling:
+            if self._shared.memory is not None and not self._recalled:
+                self._recalled = True
+                await self._load(self._shared.memory)
+
+    async def _load(self, memory: CrashMemory) -> None:
+        try:
+            await in_thread(memory.load)
+        except (OSError, ValueError, TypeError) as error:
+            self._log.warning("action_state_ignored", error=str(error))
+        for name in sorted(memory.left_out):
+            self._log.warning(
+                "action_left_out",
+                name=name,
+                crashes=memory.crashes[name],
+                hint="aodasync doctor --retry",
+            )
+
     async def finish(self, grace_sec: float) -> None:
-        """Collect what is queued and in hand, in ``grace_sec``.
+        """Finish what is queued and running, in ``grace_sec``.
 
         Two thirds of it are for actions: what has not ended by then is cut short, so that
-        a server that hangs does not cost the bundle which tells of it. A bundle that is
+        a server that hangs does not cost the bundle about that hang. A bundle that is
         not written in time all the same is dropped, all of it.
         """
-        self._means.patience.end_within(grace_sec * _ACTIONS_SHARE)
+        self._shared.stop.end_within(grace_sec * _ACTIONS_SHARE)
         with anyio.move_on_after(grace_sec):
+            await self._recall()
             while True:
                 while self._queue is not None and not self._queue.empty():
                     self._take(self._queue.get_nowait(), self._queue)
@@ -137,8 +182,10 @@ class Collector:
 
     async def _collect(self, trigger: Trigger) -> None:
         path = None
+        output = self._shared.output
+        renewals = output.renewals
         try:
-            bundle = await collect_bundle(trigger, self._means, done=self._action_done)
+            bundle = await collect_bundle(trigger, self._shared, done=self._action_done)
         except asyncio.CancelledError:
             self._failed(trigger, "the agent stopped before it was collected")
             raise
@@ -147,11 +194,16 @@ class Collector:
         else:
             path = bundle.path
             self._written(trigger, bundle)
+            if self._hooks is not None:
+                self._hooks.bundle_written(trigger, bundle.path, bundle.verdict)
+            if self._history is not None and trigger.finding is not None:
+                name = str(bundle.name)
+                self._history.bundle(trigger.episode, trigger.anomaly, name, bundle.verdict)
         finally:
+            if output.renewals != renewals:
+                self._log.warning("output_directory_recreated", path=str(output.batches))
             if self._on_done is not None:
                 self._on_done(trigger, path)
-        if len(self._in_hand) == 1:
-            await in_thread(unmap_clean_pages)
 
     def _action_done(self, name: BundleName, result: ActionResult) -> None:
         metrics = self.metrics
@@ -173,7 +225,7 @@ class Collector:
         metrics.bytes_written += bundle.size_bytes
         metrics.last_collect_ms = bundle.collect_ms
         ok = sum(result.ok for result in bundle.results)
-        live = self._means.source.live
+        live = self._shared.source.live
         self._log.info(
             "bundle_written",
             anomaly=trigger.anomaly,
@@ -184,7 +236,9 @@ class Collector:
             **({} if live else {"actions_skipped": len(bundle.results)}),
             volatile_ms=None if bundle.volatile_ms is None else round(bundle.volatile_ms, 1),
             collect_ms=round(bundle.collect_ms, 1),
-            verdict=bundle.verdict.get("cause"),
+            verdict=bundle.verdict.cause,
+            sentence=bundle.verdict.sentence,
+            **_whose(trigger, bundle),
         )
 
     def _failed(self, trigger: Trigger, error: str) -> None:
@@ -197,7 +251,18 @@ class Collector:
         )
 
 
+def _whose(trigger: Trigger, bundle: Bundle) -> dict[str, Any]:
+    """Fields of a log line: the server, the episode, and the process that suffers most."""
+    finding, processes = trigger.finding, bundle.verdict.who.processes
+    worst = f"{processes[0].name} {processes[0].pid}" if processes else None
+    if finding is None:
+        return {}
+    return {"server": finding.server, "episode": trigger.episode, "who": worst}
+
+
 def _sentence(error: Exception) -> str:
+    if isinstance(error, AodasyncError):
+        return error.what
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     return f"{type(error).__name__}: {error}"

@@ -7,33 +7,35 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
-import numpy as np
 from structlog.typing import FilteringBoundLogger
 
-from aodasync.audit import Audit
-from aodasync.clock import Clock
 from aodasync.config.model import Config
+from aodasync.detection.detector import View
 from aodasync.detection.engine import Engine
-from aodasync.detection.episodes import Ended, Started
-from aodasync.errors import BpfError
-from aodasync.events import EVENT, EventArray, EventBatch
-from aodasync.evidence import Finding, Sample, Trigger
-from aodasync.operations import NO_OPERATIONS, OperationArray
-from aodasync.recorder import FlightRecorder
+from aodasync.detection.episodes import Ended, Escalated, Note, Refused, Started
+from aodasync.events import NO_EVENTS, NO_OPERATIONS, NS_PER_MS, EventArray, EventBatch
+from aodasync.evidence.model import EvidenceSource, Finding, Sample, Trigger
+from aodasync.evidence.recorder import FlightRecorder
+from aodasync.host.aodv2_syslog import Audit
+from aodasync.host.clock import Clock
+from aodasync.tasks.history_keeper import HistoryKeeper
+from aodasync.tasks.hooks import Hooks
 
-__all__ = ["Detector", "DetectorMetrics"]
+__all__ = ["DetectorMetrics", "DetectorTask"]
 
-_MS = 1e6
-_TOLD = 8  # stalls in a log line; a bundle has all
-_NONE: EventArray = np.zeros(0, EVENT)
+_LOGGED = 8  # stalls in a log line; a bundle has all
 
 
 @dataclass(slots=True)
 class DetectorMetrics:
-    """Counts since the start; times in ms."""
+    """Counts since the start; times in ms.
+
+    ``undecided`` are events of batches at which the detector failed: recorded, not judged.
+    """
 
     batches: int = 0
     events: int = 0
+    undecided: int = 0
     anomalies: int = 0
     suppressed: int = 0
     dropped_triggers: int = 0
@@ -42,12 +44,12 @@ class DetectorMetrics:
     max_detect_ms: float = 0.0
 
 
-class Detector:
+class DetectorTask:
     """Consumes ``batches``, feeds ``triggers``. ``ticks`` False leaves time to the batches.
 
-    ``in_flight`` returns the requests in flight, shape (N,), ``operations`` those inside
-    the client, ``samples`` the surroundings
-    up to this moment; None where nothing is live.
+    ``source`` has the requests in flight and the operations inside the client, ``samples``
+    returns the surroundings up to this moment; ``publish`` takes each batch for the live
+    view. None where there is none.
     """
 
     def __init__(
@@ -62,17 +64,19 @@ class Detector:
         log: FilteringBoundLogger,
         audit: Audit,
         ticks: bool = True,
-        in_flight: Callable[[], EventArray] | None = None,
-        operations: Callable[[], OperationArray] | None = None,
+        source: EvidenceSource | None = None,
         samples: Callable[[], tuple[Sample, ...]] | None = None,
+        publish: Callable[[EventArray], None] | None = None,
+        history: HistoryKeeper | None = None,
+        hooks: Hooks | None = None,
     ) -> None:
-        self._interval_sec = config.watch_interval_sec if ticks else None
-        self._interval_ns = round(config.watch_interval_sec * 1e9)
-        self._in_flight = in_flight
-        self._operations = operations
+        self._ticks = ticks
+        self._source = source
         self._samples = samples
+        self._publish = publish
+        self._history = history
+        self._hooks = hooks
         self._next_look_ns = 0
-        self._actions: Mapping[str, tuple[str, ...]] = {a.name: a.actions for a in config.anomalies}
         self._batches = batches
         self._triggers = triggers
         self._recorder = recorder
@@ -81,6 +85,18 @@ class Detector:
         self._audit = audit
         self.engine = Engine(config, server_of)
         self.metrics = DetectorMetrics()
+        self._take_over(config)
+
+    def reconfigure(self, config: Config) -> None:
+        """Detect by another configuration from the next batch on."""
+        self.engine.reconfigure(config)
+        self._take_over(config)
+
+    def _take_over(self, config: Config) -> None:
+        self._interval_sec = config.watch_interval_sec if self._ticks else None
+        self._interval_ns = round(config.watch_interval_sec * 1e9)
+        self._actions: Mapping[str, tuple[str, ...]] = {a.name: a.actions for a in config.anomalies}
+        self._other_actions = config.watcher_actions
 
     async def run(self) -> None:
         """Detect until cancelled."""
@@ -101,13 +117,22 @@ class Detector:
     def process(self, batch: EventBatch) -> None:
         """Record a batch and start the episodes that it calls for."""
         begun_ns = self._clock.monotonic_ns()
-        self._recorder.append(batch.rows)
-        for started in self.engine.process(batch.rows, batch.drained_ns):
-            self._start(started)
         metrics = self.metrics
+        metrics.undecided += len(batch.rows)
+        try:
+            for started in self.engine.decide(batch.rows, batch.drained_ns):
+                self._start(started)
+            metrics.undecided -= len(batch.rows)
+        finally:
+            # No decision waits for these, and one that fails loses none of them; what
+            # collects the evidence runs after them.
+            metrics.events += len(batch.rows)
+            self._recorder.append(batch.rows)
+            if self._publish is not None:
+                self._publish(batch.rows)
+        self._report()
         metrics.batches += 1
-        metrics.events += len(batch.rows)
-        metrics.last_process_ms = (self._clock.monotonic_ns() - begun_ns) / _MS
+        metrics.last_process_ms = (self._clock.monotonic_ns() - begun_ns) / NS_PER_MS
         metrics.max_process_ms = max(metrics.max_process_ms, metrics.last_process_ms)
 
     def tick(self, now_ns: int) -> None:
@@ -119,34 +144,81 @@ class Detector:
             self._end(ended)
 
     def _look(self, now_ns: int) -> None:
-        # Looked at even if nobody asks: it forgets what the kernel side did not see end.
-        operations = self._operations() if self._operations is not None else NO_OPERATIONS
-        for started in self.engine.look(self._rows_in_flight(), now_ns, operations):
+        for started in self.engine.look(self._view(now_ns)):
             self._start(started)
+        self._report()
 
-    def _rows_in_flight(self) -> EventArray:
-        if self._in_flight is None or not self.engine.watches_in_flight:
-            return _NONE
-        try:
-            return self._in_flight()
-        except BpfError as error:
-            self._log.warning("in_flight_unreadable", error=str(error))
-            return _NONE
+    def _report(self) -> None:
+        """Log what is no episode's beginning or end."""
+        for note in self.engine.episodes.take_notes():
+            self._note(note)
+        for failure in self.engine.take_failures():
+            event = "detector_given_up" if failure.given_up else "detector_restarted"
+            self._log.error(
+                event,
+                anomaly=failure.anomaly,
+                detector=failure.detector,
+                error=failure.error,
+                where=failure.where,
+                restarts=failure.restarts,
+            )
+
+    def _note(self, note: Note) -> None:
+        finding = note.finding
+        if isinstance(note, Escalated):
+            self._log.warning(
+                "anomaly_escalated",
+                anomaly=finding.anomaly,
+                episode=note.episode,
+                server=finding.server,
+                command=list(finding.commands),
+                max_latency_ms=round(finding.max_latency_ms, 3),
+                emergency=True,
+            )
+        elif isinstance(note, Refused):
+            log = self._log.bind(
+                anomaly=finding.anomaly,
+                episode=note.episode,
+                server=finding.server,
+                code=list(finding.codes),
+            )
+            if note.data_lost:
+                log.warning("data_lost")
+            else:
+                log.warning("logins_refused")
+            self._order(note.episode, finding, note.suppressed, at_end=False)
+        else:
+            self._log.info(
+                "idle_reconnects",
+                anomaly=finding.anomaly,
+                server=finding.server,
+                note="the server drops idle connections: no more of these for an hour",
+            )
+
+    def _view(self, now_ns: int) -> View:
+        if self._source is None:
+            return View(now_ns, NO_EVENTS, NO_OPERATIONS)
+        # Read in any case: reading drops the operations whose end was not seen.
+        wanted = ("in_flight",) if self.engine.watches_in_flight else ()
+        now = self._source.snapshot("operations", *wanted)
+        return View(now_ns, now.in_flight, now.operations)
 
     def _start(self, started: Started) -> None:
         finding = started.finding
         now_ns = self._clock.monotonic_ns()
-        detect_ms = max(0, now_ns - finding.crossed_ns) / _MS
+        detect_ms = max(0, now_ns - finding.crossed_ns) / NS_PER_MS
         self.metrics.anomalies += 1
         self.metrics.max_detect_ms = max(self.metrics.max_detect_ms, detect_ms)
         codes = {"code": list(finding.codes)} if finding.codes else {}
-        stalls = {"stalls": [asdict(each) for each in finding.stalls[:_TOLD]]}
+        rule = {"rule": finding.rule} if finding.rule else {}
+        stalls = {"stalls": [asdict(each) for each in finding.stalls[:_LOGGED]]}
         self._log.warning(
             "anomaly_detected",
             anomaly=finding.anomaly,
             episode=started.episode,
             server=finding.server,
             command=list(finding.commands),
+            **rule,
             **codes,
             count=finding.count,
             acceptable_count=finding.acceptable_count,
@@ -158,10 +230,14 @@ class Detector:
             detect_ms=round(detect_ms, 3),
         )
         self._audit.anomaly(finding.type, finding.count)
+        if self._history is not None:
+            self._history.began(started.episode, finding, started.suppressed)
+        if self._hooks is not None:
+            self._hooks.episode_began(finding)
         self._order(started.episode, finding, started.suppressed, at_end=False)
 
     def _order(self, episode: int, finding: Finding, suppressed: str, *, at_end: bool) -> None:
-        """Order a bundle of an episode, or tell why it gets none."""
+        """Order a bundle of an episode, or log why it gets none."""
         if suppressed:
             self.metrics.suppressed += 1
             self._log.info(
@@ -173,21 +249,23 @@ class Detector:
                 suppressed_total=self.engine.episodes.suppressed,
             )
             return
+        replayed = self._source is not None and not self._source.live
         self.trigger(
             Trigger(
                 anomaly=finding.anomaly,
                 finding=finding,
-                actions=self._actions[finding.anomaly],
+                actions=self._actions.get(finding.anomaly, self._other_actions),
                 decided_monotonic_ns=self._clock.monotonic_ns(),
                 decided_realtime_ns=self._clock.realtime_ns(),
                 episode=episode,
                 samples=self._samples() if self._samples else (),
                 at_end=at_end,
+                in_flight=self._view(0).in_flight if replayed else NO_EVENTS,
             )
         )
 
-    def trigger(self, trigger: Trigger) -> None:
-        """Order a bundle; told and counted when the collector cannot take it."""
+    def trigger(self, trigger: Trigger) -> bool:
+        """Order a bundle; False, logged and counted, when the collector cannot take it."""
         try:
             self._triggers.put_nowait(trigger)
         except asyncio.QueueFull:
@@ -198,6 +276,8 @@ class Detector:
                 episode=trigger.episode,
                 reason="collector queue full",
             )
+            return False
+        return True
 
     def _end(self, ended: Ended) -> None:
         self._log.info(
@@ -205,10 +285,13 @@ class Detector:
             anomaly=ended.finding.anomaly,
             episode=ended.episode,
             server=ended.finding.server,
-            count=ended.count,
+            **({"rule": ended.finding.rule} if ended.finding.rule else {}),
+            count=ended.finding.count,
             intervals=ended.windows,
-            max_latency_ms=round(ended.max_latency_ms, 3),
+            max_latency_ms=round(ended.finding.max_latency_ms, 3),
             duration_ms=round(ended.duration_ms, 1),
         )
+        if self._history is not None:
+            self._history.ended(ended.episode, ended.finding)
         if ended.suppressed is not None:
             self._order(ended.episode, ended.finding, ended.suppressed, at_end=True)

@@ -9,21 +9,18 @@ reading: the ring holds what waits, and what it cannot hold the kernel counts.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from structlog.typing import FilteringBoundLogger
-
-from aodasync.clock import Clock
 from aodasync.events import EventBatch
+from aodasync.host.clock import Clock
 from aodasync.probes.interface import Probe
+from aodasync.tasks.batch_queue import BatchQueue
 
 __all__ = ["Reader", "ReaderMetrics"]
 
 FLOOR_SEC = 0.25
 _MAX_BATCH_EVENTS = 16_384
 _REST_SEC = 0.001
-_LOSSES_EVERY_SEC = 1.0
 
 
 @dataclass(slots=True)
@@ -36,40 +33,31 @@ class ReaderMetrics:
     idle_wakeups: int = 0
     deferred: int = 0
     largest_batch: int = 0
+    looks: int = 0
 
 
 class Reader:
     """Drains an attached probe into ``batches``."""
 
-    def __init__(
-        self,
-        probe: Probe,
-        batches: asyncio.Queue[EventBatch],
-        clock: Clock,
-        log: FilteringBoundLogger,
-    ) -> None:
+    def __init__(self, probe: Probe, batches: BatchQueue, clock: Clock) -> None:
         self._probe = probe
         self._batches = batches
         self._clock = clock
-        self._log = log.bind(component="reader")
         self._listening = False
         self._running = False
-        self._lost: dict[str, int] = {}
+        self._failure: Exception | None = None
         self.metrics = ReaderMetrics()
 
     async def run(self) -> None:
-        """Read until cancelled."""
-        loop = asyncio.get_running_loop()
-        next_losses = loop.time()
+        """Read until cancelled. What failed between two looks is raised at the next one."""
         self._running = True
+        self._failure = None
         try:
-            while True:
+            while self._failure is None:
                 self._listen()
                 await asyncio.sleep(FLOOR_SEC)
-                self.drain()
-                if loop.time() >= next_losses:
-                    next_losses = loop.time() + _LOSSES_EVERY_SEC
-                    self.report_losses()
+                self._read_on()
+            raise self._failure
         finally:
             self._running = False
             self._mute()
@@ -77,31 +65,43 @@ class Reader:
     def drain(self) -> int:
         """Move what is in the ring into the queue while it has room; returns the rows moved."""
         moved = 0
-        while not self._batches.full():
-            rows = self._probe.read(_MAX_BATCH_EVENTS)
-            if len(rows) == 0:
-                return moved
+        while rows := self._move():
+            moved += rows
+            if rows < _MAX_BATCH_EVENTS:
+                break
+        return moved
+
+    def _move(self) -> int:
+        """Move one batch; returns its rows, 0 when the queue is full or the ring empty."""
+        if self._batches.full():
+            self.metrics.deferred += 1
+            return 0
+        rows = self._probe.read(_MAX_BATCH_EVENTS)
+        if len(rows):
             self._batches.put_nowait(EventBatch(rows, self._clock.monotonic_ns()))
-            moved += len(rows)
             self.metrics.events += len(rows)
             self.metrics.batches += 1
             self.metrics.largest_batch = max(self.metrics.largest_batch, len(rows))
-            if len(rows) < _MAX_BATCH_EVENTS:
-                return moved
-        self.metrics.deferred += 1
+        return len(rows)
+
+    def _read_on(self) -> int:
+        """Move one batch, and the next one after whatever else the loop has to do."""
+        self.metrics.looks += 1
+        try:
+            moved = self._move() if self._running and self._failure is None else 0
+        except Exception as error:  # noqa: BLE001  # the loop, which calls too, would try for ever
+            self._failure = error
+            return 0
+        if moved == _MAX_BATCH_EVENTS:
+            asyncio.get_running_loop().call_soon(self._read_on)
         return moved
 
-    def report_losses(self) -> None:
-        """Log each loss counter that grew."""
-        losses: Mapping[str, int] = self._probe.losses()
-        for stage, count in losses.items():
-            grown = count - self._lost.get(stage, 0)
-            if grown > 0:
-                self._lost[stage] = count
-                self._log.warning("events_lost", stage=stage, count=grown, total=count)
-
     def _listen(self) -> None:
-        if not self._listening:
+        if not self._running or self._listening:
+            return
+        if self._batches.full():
+            self._batches.call_on_room(self._room)
+        else:
             asyncio.get_running_loop().add_reader(self._probe.fileno(), self._on_readable)
             self._listening = True
 
@@ -110,15 +110,19 @@ class Reader:
             asyncio.get_running_loop().remove_reader(self._probe.fileno())
             self._listening = False
 
+    def _room(self) -> None:
+        self._listen()
+        self._read_on()
+
     def _on_readable(self) -> None:
         self.metrics.wakeups += 1
-        if self.drain() == 0:
-            # A record still being written, or a full queue, keeps the descriptor
-            # readable: look again in a moment rather than spin.
-            self.metrics.idle_wakeups += 1
-            self._mute()
-            asyncio.get_running_loop().call_later(_REST_SEC, self._listen_again)
-
-    def _listen_again(self) -> None:
-        if self._running:
-            self._listen()
+        if self._read_on():
+            return
+        # The descriptor stays readable: do not spin. Of a full queue the detector says
+        # when it has room again; a record that is still being written takes a moment.
+        self.metrics.idle_wakeups += 1
+        self._mute()
+        if self._batches.full():
+            self._batches.call_on_room(self._room)
+        else:
+            asyncio.get_running_loop().call_later(_REST_SEC, self._listen)

@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 
 from structlog.typing import FilteringBoundLogger
 
-from aodasync.audit import Audit
 from aodasync.errors import AodasyncError
+from aodasync.host.aodv2_syslog import Audit
 
 __all__ = ["Supervisor"]
 
@@ -22,8 +22,8 @@ _HEALTHY_AFTER_SEC = 60.0
 class Supervisor:
     """Runs coroutines in a TaskGroup; ``restarts`` counts by component.
 
-    An :class:`~aodasync.errors.AodasyncError` is not survived: it is something
-    that the user must mend, and ends the agent with its exit code.
+    Of a task that is ``essential``, an :class:`~aodasync.errors.AodasyncError` is not
+    survived: it is something that the user must fix, and ends the agent with its exit code.
     """
 
     def __init__(self, group: asyncio.TaskGroup, log: FilteringBoundLogger, audit: Audit) -> None:
@@ -32,20 +32,27 @@ class Supervisor:
         self._audit = audit
         self.restarts: Counter[str] = Counter()
 
-    def start(self, component: str, run: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+    def start(
+        self, component: str, run: Callable[[], Awaitable[None]], *, essential: bool = False
+    ) -> asyncio.Task[None]:
         """Supervise ``run`` under the component's name until it returns or is cancelled."""
-        return self._group.create_task(self._supervise(component, run), name=component)
+        return self._group.create_task(self._supervise(component, run, essential), name=component)
 
-    async def _supervise(self, component: str, run: Callable[[], Awaitable[None]]) -> None:
+    async def _supervise(
+        self,
+        component: str,
+        run: Callable[[], Awaitable[None]],
+        essential: bool,  # noqa: FBT001  # start names it
+    ) -> None:
         loop = asyncio.get_running_loop()
         pause_sec = _FIRST_PAUSE_SEC
         while True:
             started_sec = loop.time()
             try:
                 return await run()
-            except AodasyncError:
-                raise
-            except Exception as error:  # noqa: BLE001  # whatever it was, the agent goes on
+            except Exception as error:  # whatever it was, the agent goes on
+                if essential and isinstance(error, AodasyncError):
+                    raise
                 self.restarts[component] += 1
                 if loop.time() - started_sec > _HEALTHY_AFTER_SEC:
                     pause_sec = _FIRST_PAUSE_SEC

@@ -16,7 +16,7 @@ from tests.bench.rigging import open_bench
 
 _SECTIONS = {
     "Start-up": startup.measure,
-    "Resident memory": memory.measure,
+    "Memory": memory.measure,
     "Latency of decision": latency.measure,
     "From decision to evidence": bundles.measure,
     "Processor time of the agent": load.measure,

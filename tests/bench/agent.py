@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from aodasync.footprint import stay_small
+from aodasync.host.memory_tuning import stay_small
 
 
 def main() -> int:

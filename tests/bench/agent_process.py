@@ -16,8 +16,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
-from aodasync.control import ask
+import yaml
+
+from aodasync.cli.ask_agent import ask
 from aodasync.probes.shared import MapNumber
+from tests.loop_lag import waited_sec
 
 __all__ = ["AgentProcess"]
 
@@ -29,7 +32,7 @@ class AgentProcess:
     """Started with the shipped configuration, and stopped at the end of the block.
 
     ``scratch`` is a directory of ours; byte code and Python's own stay there between
-    agents. ``changes`` replaces lines of the configuration.
+    agents. ``changes`` is laid over the configuration, mapping by mapping.
     """
 
     def __init__(
@@ -38,7 +41,7 @@ class AgentProcess:
         *,
         types: Path,
         maps: Mapping[MapNumber, int] | None = None,
-        changes: Mapping[str, str] = MappingProxyType({}),
+        changes: Mapping[str, Any] = MappingProxyType({}),
         sample_lag: bool = False,
     ) -> None:
         state = scratch / "state"
@@ -99,9 +102,10 @@ class AgentProcess:
         return Path(ask("snapshot", timeout_sec=_WAIT_SEC, run_dir=self._run_dir)["path"])
 
     def memory_kb(self) -> dict[str, int]:
-        """``VmRSS``, ``RssAnon``, ``RssFile``, ``VmHWM``, in KiB."""
-        lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
-        fields = (line.split() for line in lines if line.endswith(" kB"))
+        """``VmRSS``, ``RssAnon``, ``RssFile``, ``VmHWM``, ``Private_Dirty``, in KiB."""
+        proc = Path(f"/proc/{self._process.pid}")
+        lines = (proc / "status").read_text() + (proc / "smaps_rollup").read_text()
+        fields = (line.split() for line in lines.splitlines() if line.endswith(" kB"))
         return {name.rstrip(":"): int(value) for name, value, _ in fields}
 
     def forget_peak(self) -> None:
@@ -110,17 +114,14 @@ class AgentProcess:
 
     def cpu_sec(self) -> float:
         """CPU time of all its threads."""
-        return self._schedstat_sec(0)
+        total_ns = 0
+        for task in Path(f"/proc/{self._process.pid}/task").iterdir():
+            total_ns += int((task / "schedstat").read_text().split()[0])
+        return total_ns / 1e9
 
     def waited_sec(self) -> float:
         """Time that its threads, all together, could run and had no processor."""
-        return self._schedstat_sec(1)
-
-    def _schedstat_sec(self, field: int) -> float:
-        total_ns = 0
-        for task in Path(f"/proc/{self._process.pid}/task").iterdir():
-            total_ns += int((task / "schedstat").read_text().split()[field])
-        return total_ns / 1e9
+        return waited_sec(self._process.pid)
 
     def stop(self) -> None:
         """End it, as systemd would."""
@@ -139,14 +140,22 @@ class AgentProcess:
             self._lines.put(json.loads(line))
 
 
-def _configuration(output_dir: Path, changes: Mapping[str, str]) -> str:
+def _configuration(output_dir: Path, changes: Mapping[str, Any]) -> str:
     """The shipped one, with its bundles here and no word to syslog."""
-    lines = _CONFIG.read_text().splitlines()
-    own = {"aod_output_dir: /var/log/aod": f"aod_output_dir: {output_dir}"}
-    own["  enabled: true"] = "  enabled: false"
-    for line, instead in {**own, **changes}.items():
-        lines[lines.index(line)] = instead
-    return "\n".join(lines) + "\n"
+    own = {"aod_output_dir": str(output_dir), "audit": {"enabled": False}}
+    shipped = yaml.safe_load(_CONFIG.read_text())
+    return yaml.safe_dump(_overlaid(_overlaid(shipped, own), changes))
+
+
+def _overlaid(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(below)
+    for key, value in above.items():
+        inner = result.get(key)
+        if isinstance(inner, Mapping) and isinstance(value, Mapping):
+            result[key] = _overlaid(inner, value)
+        else:
+            result[key] = value
+    return result
 
 
 def _environment(scratch: Path) -> dict[str, str]:

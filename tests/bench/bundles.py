@@ -18,7 +18,7 @@ from datetime import datetime
 from itertools import count
 from typing import Any
 
-from aodasync.bundle.names import BundleName
+from aodasync.bundle.bundle_name import BundleName
 from aodasync.config.model import Recorder
 from tests.bench.agent_process import AgentProcess
 from tests.bench.figures import Figure
@@ -34,9 +34,9 @@ _EMERGENCY_SEC = 1.0  # the default
 _CHUNK = 1000
 _BACKGROUND_ID = 1
 _CHANGES = {
-    "audit:": "collector:\n  max_bundles_per_hour: 1000\naudit:",
+    "collector": {"max_bundles_per_hour": 1000},
     # Those that wait for their turn are no anomalies of their own.
-    "    #hang:                   # a request that nobody answers": "    hang: {enabled: false}",
+    "guardian": {"anomalies": {"hang": {"enabled": False}}},
 }
 
 

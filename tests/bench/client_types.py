@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aodasync.probes.child.btf import Btf
+from aodasync.probes.compiler.btf import Btf
 from tests.unit.probes.btf_writer import BtfWriter
 from tests.unit.probes.kernel_types import kernel_blobs
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import structlog
 
 from aodasync import config
-from aodasync.audit import Audit
-from aodasync.clock import SystemClock
 from aodasync.detection.engine import Engine
 from aodasync.events import EventArray, EventBatch
-from aodasync.recorder import FlightRecorder
-from aodasync.tasks.detector import Detector
+from aodasync.evidence.recorder import FlightRecorder
+from aodasync.host.aodv2_syslog import Audit
+from aodasync.host.clock import SystemClock
+from aodasync.tasks.detector import DetectorTask
 from tests.bench.figures import Figure
 from tests.bench.rigging import Bench
 from tests.bench.traffic import Background
@@ -78,8 +78,8 @@ def _best(step: Callable[[], object]) -> float:
     return best
 
 
-def _detector() -> Detector:
-    return Detector(
+def _detector() -> DetectorTask:
+    return DetectorTask(
         config.load(_SHIPPED),
         batches=asyncio.Queue(),
         triggers=asyncio.Queue(),

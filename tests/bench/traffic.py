@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from aodasync.events import MidState
 from aodasync.probes.bpf import ProgramType, load_program
-from aodasync.probes.loader import patched
+from aodasync.probes.program_loader import patched
 from aodasync.smb.commands import COMMAND_CODES
 from tests.kernel.fake_client import FakeClient, Mid
 from tests.kernel.flood import compile_text

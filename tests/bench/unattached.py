@@ -17,11 +17,15 @@ import time
 from functools import partial
 from pathlib import Path
 
-from aodasync import agent, cli, lock, probes
+from aodasync import agent, probes
+from aodasync.cli import main as cli
+from aodasync.evidence.file_book import NO_FILES, FileBook
+from aodasync.host import instance_lock
+from aodasync.host.capabilities import Capability, raised
 from aodasync.probes.bpf import ProgramType, load_program
 from aodasync.probes.interface import Attachment, ProbePlan
-from aodasync.probes.loader import Loaded, create_maps, patched
 from aodasync.probes.preparation import Prepared, prepare
+from aodasync.probes.program_loader import Loaded, create_maps, patched
 from aodasync.probes.request_probe import RequestProbe
 from aodasync.probes.shared import MapNumber
 
@@ -33,7 +37,8 @@ _LAG_EVERY_SEC = 0.02
 def _load(prepared: Prepared, maps: dict[MapNumber, int]) -> Loaded:
     loaded = Loaded(maps)
     for program in prepared.programs:
-        fd = load_program(ProgramType.RAW_TRACEPOINT, patched(program.code, maps), program.name)
+        with raised(Capability.SYS_ADMIN):
+            fd = load_program(ProgramType.RAW_TRACEPOINT, patched(program.code, maps), program.name)
         loaded.programs.append((program.role, fd))
         loaded.attachments.append(Attachment(program.role, "none", program.function))
     return loaded
@@ -45,9 +50,12 @@ async def _open(
     ring_bytes: int,
     cache_dir: Path | None = None,
     python: str | None = None,
+    file_names: bool = True,
 ) -> RequestProbe:
     """What :func:`aodasync.probes.open_probe` does, the attachment left out."""
-    prepared = await prepare(cache_dir=cache_dir, python=python, btf=arguments.types)
+    prepared = await prepare(
+        cache_dir=cache_dir, python=python, file_names=file_names, btf=arguments.types
+    )
     begun_sec = time.monotonic()
     inherited = dict(pair.split("=") for pair in arguments.map)
     maps = {MapNumber[name]: int(descriptor) for name, descriptor in inherited.items()}
@@ -64,7 +72,8 @@ async def _open(
         notes=prepared.notes,
         steps_ms={**prepared.steps_ms, "load": load_ms},
     )
-    return RequestProbe(loaded, plan, ring_bytes)
+    files = FileBook() if file_names else NO_FILES
+    return RequestProbe(loaded, plan, ring_bytes, files=files)
 
 
 class _Lag:
@@ -93,6 +102,6 @@ def run(arguments: argparse.Namespace) -> int:
     probes.open_probe = partial(_open, arguments)
     state: Path = arguments.state
     vars(agent).update(CACHE_DIR=state / "cache", STATE_DIR=state / "learnt")
-    lock.RUN_DIR = state / "run"
-    lock.single_instance = partial(lock.single_instance, lock.RUN_DIR)
+    instance_lock.RUN_DIR = state / "run"
+    instance_lock.single_instance = partial(instance_lock.single_instance, instance_lock.RUN_DIR)
     return cli.main(["run", "--config", str(arguments.config), "--log-format", "json"])

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,11 +18,11 @@ from structlog.testing import capture_logs
 from aodasync.bundle.output_dir import OutputDirectory
 from aodasync.config.model import Config
 from aodasync.events import EventArray
-from aodasync.evidence import Connection, Trigger
-from aodasync.operations import NO_OPERATIONS, OperationArray
-from aodasync.recorder import FlightRecorder
+from aodasync.evidence.model import Connection, Snapshot, Trigger
+from aodasync.evidence.recorder import FlightRecorder
+from aodasync.process.children import Children
 from aodasync.tasks.collector import Collector
-from tests.unit.builders import MS, request, requests
+from tests.builders import MS, request, requests
 
 __all__ = ["Evidence", "Lag", "collect", "collector", "sampled_lag", "trigger"]
 
@@ -30,11 +30,12 @@ _EVERY_SEC: Final = 0.002
 
 
 class Evidence:
-    """An evidence source of ``rows`` recorded requests and one in flight."""
+    """An evidence source of ``rows`` recorded requests and one in flight, of ``waiting``."""
 
     live = True
 
     def __init__(self, rows: int = 1000) -> None:
+        self.waiting = 0
         self.recorder = FlightRecorder(rows)
         self.recorder.append(requests(*(request(released_ns=n * MS) for n in range(1, rows + 1))))
 
@@ -44,28 +45,20 @@ class Evidence:
     def recorded(self) -> int:
         return self.recorder.appended
 
-    def in_flight(self) -> EventArray:
-        return request("SMB2_WRITE", released_ns=0, latency_ns=0, issued_ns=time.monotonic_ns())
-
-    def operations(self) -> OperationArray:
-        return NO_OPERATIONS
-
-    def losses(self) -> Mapping[str, int]:
-        return {}
-
-    def connections(self) -> Mapping[int, Connection]:
-        return {1: Connection(1, "nas", "10.0.0.1", 445)}
-
-    def shares(self) -> Mapping[tuple[int, int], str]:
-        return {}
-
-    def facts(self) -> Mapping[str, Any]:
-        return {}
+    def snapshot(self, *_tables: str) -> Snapshot:
+        now_ns = time.monotonic_ns()
+        row = request("SMB2_WRITE", released_ns=0, latency_ns=0, issued_ns=now_ns, pid=self.waiting)
+        return Snapshot(in_flight=row, connections={1: Connection(1, "nas", "10.0.0.1", 445)})
 
 
-def collector(config: Config, output: OutputDirectory, rows: int = 1000) -> Collector:
+def collector(
+    config: Config, output: OutputDirectory, rows: int = 1000, waiting: int = 0
+) -> Collector:
     """A collector of such evidence."""
-    return Collector(config, output, Evidence(rows), structlog.get_logger())
+    evidence = Evidence(rows)
+    evidence.waiting = waiting
+    log = structlog.get_logger()
+    return Collector(config, output, evidence, log, children=Children())
 
 
 def trigger(*actions: str) -> Trigger:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from aodasync.footprint import SWITCH_SEC
+from aodasync.host.memory_tuning import SWITCH_SEC
 from aodasync.probes.preparation import Prepared, prepare
 from tests.kernel.rig import KPROBE_MACHINE, Rig
 from tests.unit.probes.fake_tracefs import write_tracefs

@@ -10,17 +10,21 @@ from dataclasses import dataclass
 from itertools import count, pairwise
 
 from aodasync.events import MidState
+from aodasync.probes.client_lists import ListLayout
 from tests.kernel.rig import ARENA_BYTES, Rig
 
 MID_BYTES = 256
-HEADER_BYTES = 64
+HEADER_BYTES = 160
+"""A header, and as much behind it as anybody reads."""
 SERVER_BYTES = 1024
 STRUCT_BYTES = 2048
 _HEADERS_AT = ARENA_BYTES // 2
 _SERVERS_AT = 3 * ARENA_BYTES // 4
 _READS_AT = 15 * ARENA_BYTES // 16
 _READ_BYTES = 256
+_PATH_AT = 31 * ARENA_BYTES // 16
 _STRUCTS_AT = ARENA_BYTES
+CREATE = 5
 PROTOCOL_ID = 0x424D53FE
 ASYNC_COMMAND = 0x2
 RESPONSE = 0x1
@@ -87,6 +91,33 @@ class FakeClient:
         self._link(arena.base + server + layout["SERVER_smb_ses_list"], sessions)
         return addresses
 
+    def speak_smb1(self, server: int) -> None:
+        """The connection's protocol version is that of SMB1."""
+        values = self._struct()
+        self.rig.arena.write(values + self.layout["VALUES_protocol_id"], "=H", 0)
+        self.rig.arena.write(
+            server + self.layout["SERVER_vals"], "=Q", self.rig.arena.base + values
+        )
+
+    def put_into_namespace(self, server: int, inode: int) -> None:
+        """The connection's network namespace is that of this inode number."""
+        net = self._struct()
+        self.rig.arena.write(net + self.layout["NET_inum"], "=I", inode)
+        self.rig.arena.write(server + self.layout["SERVER_net"], "=Q", self.rig.arena.base + net)
+
+    def list_connections(self, *servers: int) -> ListLayout:
+        """cifs_tcp_ses_list; where the lists are."""
+        base, offsets = self.rig.arena.base, self.rig.lists
+        head = base + self._struct()
+        self._link(head, [base + at + offsets["next_connection"] for at in servers])
+        return ListLayout(connections=head, **offsets)
+
+    def list_requests(self, server: int, *mids: Mid) -> None:
+        """What a connection waits for."""
+        base, offsets = self.rig.arena.base, self.rig.lists
+        entries = [base + mid.at + offsets["next_request"] for mid in mids]
+        self._link(base + server + offsets["requests"], entries)
+
     def tree_connected(self, tree: int, error: int) -> None:
         """SMB2_tcon returns."""
         context = [0] * 6
@@ -104,9 +135,10 @@ class FakeClient:
 
     def _link(self, head: int, entries: Sequence[int]) -> None:
         """A circular list of list_heads, by address."""
-        ring = [head, *entries, head]
-        for at, following in pairwise(ring):
-            self.rig.arena.write(at - self.rig.arena.base, "=Q", following)
+        base = self.rig.arena.base
+        for at, following in pairwise([head, *entries, head]):
+            self.rig.arena.write(at - base, "=Q", following)
+            self.rig.arena.write(following - base + 8, "=Q", at)
 
     def make_mid(self, slot: int, server: int, command: int, when_alloc: int | None = None) -> Mid:
         """The struct alone, as if it had been allocated before anyone looked."""
@@ -135,8 +167,10 @@ class FakeClient:
         tree_id: int = 5,
         flags: int = 0,
         next_command: int = 0,
+        body: bytes = b"",
+        path: str = "",
     ) -> Mid:
-        """smb2_mid_entry_alloc returns."""
+        """smb2_mid_entry_alloc returns; ``body`` follows the header, a CREATE has a ``path``."""
         mid = self.make_mid(slot, server, command)
         header = _HEADERS_AT + slot * HEADER_BYTES
         self._header(header, command, flags)
@@ -145,6 +179,9 @@ class FakeClient:
         arena.write(header + self.layout["HDR_MessageId"], "=Q", mid.message_id)
         arena.write(header + self.layout["HDR_TreeId"], "=I", tree_id)
         arena.write(header + self.layout["HDR_SessionId"], "=Q", session_id)
+        arena.write(header + 64, f"={len(body)}s", body)
+        if command == CREATE:
+            self.begin_create(header, path)
         context = [0, 0, arena.base + mid.at]
         context[self.layout["ALLOC_REQUEST_ARG"]] = arena.base + header
         context[self.layout["ALLOC_SERVER_ARG"]] = arena.base + server
@@ -154,6 +191,18 @@ class FakeClient:
         self.rig.run("request_alloc", *context)
         self.set(mid, "mid_state", "=I", MidState.SUBMITTED)
         return mid
+
+    def begin_create(self, header: int, path: str) -> None:
+        """SMB2_open_init is called, and puts the name in a buffer of its own."""
+        arena, name = self.rig.arena, path.encode("utf-16-le")
+        vectors, text = _PATH_AT, _PATH_AT + 128
+        arena.write(header + 110, "=H", len(name))
+        arena.write(text, f"={len(name)}s", name)
+        arena.write(vectors, "=QQQQ", arena.base + header, 120, arena.base + text, len(name))
+        arena.write(vectors + 64 + self.layout["RQST_rq_iov"], "=Q", arena.base + vectors)
+        context = [0] * 7
+        context[self.layout["PATH_RQST_ARG"]] = arena.base + vectors + 64
+        self.rig.run("create_begun", *context)
 
     def send(self, mid: Mid, ticks: int = 0) -> None:
         """The request leaves, so many ticks after its allocation."""
@@ -169,13 +218,15 @@ class FakeClient:
         payload_first: bool = False,
         encrypted: bool = False,
         skipped: bool = False,
+        file_id: tuple[int, int] = (0, 0),
     ) -> None:
-        """Cifsd matches the response.
+        """Cifsd matches the response, which gives a CREATE its ``file_id``.
 
         The header of a READ (``payload_first``) is with its I/O then, and comes to
         resp_buf only afterwards; an ``encrypted`` one's never does.
         """
         header = self._response(mid, status, flags)
+        self.rig.arena.write(header - self.rig.arena.base + 128, "=QQ", *file_id)
         if payload_first or encrypted:
             read = _READS_AT + mid.slot * _READ_BYTES
             self.rig.arena.write(read + self.layout["READ_iov"], "=Q", header)

@@ -10,10 +10,10 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from aodasync.probes import child
+from aodasync.probes import compiler
 from aodasync.probes.bpf import ProgramType, load_program
-from aodasync.probes.loader import patched
 from aodasync.probes.preparation import bpf_sources, interpreters
+from aodasync.probes.program_loader import patched
 from aodasync.probes.shared import MapNumber, definitions
 from tests.kernel.rig import run_repeatedly
 
@@ -45,7 +45,7 @@ _RUNNER = """
 import base64, json, os, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from child.compile import compile_programs
+from compiler.compile import compile_programs
 out = os.dup(1)
 os.dup2(2, 1)
 request = json.load(sys.stdin)
@@ -65,7 +65,7 @@ def compile_text(text: str, numbers: Mapping[str, int], *programs: str) -> dict[
         "definitions": {**definitions(), **numbers},
         "programs": programs,
     }
-    directory = str(Path(str(child.__file__)).parents[1])
+    directory = str(Path(str(compiler.__file__)).parents[1])
     done = subprocess.run(
         [interpreters()[0], "-I", "-c", _RUNNER, directory],
         input=json.dumps(request),

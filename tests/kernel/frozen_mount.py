@@ -24,10 +24,13 @@ import threading
 from pathlib import Path
 from typing import Final, Self
 
-__all__ = ["FrozenMount"]
+__all__ = ["FLUSH", "READ", "FrozenMount"]
 
-_LOOKUP, _FORGET, _GETATTR, _OPEN, _READ, _RELEASE = 1, 2, 3, 14, 15, 18
-_FLUSH, _INIT, _INTERRUPT, _BATCH_FORGET = 25, 26, 36, 42
+READ: Final = 15
+FLUSH: Final = 25
+
+_LOOKUP, _FORGET, _GETATTR, _OPEN, _RELEASE = 1, 2, 3, 14, 18
+_INIT, _INTERRUPT, _BATCH_FORGET = 26, 36, 42
 _SILENT: Final = frozenset({_FORGET, _BATCH_FORGET, _INTERRUPT})
 
 _IN_HEADER: Final = struct.Struct("=IIQQIIIHH")
@@ -41,12 +44,14 @@ _FILE_BYTES: Final = 4096
 class FrozenMount:
     """Mounted at ``point`` for the block's time; any name in it is a file of 4 KiB.
 
-    READs hang until :meth:`thaw`. ``requests`` counts all that came from the kernel, what
-    ends a wait or drops a cache (INTERRUPT, FORGET, FLUSH, RELEASE) left aside.
+    Requests of one kind (``held``: READ, or FLUSH, which each close of a file sends) hang
+    until :meth:`thaw`. ``requests`` counts all that came from the kernel, what ends a wait
+    or drops a cache (INTERRUPT, FORGET, FLUSH, RELEASE) left aside.
     """
 
-    def __init__(self, point: Path) -> None:
+    def __init__(self, point: Path, held: int = READ) -> None:
         self.point = point
+        self._held = held
         self.requests = 0
         self._frozen = True
         self._hung: list[int] = []
@@ -71,15 +76,20 @@ class FrozenMount:
         os.close(self._stop_fd)
 
     def thaw(self) -> None:
-        """Answer every READ that hangs, and from now on at once."""
+        """Answer every request that hangs, and from now on at once."""
         with self._lock:
             self._frozen = False
             for unique in self._hung:
                 self._answer(unique, b"")
             self._hung.clear()
 
+    @property
+    def hanging(self) -> int:
+        """Requests that hang now."""
+        return len(self._hung)
+
     def freeze(self) -> None:
-        """Let READs hang again."""
+        """Let requests hang again."""
         with self._lock:
             self._frozen = True
 
@@ -104,9 +114,9 @@ class FrozenMount:
         _, opcode, unique, node, *_ = _IN_HEADER.unpack_from(request)
         if opcode in _SILENT:
             return
-        if opcode not in (_FLUSH, _RELEASE, _INIT):
+        if opcode not in (FLUSH, _RELEASE, _INIT):
             self.requests += 1
-        if opcode == _READ and self._frozen:
+        if opcode == self._held and self._frozen:
             self._hung.append(unique)
         elif opcode == _INIT:
             # 7.31, no read-ahead, no flags, 16 requests in the background, 64 KiB a write
@@ -118,7 +128,7 @@ class FrozenMount:
             self._answer(unique, struct.pack("=QII", 0, 0, 0) + _attr(node))
         elif opcode == _OPEN:
             self._answer(unique, struct.pack("=QII", 0, 0, 0))
-        elif opcode in (_READ, _FLUSH, _RELEASE):
+        elif opcode in (READ, FLUSH, _RELEASE):
             self._answer(unique, b"")
         else:
             self._answer(unique, b"", -errno.ENOSYS)
@@ -128,6 +138,6 @@ class FrozenMount:
 
 
 def _attr(node: int) -> bytes:
-    mode = stat.S_IFDIR | 0o755 if node == _ROOT_ID else stat.S_IFREG | 0o644
+    mode = stat.S_IFDIR | 0o755 if node == _ROOT_ID else stat.S_IFREG | 0o755
     # ino, size, blocks, 3 times; 3 times' ns, mode, nlink, uid, gid, rdev, blksize, flags
     return _ATTR.pack(node, _FILE_BYTES, 8, 0, 0, 0, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0)

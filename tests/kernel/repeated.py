@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from aodasync.probes.bpf import ProgramType, load_program, run
-from aodasync.probes.loader import patched
+from aodasync.probes.program_loader import patched
 from aodasync.probes.shared import MapNumber
 from tests.kernel.program_stats import ProgramStats
 

@@ -15,20 +15,21 @@ import os
 import struct
 from typing import Final
 
+from aodasync.evidence.file_book import MAX_REQUESTS, FileBook
 from aodasync.probes.bpf import Command, ProgramType, address, call, load_program, run
-from aodasync.probes.child.btf import Btf
-from aodasync.probes.child.layout import decide
+from aodasync.probes.compiler.btf import Btf
+from aodasync.probes.compiler.layout import decide
 from aodasync.probes.interface import ProbePlan
-from aodasync.probes.loader import Loaded, create_maps, patched
 from aodasync.probes.maps import MapType, create_map, update
 from aodasync.probes.preparation import Prepared
+from aodasync.probes.program_loader import Loaded, create_maps, patched
 from aodasync.probes.request_probe import RequestProbe
 from aodasync.probes.shared import MapNumber, StateIndex
 from tests.unit.probes.kernel_types import kernel_blobs
 
 _BPF_F_MMAPABLE: Final = 1 << 10
 _BPF_F_TEST_RUN_ON_CPU: Final = 1
-ARENA_BYTES: Final = 1 << 16
+ARENA_BYTES: Final = 1 << 17
 """Of the arena, for what a request touches; as much again for sessions and trees."""
 
 KPROBE_MACHINE: Final = "aarch64"
@@ -125,7 +126,8 @@ class Rig:
     ) -> None:
         kernel, cifs = kernel_blobs(version)
         types = Btf(cifs, Btf(kernel))
-        self.definitions = decide(types, (), method, KPROBE_MACHINE).definitions
+        layout = decide(types, (), method, KPROBE_MACHINE)
+        self.definitions, self.lists = layout.definitions, layout.lists
         self.arena = Arena()
         self.maps = create_maps(ring_bytes, method)
         self.programs: dict[str, int] = {}
@@ -136,7 +138,7 @@ class Rig:
             self.programs[program.name] = fd
             loaded.programs.append((program.role, fd))
         plan = ProbePlan("test", os.uname().release, (), (), {})
-        self.probe = RequestProbe(loaded, plan, ring_bytes, method)
+        self.probe = RequestProbe(loaded, plan, ring_bytes, method, files=FileBook(MAX_REQUESTS))
         self.track_since(1)
 
     def track_since(self, monotonic_ns: int) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from libbpf import Comparison, Libbpf, compare_members, compare_parameters, compare_types
 
-from aodasync.probes.child.btf import Btf, Kind
+from aodasync.probes.compiler.btf import Btf, Kind
 
 BTF = Path("/sys/kernel/btf")
 FEWEST = 5_000

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,22 +15,24 @@ from typing import Any, Final
 import pytest
 import structlog
 
-from aodasync import cli
-from aodasync.bundle.archive import verify
-from aodasync.bundle.names import BundleName
+import aodasync
+from aodasync.actions import UserAction
+from aodasync.bundle.archive import load_recording, verify
+from aodasync.bundle.bundle_name import BundleName
 from aodasync.bundle.output_dir import OutputDirectory
-from aodasync.config.model import Cleanup, Config, UserAction
+from aodasync.cli import main as cli
+from aodasync.config.model import Cleanup, Config
 from aodasync.config.model import Collector as Limits
 from aodasync.tasks.cleaner import Cleaner
+from tests.builders import config
 from tests.kernel.collecting import collect, collector, trigger
-from tests.unit.builders import config
 from tests.unit.bundle.test_salvage import _NAME, _leave
 
 pytestmark = pytest.mark.anyio
 
 _MB: Final = 1 << 20
 _DISK_MB: Final = 32
-_RECORDING: Final = Path(cli.__file__).parent / "recordings" / "slow_server"
+_RECORDING: Final = Path(aodasync.__file__).parent / "recordings" / "slow_server"
 
 _GOOD: Final = UserAction("good", ("echo", "good"), 5.0)
 
@@ -81,36 +84,60 @@ def _names(output: OutputDirectory) -> list[str]:
     return sorted(path.name for path in output.batches.iterdir())
 
 
-async def _loses_that_bundle_only(output: OutputDirectory, noise: UserAction) -> None:
-    """A good bundle, one that does not fit, another good one: the second is told, and gone."""
+async def _drops_the_noise_only(output: OutputDirectory, noise: UserAction) -> None:
+    """A bundle that does not fit between two good ones: it lacks the noise alone, and says so."""
     full = collector(_config(noise), output)
     await collect(full, trigger("good"))
-    before = _names(output)
     logs = await collect(full, trigger("noise", "good"))
-    assert [e["error"] for e in logs if e["event"] == "bundle_failed"] == [
-        "the bundle could not be written: no space left on device"
-    ]
-    assert _names(output) == before
+    (failed,) = [entry for entry in logs if entry["event"] == "action_failed"]
+    assert failed["name"] == "noise"
+    assert re.fullmatch(r"the disk is full: \d+ bytes left out", failed["error"])
+    path = max(output.batches.iterdir())
+    manifest, rows = load_recording(path)
+    assert len(rows) == manifest["events"]["count"] == 1000
+    assert manifest["in_flight"]["count"] == 1
+    entries = {entry["name"]: entry for entry in manifest["actions"]}
+    assert (entries["noise"]["file"], entries["noise"]["bytes"]) == (None, 0)
+    assert entries["noise"]["error"] == failed["error"]
+    assert (entries["good"]["error"], entries["good"]["bytes"]) == (None, 5)
     await collect(full, trigger("good"))
-    assert len(_names(output)) == 2
+    assert len(_names(output)) == 3
     assert all(verify(path) == () for path in output.batches.iterdir())
-    assert (full.metrics.bundles_written, full.metrics.bundles_failed) == (2, 1)
+    assert (full.metrics.bundles_written, full.metrics.bundles_failed) == (3, 0)
 
 
-async def test_an_action_that_fills_the_disk_loses_its_bundle_and_nothing_else(
+async def test_an_action_that_fills_the_disk_loses_its_file_and_nothing_else(
     output: OutputDirectory,
 ) -> None:
-    """What came before stays whole, and what comes after has the space again."""
+    """The requests, what is in flight and the other actions' files are in the bundle."""
     before = _descriptors()
-    await _loses_that_bundle_only(output, _noise(2 * _DISK_MB))
+    await _drops_the_noise_only(output, _noise(2 * _DISK_MB))
     assert _descriptors() == before
 
 
-async def test_an_archive_that_does_not_fit_loses_its_bundle_and_nothing_else(
+async def test_an_archive_that_does_not_fit_loses_its_largest_file_and_nothing_else(
     output: OutputDirectory,
 ) -> None:
     """The evidence fits, the archive beside it does not: likewise."""
-    await _loses_that_bundle_only(output, _noise(_DISK_MB * 2 // 3))
+    await _drops_the_noise_only(output, _noise(_DISK_MB * 2 // 3))
+
+
+async def test_a_bundle_that_does_not_fit_at_all_is_one_line(
+    disk: Path, output: OutputDirectory
+) -> None:
+    """Somebody else takes the room while it is collected: it is gone, the next one is there."""
+    filler = disk / "filler"
+    script = f"head -c {2 * _DISK_MB * _MB} /dev/zero >{filler} 2>/dev/null"
+    taker = UserAction("taker", ("sh", "-c", script), 20.0)
+    full = collector(_config(taker), output)
+    logs = await collect(full, trigger("taker", "good"))
+    assert [e["error"] for e in logs if e["event"] == "bundle_failed"] == [
+        "the bundle could not be written: no space left on device"
+    ]
+    assert _names(output) == []
+    filler.unlink()
+    await collect(full, trigger("good"))
+    assert len(_names(output)) == 1
 
 
 async def test_nothing_is_begun_on_a_disk_that_is_nearly_full(

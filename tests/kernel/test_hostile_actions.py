@@ -16,14 +16,16 @@ from typing import Any, Final
 
 import pytest
 
+from aodasync.actions import UserAction
 from aodasync.bundle.archive import read_manifest, verify
 from aodasync.bundle.output_dir import OutputDirectory
 from aodasync.bundle.unpacking import members
 from aodasync.config.model import Collector as Limits
-from aodasync.config.model import Config, UserAction
+from aodasync.config.model import Config
+from aodasync.process import launch
+from tests.builders import config
 from tests.kernel.collecting import collect, collector, sampled_lag, trigger
 from tests.kernel.frozen_mount import FrozenMount
-from tests.unit.builders import config
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("adopting", "as_the_agent")]
 
@@ -169,6 +171,30 @@ async def test_hostile_actions_cost_their_entries_and_no_more(
     assert await _left() == {}
     assert _descriptors() == before
     assert lag.p99_ms < LAG_MS
+
+
+@pytest.mark.parametrize("has_setpriv", [True, False], ids=["setpriv", "no setpriv"])
+async def test_a_program_on_a_mount_that_hangs_does_not_delay_the_loop(
+    output: OutputDirectory,
+    frozen: FrozenMount,
+    monkeypatch: pytest.MonkeyPatch,
+    has_setpriv: bool,  # a parameter of the test
+) -> None:
+    """The exec of it hangs; only its child waits for that, until its deadline."""
+    if not has_setpriv:
+        monkeypatch.setattr(launch, "_setpriv", lambda: ("", False))
+    hangs = UserAction("hangs", (f"{frozen.point}/program",), 1.0)
+    hard = collector(_config(hangs, _own("good", "echo good")), output)
+    begun_sec = time.monotonic()
+    async with sampled_lag() as lag:
+        await collect(hard, trigger("hangs", "good"))
+    assert time.monotonic() - begun_sec < 2.0 + _SLACK_SEC
+    errors = _errors(output)
+    assert str(errors["hangs"]).startswith("timed out after 1 s")
+    assert errors["good"] is None
+    assert max(lag.all_ms) < 500  # a second, if the loop waited for the exec
+    frozen.thaw()
+    assert await _left() == {}
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from typing import Final
 import pytest
 
 from aodasync.bundle.archive import load_recording, verify
-from aodasync.bundle.names import ARCHIVE_SUFFIX, PARTIAL_SUFFIX
+from aodasync.bundle.bundle_name import ARCHIVE_SUFFIX, PARTIAL_SUFFIX
 from aodasync.bundle.output_dir import OutputDirectory
 
 KILLS: Final = 100
@@ -30,9 +30,9 @@ _NURSERY: Final = """
 import asyncio, os, signal, sys
 from pathlib import Path
 from aodasync.bundle.output_dir import OutputDirectory
-from aodasync.config.model import UserAction
+from aodasync.actions import UserAction
 from tests.kernel.collecting import collector, trigger
-from tests.unit.builders import config
+from tests.builders import config
 script = "seq {n}0000; sleep 0.0{n}; exec sleep 0.0{n}"
 own = tuple(UserAction(f"a{n}", ("sh", "-c", script.format(n=n)), 5.0) for n in range(1, 5))
 names = tuple(action.name for action in own)

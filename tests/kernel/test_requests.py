@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from aodasync.events import EVENT, Flag, Kind, MidState, Outcome
-from aodasync.probes.inflight import InFlightTable
+from aodasync.probes.in_flight_table import InFlightTable
 from aodasync.probes.preparation import METHODS
 from aodasync.probes.shared import CHECK_GRACE_NS, IN_FLIGHT_MAX, MapNumber
 from aodasync.smb.commands import COMMAND_CODES
@@ -245,6 +245,16 @@ def test_connections_are_named(client: FakeClient) -> None:
         (1, "one.example", "10.0.0.1", 445),
         (2, "10.0.0.2", "10.0.0.2", 445),
     }
+
+
+def test_the_network_namespace_of_a_connection_is_known(client: FakeClient) -> None:
+    """By its inode number; 0 where the connection has none."""
+    first = client.server(0, 1, "one.example", "10.0.0.1")
+    client.put_into_namespace(first, 4026531840)
+    client.alloc(0, first, READ)
+    client.alloc(1, client.server(1, 2, "", "10.0.0.2"), READ)
+    found = client.rig.probe.connections()
+    assert {number: each.netns for number, each in found.items()} == {1: 4026531840, 2: 0}
 
 
 def test_a_negotiate_reads_the_connection_anew(rig: Rig) -> None:

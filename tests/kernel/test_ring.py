@@ -63,9 +63,10 @@ def drain(rig: Rig) -> list[int]:
 
 
 def test_a_prime_number_of_records_comes_out(
-    rig: Rig, floods: Callable[[bytes, Rig], Flood], quiet_code: bytes
+    make_rig: Callable[..., Rig], floods: Callable[[bytes, Rig], Flood], quiet_code: bytes
 ) -> None:
     """Exactly as many as went in, in order."""
+    rig = make_rig(ring_bytes=BIG_RING)
     floods(quiet_code, rig).run(PRIME)
     assert drain(rig) == list(range(PRIME))
     assert rig.probe.figures()["produced"] == PRIME
@@ -229,17 +230,28 @@ def test_a_large_ring_is_not_resident(
 def test_reading_costs_nanoseconds(
     make_rig: Callable[..., Rig], floods: Callable[[bytes, Rig], Flood], quiet_code: bytes
 ) -> None:
-    """Figures for the record; the bound is loose, as the machine may be busy."""
+    """Six times what it costs to copy as many records at most, in CPU time, side by side.
+
+    On an idle machine it is less than three times, some 30 ns; neither a slow machine nor a
+    busy one changes that.
+    """
     rig = make_rig(ring_bytes=BIG_RING)
     flood = floods(quiet_code, rig)
+    records = np.ones((50_000, RECORD_BYTES), np.uint8)
     for batch in (1, 10, 100, 1000, 50_000):
-        best = float("inf")
+        best = reference = float("inf")
         for _ in range(5):
             per_record = flood.run(batch)
-            begun = time.perf_counter_ns()
+            begun_ns = time.thread_time_ns()
+            copied = records[:batch, -EVENT.itemsize :].copy(), records[:batch, :4].copy()
+            reference = min(reference, (time.thread_time_ns() - begun_ns) / batch)
+            begun_ns = time.thread_time_ns()
             rows = rig.probe.read(1 << 20)
-            best = min(best, (time.perf_counter_ns() - begun) / batch)
-            assert len(rows) == batch
+            best = min(best, (time.thread_time_ns() - begun_ns) / batch)
+            assert len(rows) == len(copied[0]) == batch
             assert rows.dtype == EVENT
-        print(f"read {batch:6} records: {best:8.1f} ns each (submitted in {per_record} ns each)")
-    assert best < 200
+        print(
+            f"read {batch:6} records: {best:8.1f} ns each, copied in {reference:.1f} ns"
+            f" (submitted in {per_record} ns each)"
+        )
+    assert best < 6 * reference

@@ -18,13 +18,13 @@ import pytest
 import structlog
 import zstandard
 
-from aodasync.bundle.names import BundleName
+from aodasync.bundle.bundle_name import BundleName
 from aodasync.bundle.output_dir import OutputDirectory
 from aodasync.bundle.retention import Rank, StoredFile
 from aodasync.config.model import Cleanup
 from aodasync.tasks.cleaner import Cleaner
+from tests.builders import config
 from tests.kernel.collecting import Lag, sampled_lag
-from tests.unit.builders import config
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("as_the_agent")]
 
@@ -97,7 +97,12 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[_Disk]:
     """An empty one, whose time is the cleaner's."""
     with OutputDirectory.prepare(tmp_path / "aod") as output:
         disk = _Disk(output)
-        clock = SimpleNamespace(time_ns=lambda: disk.now_ns, monotonic=time.monotonic)
+        clock = SimpleNamespace(
+            time_ns=lambda: disk.now_ns,
+            monotonic=time.monotonic,
+            clock_gettime_ns=lambda _clock: disk.now_ns - _STARTED_NS,
+            CLOCK_BOOTTIME=time.CLOCK_BOOTTIME,
+        )
         monkeypatch.setattr("aodasync.tasks.cleaner.time", clock)
         yield disk
 

@@ -60,9 +60,14 @@ class AptRoot:
             ) from error
         self.sources = sources
 
-    def versions(self, packages: Iterable[str]) -> list[str]:
-        """Return ``name=version`` of the packages and all they depend on, sorted."""
-        plan = self._apt("apt-get", "install", "-s", "--no-install-recommends", *packages)
+    def versions(self, packages: Iterable[str], installed: Path | None = None) -> list[str]:
+        """Return ``name=version`` of the packages and all they depend on, sorted.
+
+        ``installed`` is dpkg's status file of a system that has some of them already.
+        """
+        status = () if installed is None else (f"-oDir::State::status={installed}",)
+        install = ("apt-get", *status, "install", "-s", "--no-install-recommends", *packages)
+        plan = self._apt(*install)
         found = re.findall(r"^Inst (\S+) (?:\[\S+\] )?\((\S+)", plan, flags=re.MULTILINE)
         return sorted(f"{name}={version}" for name, version in found)
 

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -14,6 +15,7 @@ from .cache import Cache, default_cache_dir, locked
 from .command import say
 from .errors import EXIT_USAGE, LabError
 from .hostpackages import RUN_TOOLS, ensure_tools
+from .packages import files_for
 from .releases import DEFAULT_RELEASE, RELEASES, Release, releases
 from .report import summary
 from .scenario import Scenario, find_scenarios, load
@@ -127,6 +129,8 @@ def _run_all(
         for scenario in scenarios:
             if release.name not in scenario.kernels:
                 continue
+            added = files_for(scenario, cache, release, testbed.userland, PROJECT)
+            bed = replace(testbed, files=[*testbed.files, *added])
             out = options.out
             if out is not None and options.script is None:
                 out = out / release.name / scenario.name
@@ -135,7 +139,7 @@ def _run_all(
             with locked(_machine_lock(), waiting="another lab's machine runs: waiting for it"):
                 say(f"running {scenario.name} on {testbed.kernel.version}")
                 started = time.monotonic()
-                results.append(run_scenario(testbed, scenario, options.timeout, out))
+                results.append(run_scenario(bed, scenario, options.timeout, out))
                 say(f"{results[-1].verdict} after {time.monotonic() - started:.0f} s")
     return results
 

@@ -57,6 +57,9 @@ USERLAND_PACKAGES = (
     "zstd",
 )
 
+# Conflicts with samba: unpacked into /opt/ksmbd, not installed. What it needs, tshark brings.
+KSMBD_TOOLS = "ksmbd-tools"
+
 
 def releases(choice: str) -> tuple[Release, ...]:
     """Return the releases that the value of ``--kernel`` stands for."""

@@ -7,11 +7,14 @@ A header is comment lines at the top of a bash or Python script::
     # lab: kernels=6.12 newest
     # lab: no-mount
     # lab: timeout=1800
+    # lab: packages=prometheus
+    # lab: product
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .errors import EXIT_USAGE, LabError
 from .releases import RELEASES
@@ -20,12 +23,15 @@ FOLDER = Path(__file__).with_name("scenarios")
 DEFAULT_TIMEOUT_S = 1800
 _ALL_KERNELS = tuple(release.name for release in RELEASES)
 _PREFIX = "# lab:"
-_KEYS = "description=, kernels=, no-mount, systemd, timeout="
+_KEYS = "description=, kernels=, no-mount, packages=, product, systemd, timeout="
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A script to run in a fresh guest; ``timeout_s`` is wall-clock seconds, boot included."""
+    """A script to run in a fresh guest; ``timeout_s`` is wall-clock seconds, boot included.
+
+    ``packages`` are Debian packages that it installs, ``product`` says that it installs ours.
+    """
 
     name: str
     path: Path
@@ -34,6 +40,8 @@ class Scenario:
     mount: bool = True
     systemd: bool = False
     timeout_s: int = DEFAULT_TIMEOUT_S
+    packages: tuple[str, ...] = ()
+    product: bool = False
 
 
 def load(path: Path) -> Scenario:
@@ -47,28 +55,31 @@ def load(path: Path) -> Scenario:
 
 
 def _parse(path: Path, header: Iterable[str]) -> Scenario:
-    description, mount, systemd, timeout_s = "", True, False, DEFAULT_TIMEOUT_S
-    kernels = _ALL_KERNELS
+    found: dict[str, Any] = {}
     for line in header:
         key, _, value = line.partition("=")
         match key.strip():
             case "description":
-                description = value.strip()
+                found["description"] = value.strip()
             case "kernels" if set(value.split()) <= set(_ALL_KERNELS):
-                kernels = tuple(value.split())
+                found["kernels"] = tuple(value.split())
             case "no-mount":
-                mount = False
+                found["mount"] = False
             case "systemd":
-                systemd = True
+                found["systemd"] = True
             case "timeout" if value.strip().isdigit():
-                timeout_s = int(value)
+                found["timeout_s"] = int(value)
+            case "packages":
+                found["packages"] = tuple(value.split())
+            case "product":
+                found["product"] = True
             case _:
                 raise LabError(
                     f"{path}: unknown header line '{_PREFIX} {line}'",
                     hint=f"known: {_KEYS}",
                     status=EXIT_USAGE,
                 )
-    return Scenario(path.stem, path, description, kernels, mount, systemd, timeout_s)
+    return Scenario(path.stem, path, **found)
 
 
 def find_scenarios(folder: Path = FOLDER) -> list[Scenario]:

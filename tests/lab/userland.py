@@ -9,7 +9,7 @@ from .aptroot import AptRoot
 from .cache import Cache
 from .command import isolated, make_squashfs, run, say
 from .errors import LabError
-from .releases import USERLAND_PACKAGES, Release
+from .releases import KSMBD_TOOLS, USERLAND_PACKAGES, Release
 
 IMAGE = "userland.squashfs"
 _LEFT_OUT = ("/usr/share/doc/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/man/*")
@@ -38,7 +38,7 @@ def get_userland(cache: Cache, release: Release, apt: AptRoot) -> Path:
 
     def content() -> list[str]:
         apt.update()
-        return apt.versions(USERLAND_PACKAGES)
+        return [*apt.versions(USERLAND_PACKAGES), *apt.versions([KSMBD_TOOLS])]
 
     def build(into: Path) -> None:
         if os.geteuid() != 0:
@@ -51,7 +51,7 @@ def get_userland(cache: Cache, release: Release, apt: AptRoot) -> Path:
         say(f"building the userland of {apt.suite} (a minute or two)")
         _build(into, apt)
 
-    recipe = (apt.suite, USERLAND_PACKAGES, _LEFT_OUT, _CUSTOMIZE)
+    recipe = (apt.suite, USERLAND_PACKAGES, KSMBD_TOOLS, _LEFT_OUT, _CUSTOMIZE)
     return cache.entry(f"userland-{release.userland_suite}", recipe, content, build)
 
 
@@ -77,4 +77,6 @@ def _build(into: Path, apt: AptRoot) -> None:
             *apt.sources,
         )
         run(argv, env=environment)
+        for package in apt.download([KSMBD_TOOLS], Path(scratch, "beside")):
+            run(("dpkg-deb", "-x", package, root / "opt/ksmbd"))
         make_squashfs(root, into / IMAGE)

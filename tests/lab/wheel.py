@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 from .cache import Cache
@@ -26,35 +27,47 @@ if __name__ == "__main__":
 
 def build_wheel(cache: Cache, project: Path) -> Path:
     """Build the checkout's wheel, or find the one built from the same files before."""
+
+    def build(source: Path, into: Path) -> None:
+        say("building the wheel from the checkout")
+        pip = (sys.executable, "-m", "pip")
+        run((*pip, "wheel", "--quiet", "--no-deps", "--wheel-dir", into, source))
+
+    return next(from_checkout(cache, "wheel", project, build).glob("*.whl"))
+
+
+def from_checkout(
+    cache: Cache, kind: str, project: Path, build: Callable[[Path, Path], None]
+) -> Path:
+    """Return the entry that ``build(source, into)`` makes, or made from the same files before."""
     names = sorted(_files(project))
     state = hashlib.sha256()
     for name in names:
         state.update(name.encode() + b"\0" + (project / name).read_bytes() + b"\0")
 
-    def build(into: Path) -> None:
-        say("building the wheel from the checkout")
+    def build_copy(into: Path) -> None:
         # From a copy: build back ends leave their droppings in the source tree.
         with tempfile.TemporaryDirectory() as scratch:
             for name in names:
                 target = Path(scratch, name)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(project / name, target)
-            pip = (sys.executable, "-m", "pip")
-            run((*pip, "wheel", "--quiet", "--no-deps", "--wheel-dir", into, scratch))
+            build(Path(scratch), into)
 
-    entry = cache.entry("wheel", (state.hexdigest(), sys.version_info[:2]), lambda: None, build)
-    return next(entry.glob("*.whl"))
+    recipe = (state.hexdigest(), sys.version_info[:2])
+    return cache.entry(kind, recipe, lambda: None, build_copy)
+
+
+def checkout_files(project: Path) -> list[str]:
+    """List the work tree without ignored files."""
+    argv = ("git", "-C", project, "ls-files", "-z", "-c", "-o", "--exclude-standard")
+    listed = run(argv).split("\0")
+    return [name for name in listed if name and (project / name).is_file()]
 
 
 def _files(project: Path) -> list[str]:
-    """List what can be in the wheel: the work tree without ignored files and without tests."""
-    argv = ("git", "-C", project, "ls-files", "-z", "-c", "-o", "--exclude-standard")
-    listed = run(argv).split("\0")
-    return [
-        name
-        for name in listed
-        if name and not name.startswith("tests/") and (project / name).is_file()
-    ]
+    """List what can be in the wheel: the work tree without its tests."""
+    return [name for name in checkout_files(project) if not name.startswith("tests/")]
 
 
 def lay_out(wheel: Path, layer: Path, prefix: str, packages: str) -> None:

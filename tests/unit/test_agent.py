@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""An agent that is told to stop brings in what is in hand, in bounded time."""
+"""An agent that is stopped finishes what it collects, in bounded time."""
 
 from __future__ import annotations
 
@@ -8,18 +8,22 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import structlog
 
 from aodasync import agent as module
+from aodasync.actions import UserAction
 from aodasync.agent import Agent
 from aodasync.bundle.archive import list_bundles, read_manifest, verify
 from aodasync.bundle.output_dir import OutputDirectory
-from aodasync.config.model import UserAction
 from aodasync.events import EventBatch
+from aodasync.probes.interface import Probe
+from aodasync.probes.shared import LOSS_COUNTERS
 from aodasync.tasks import collector
-from tests.unit.builders import MS, config, latency_anomaly, request
+from tests.builders import MS, config, latency_anomaly, request
 
 pytestmark = pytest.mark.anyio
 
@@ -87,7 +91,20 @@ async def test_what_hangs_does_not_hold_up_the_stop(
     errors = {
         a["name"]: a["error"] for a in read_manifest(list_bundles(output.path)[-1].path)["actions"]
     }
-    assert errors == {"mounts": None, "hangs": "cut short: the agent was told to stop"}
+    assert errors == {"mounts": None, "hangs": "cut short: the agent is stopping"}
+
+
+async def test_a_hundred_snapshots_at_once_are_all_answered(output: OutputDirectory) -> None:
+    """Those that find the collector's queue full learn it at once, not after a minute."""
+    agent = _agent(output)
+    asked = [asyncio.create_task(agent._snapshots.ask()) for _ in range(100)]
+    await asyncio.sleep(0.1)
+    refused = [task.result() for task in asked if task.done()]
+    assert len(refused) == 100 - agent._pipeline.triggers.maxsize
+    assert all("too many" in answer["error"] for answer in refused)
+    for task in asked:
+        task.cancel()
+    await asyncio.gather(*asked, return_exceptions=True)
 
 
 async def test_systemd_waits_longer_than_the_agent_takes() -> None:
@@ -96,3 +113,34 @@ async def test_systemd_waits_longer_than_the_agent_takes() -> None:
     assert found is not None
     steps_sec = module._DRAIN_SEC + module._GRACE_SEC + collector._CANCEL_SEC
     assert int(found[1]) >= steps_sec + 5
+
+
+async def test_everything_that_it_lost_is_in_the_losses(output: OutputDirectory) -> None:
+    """So manifest, status, metrics and the log have it: they all show a snapshot's losses."""
+    agent = _agent(output)
+    agent._live.metrics.cut_off = 2
+    agent._hooks.metrics.dropped = 3
+    agent._pipeline.detector.metrics.dropped_triggers = 4
+    agent._children.abandoned = 5
+    agent._history.dropped = 6
+    losses = agent._evidence.snapshot().losses
+    assert {
+        "live_readers_cut_off": 2,
+        "hooks_dropped": 3,
+        "triggers": 4,
+        "children_left_behind": 5,
+        "history_records": 6,
+    }.items() <= losses.items()
+    assert {"log_lines", "audit_lines", "threads_left_behind", "bpf_reads"} <= losses.keys()
+    assert agent._metrics()["losses"] == losses
+    assert agent._metric_facts()["losses"] == losses
+    assert "operations_full" in {counter.name.lower() for counter in LOSS_COUNTERS}
+
+
+async def test_what_is_skipped_for_being_smb1_is_not_recorded(output: OutputDirectory) -> None:
+    """A thousand of them would otherwise hide that of SMB2 nothing is seen."""
+    agent = _agent(output)
+    losses = {"ring_full": 3, "unended": 4}
+    tables = {"losses": lambda: losses, "figures": lambda: {"smb1_skipped": 1000}}
+    agent._evidence.probe = cast("Probe", SimpleNamespace(tables=tables))
+    assert agent._recorded() == 7

@@ -7,7 +7,7 @@ import numpy as np
 
 from aodasync.events import EVENT
 from aodasync.status import in_flight_summary, render, server_summary
-from tests.unit.builders import MS, SECOND, request, requests
+from tests.builders import MS, SECOND, request, requests
 
 
 def test_server_summary_covers_the_last_minute_per_server() -> None:

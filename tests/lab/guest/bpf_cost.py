@@ -12,8 +12,8 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from aodasync.probes.loader import load
 from aodasync.probes.preparation import prepare
+from aodasync.probes.program_loader import load
 
 __all__ = ["EMPTY", "Runs", "counted", "empty_programs", "runs"]
 

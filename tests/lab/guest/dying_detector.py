@@ -5,19 +5,19 @@ from __future__ import annotations
 
 import sys
 
-from aodasync.cli import main
+from aodasync.cli.main import main
 from aodasync.events import EventBatch
-from aodasync.tasks.detector import Detector
+from aodasync.tasks.detector import DetectorTask
 
-_process = Detector.process
+_process = DetectorTask.process
 
 
-def _die_once(self: Detector, batch: EventBatch) -> None:
+def _die_once(self: DetectorTask, batch: EventBatch) -> None:
     if self.metrics.batches == 4:
         self.metrics.batches += 1
         raise RuntimeError("killed by the lab")
     _process(self, batch)
 
 
-Detector.process = _die_once  # type: ignore[method-assign]
+DetectorTask.process = _die_once  # type: ignore[method-assign]
 sys.exit(main())

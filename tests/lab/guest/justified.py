@@ -26,6 +26,7 @@ _SECOND = 1_000_000_000
 _MAY_WAIT = ("SMB2_LOCK", "SMB2_CHANGE_NOTIFY")
 _PROMPT = ("SMB2_READ", "SMB2_WRITE", "SMB2_FLUSH")  # an interim response excuses the others
 _RETRY, _SHUTDOWN = 1, 2
+_MORE_PROCESSING = STATUS_CODES["STATUS_MORE_PROCESSING_REQUIRED"]
 _LOST_SHARES = {
     STATUS_CODES["STATUS_NETWORK_NAME_DELETED"],
     STATUS_CODES["STATUS_BAD_NETWORK_NAME"],
@@ -97,6 +98,8 @@ class Pencil:
         ):
             return True
         seconds = Counter(at // _SECOND for at in self.symptoms(evidence, since_ns))
+        if in_a_row := evidence.anomaly["figures"].get("windows_in_a_row"):
+            return len(seconds) >= int(in_a_row)
         return max(seconds.values(), default=0) >= self.counts.get(kind, 1)
 
     def worst_second(self, rows: Rows, since_ns: int) -> int:
@@ -120,14 +123,19 @@ class Pencil:
         age_ns = round(self.hang_ms * _MS)
         for request in evidence.in_flight:
             announced = "async_response" in request["flags"]
-            if not self._may_wait(request["command"], announced=announced):
+            if self._hangs(request["command"], announced=announced):
                 yield request["issued_ns"] + age_ns
         rows = evidence.rows
         for row in rows[(rows["kind"] == 0) & (product.latency_ms(rows) >= self.hang_ms)]:
-            if not self._may_wait(COMMANDS[row["command"]], announced=bool(row["flags"] & 1)):
+            if self._hangs(COMMANDS[row["command"]], announced=bool(row["flags"] & 1)):
                 yield int(row["issued_ns"]) + age_ns
         for begun_ns in _stalled(evidence):
             yield begun_ns + age_ns
+
+    def _hangs(self, command: str, *, announced: bool) -> bool:
+        """An open that was announced counts: it waits for another client."""
+        opens = announced and command == "SMB2_CREATE"
+        return opens or not self._may_wait(command, announced=announced)
 
     def _may_wait(self, command: str, *, announced: bool) -> bool:
         """Commands with a threshold of their own count in any case."""
@@ -159,11 +167,16 @@ def _failed(evidence: Evidence) -> Iterator[int]:
 
 
 def _cut_off(rows: Rows) -> Iterator[int]:
-    """When each trouble event, lost request or lost share was seen."""
+    """When each trouble event, lost request, lost share or refused login was seen."""
     for row in rows[(rows["kind"] != 0) | (rows["outcome"] != 0) | (rows["status"] != 0)]:
         lost = int(row["outcome"]) in (_RETRY, _SHUTDOWN) or int(row["status"]) in _LOST_SHARES
-        if row["kind"] or lost:
+        if row["kind"] or lost or _is_refused_login(row):
             yield int(row["released_ns"])
+
+
+def _is_refused_login(row: np.void) -> bool:
+    refused = int(row["status"]) >= 0xC0000000 and int(row["status"]) != _MORE_PROCESSING
+    return bool(row["command"] == COMMANDS.index("SMB2_SESSION_SETUP") and refused)
 
 
 def _has_drifted(evidence: Evidence) -> bool:

@@ -115,6 +115,12 @@ lab_server_signal() {
     [ ${#pids[@]} -eq 0 ] || kill -s "$1" "${pids[@]}"
 }
 
+# lab_server_drop_connections: the server closes those that there are, as it does idle ones.
+lab_server_drop_connections() {
+    lab_in_server ss -Htnp state established sport = :445 | grep -o 'pid=[0-9]*' | cut -d= -f2 |
+        sort -u | xargs -r kill
+}
+
 # --- the client -----------------------------------------------------------------------------
 
 # lab_mount [OPTIONS [MOUNTPOINT]]: mount the share, SMB 3.1.1; OPTIONS as for mount -o.

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aodasync.probes.child.btf import Btf, Kind
+from aodasync.probes.compiler.btf import Btf, Kind
 
 __all__ = ["Comparison", "Libbpf", "compare_members", "compare_parameters", "compare_types"]
 

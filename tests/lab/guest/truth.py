@@ -22,7 +22,17 @@ from aodasync.events import Flag, Kind, Outcome
 from aodasync.smb.commands import command_name
 from aodasync.smb.ntstatus import status_name
 
-__all__ = ["Pair", "Truth", "excess_us", "match", "print_table", "report"]
+__all__ = [
+    "Pair",
+    "Truth",
+    "described",
+    "excess_us",
+    "generations",
+    "match",
+    "print_table",
+    "report",
+    "streams",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,25 +64,25 @@ class Truth:
     only_on_wire: list[Request] = field(default_factory=list)
 
 
-def _generations(rows: Iterable[Any]) -> list[list[Any]]:
+def generations(rows: Iterable[Any]) -> list[list[Any]]:
     """Recorded requests by connection and generation, in the order in which they began."""
     current: dict[int, list[Any]] = {}
-    generations = []
+    found: list[list[Any]] = []
     for row in rows:
         connection = int(row["connection_id"])
         if row["command"] == NEGOTIATE or connection not in current:
             current[connection] = []
-            generations.append(current[connection])
+            found.append(current[connection])
         current[connection].append(row)
-    return generations
+    return found
 
 
-def _streams(requests: Iterable[Request]) -> list[dict[int, Request]]:
+def streams(requests: Iterable[Request]) -> list[dict[int, Request]]:
     """The wire's requests by message id, a table a stream, in the order in which they began."""
-    streams: defaultdict[int, dict[int, Request]] = defaultdict(dict)
+    found: defaultdict[int, dict[int, Request]] = defaultdict(dict)
     for request in requests:
-        streams[request.stream][request.message_id] = request
-    return list(streams.values())
+        found[request.stream][request.message_id] = request
+    return list(found.values())
 
 
 def match(rows: Rows, wire: Wire) -> Truth:
@@ -82,14 +92,14 @@ def match(rows: Rows, wire: Wire) -> Truth:
     sent: list[Any] = []
     for row in requests:
         (truth.never_sent if row["outcome"] == Outcome.SEND_FAILED else sent).append(row)
-    generations, streams = _generations(sent), _streams(wire.requests)
+    by_connection, by_stream = generations(sent), streams(wire.requests)
     check(
         "every generation of a connection is a TCP stream",
-        len(generations) == len(streams),
-        f"{len(generations)} generations, {len(streams)} streams",
+        len(by_connection) == len(by_stream),
+        f"{len(by_connection)} generations, {len(by_stream)} streams",
     )
-    for number, generation in enumerate(generations):
-        stream = streams[number] if number < len(streams) else {}
+    for number, generation in enumerate(by_connection):
+        stream = by_stream[number] if number < len(by_stream) else {}
         for row in generation:
             request = stream.get(int(row["message_id"]))
             if request is not None and request.command == row["command"]:
@@ -97,11 +107,12 @@ def match(rows: Rows, wire: Wire) -> Truth:
                 truth.pairs.append(Pair(row, request))
             else:
                 truth.only_recorded.append(row)
-    truth.only_on_wire = [request for stream in streams for request in stream.values()]
+    truth.only_on_wire = [request for stream in by_stream for request in stream.values()]
     return truth
 
 
-def _described(row: Any) -> str:
+def described(row: Any) -> str:
+    """A recorded request in a line."""
     return (
         f"{command_name(int(row['command']))} connection {row['connection_id']} "
         f"mid {row['message_id']} outcome {Outcome(row['outcome']).name} "
@@ -175,24 +186,24 @@ def report(truth: Truth, wire: Wire) -> None:
         if p.row["outcome"] == Outcome.ANSWERED and not p.row["flags"] & Flag.STATUS_UNSEEN
     ]
     rebuilt = [p for p in truth.pairs if p.row["flags"] & Flag.REBUILT]
-    _list("recorded, not on the wire", [_described(row) for row in truth.only_recorded])
+    _list("recorded, not on the wire", [described(row) for row in truth.only_recorded])
     _list("on the wire, not recorded", [str(request) for request in truth.only_on_wire])
-    _list("never sent", [_described(row) for row in truth.never_sent])
-    _list("not answered", [f"{_described(p.row)}; wire {p.request}" for p in unanswered])
-    _list("response not seen", [f"{_described(p.row)}; wire {p.request}" for p in unseen])
-    _list("rebuilt", [f"{_described(p.row)}; wire {p.request}" for p in rebuilt])
+    _list("never sent", [described(row) for row in truth.never_sent])
+    _list("not answered", [f"{described(p.row)}; wire {p.request}" for p in unanswered])
+    _list("response not seen", [f"{described(p.row)}; wire {p.request}" for p in unseen])
+    _list("rebuilt", [f"{described(p.row)}; wire {p.request}" for p in rebuilt])
     check(
         "per command, what was recorded equals the wire",
         not truth.only_recorded and not truth.only_on_wire,
         f"{len(truth.pairs)} of {len(wire.requests)}",
     )
     wrong = [p for p in answered if p.request.status != int(p.row["status"])]
-    _list("other status", [f"{_described(p.row)}; wire {p.request}" for p in wrong])
+    _list("other status", [f"{described(p.row)}; wire {p.request}" for p in wrong])
     check("every answered request's status is the wire's", not wrong, f"{len(answered)} answered")
     timeless = [
         p for p in answered if not p.row["received_ns"] and not p.row["flags"] & Flag.REBUILT
     ]
-    _list("answered, never received", [f"{_described(p.row)}; wire {p.request}" for p in timeless])
+    _list("answered, never received", [f"{described(p.row)}; wire {p.request}" for p in timeless])
     check("every answered request has its time of receipt", not timeless)
     backwards = [
         p
@@ -200,7 +211,7 @@ def report(truth: Truth, wire: Wire) -> None:
         if not 0 < p.row["issued_ns"] <= (p.row["received_ns"] or p.row["released_ns"])
         or not p.row["received_ns"] <= p.row["released_ns"]
     ]
-    _list("times out of order", [_described(p.row) for p in backwards])
+    _list("times out of order", [described(p.row) for p in backwards])
     check("issued <= received <= released", not backwards)
     differing = [
         p
@@ -212,17 +223,17 @@ def report(truth: Truth, wire: Wire) -> None:
     short = [p for p in answered if p.is_timed and p.excess_ns < 0]
     _list(
         "shorter than smb2.time",
-        [f"{p.excess_ns} ns: {_described(p.row)}; {p.request}" for p in short],
+        [f"{p.excess_ns} ns: {described(p.row)}; {p.request}" for p in short],
     )
     least = min((p.excess_ns for p in answered if p.is_timed), default=0)
     check("received - issued is never below smb2.time", not short, f"least excess {least} ns")
     interim = [p for p in answered if p.request.interim != bool(p.row["flags"] & 1)]
-    _list("interim flag differs", [f"{_described(p.row)}; wire {p.request}" for p in interim])
+    _list("interim flag differs", [f"{described(p.row)}; wire {p.request}" for p in interim])
     check("an interim response is flagged, and nothing else", not interim)
     sessions = [
         p
         for p in truth.pairs
         if p.request.session_id and p.request.session_id != int(p.row["session_id"])
     ]
-    _list("other session", [f"{_described(p.row)}; wire {p.request}" for p in sessions])
+    _list("other session", [f"{described(p.row)}; wire {p.request}" for p in sessions])
     check("every session id is the wire's", not sessions)

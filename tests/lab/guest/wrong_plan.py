@@ -12,14 +12,14 @@ import struct
 import sys
 from collections.abc import Mapping
 
-from aodasync.cli import main
-from aodasync.probes import loader
+from aodasync.cli.main import main
+from aodasync.probes import program_loader
 from aodasync.probes.shared import MapNumber
 
 _SECOND_SHIFT = 30
 _KTIME_GET_NS = 5  # the helper's number
 
-_patched = loader.patched
+_patched = program_loader.patched
 
 
 def _instruction(code: int, to: int = 0, source: int = 0, offset: int = 0, value: int = 0) -> bytes:
@@ -45,5 +45,5 @@ def _wrong(code: bytes, maps: Mapping[MapNumber, int]) -> bytes:
 
 
 _how = sys.argv.pop(1)
-loader.patched = _wrong
+program_loader.patched = _wrong
 sys.exit(main())

@@ -122,7 +122,7 @@ def sees_without_ftrace() -> None:
     agent = started("ftrace")
     check_blind(agent, 0)
     cause = doctor("function tracing")
-    check("doctor names the cause and its mend", cause["state"] == "failed", cause["mend"])
+    check("doctor names the cause and the fix", cause["state"] == "failed", cause["fix"])
     FTRACE.write_text("1")
     check_sees_again(agent)
     ended(agent)

@@ -23,7 +23,7 @@ from product import MOUNT, OUT, SHARE_DIR, Agent, check, lab
 from trees import trees_on_wire
 
 from aodasync.probes import open_probe
-from aodasync.probes.child.btf import Btf
+from aodasync.probes.compiler.btf import Btf
 from aodasync.probes.preparation import METHODS
 from aodasync.probes.request_probe import RequestProbe
 from aodasync.smb.commands import COMMAND_CODES

@@ -17,11 +17,11 @@ import truth
 import wire
 from product import MOUNT, Agent, check, lab
 
-from aodasync.events import EVENT, Kind
+from aodasync.events import Kind
+from aodasync.probes.ring import RECORD_BYTES
 
 CAPTURE = Path("/run/lab/wire.pcap")
 RING_BYTES = 64 * 1024
-RECORD_BYTES = EVENT.itemsize + 8  # with the ring's header
 STALLS = 3
 FILES = 120
 

@@ -23,6 +23,14 @@ sys.exit(not lines or any("timestamp" not in line for line in lines))'; }
 check "systemctl start returns once the agent is ready" timeout 120 systemctl start aodasync
 check "the unit is active" systemctl is-active aodasync
 check "it says that it is ready" told agent_ready
+systemd-analyze security aodasync.service --no-pager | tail -n 1
+check "its exposure is 4.0 at most" systemd-analyze security --threshold=40 aodasync.service
+kept() { # SET: the capabilities of the agent's threads, each once
+    sed -n "s/^$1:\t//p" "/proc/$(systemctl show -P MainPID aodasync)"/task/*/status | sort -u
+}
+echo "capabilities in effect: $(kept CapEff), permitted: $(kept CapPrm)"
+check "DAC_READ_SEARCH and BPF alone are in effect" test "$(kept CapEff)" = 0000008000000004
+check "no more is permitted than children need" test "$(kept CapPrm)" = 0000008400282144
 check "journald gets JSON" is_json
 for number in 1 2 3 5 7; do echo "$number" > "$LAB_MOUNT/service-$number"; done
 check "aodasync status answers" aodasync status

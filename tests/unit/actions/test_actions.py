@@ -12,15 +12,24 @@ from pathlib import Path
 
 import pytest
 
-from aodasync.actions import BUILTIN, Action, ActionContext, ActionResult, Collected, Cost, select
+from aodasync.actions import (
+    BUILTIN,
+    Action,
+    ActionContext,
+    ActionResult,
+    Collected,
+    Cost,
+    UserAction,
+    select,
+)
 from aodasync.actions.command import command_action, user_action
 from aodasync.actions.mounts import smb_mounts
 from aodasync.actions.running import Run, not_run, run_actions
 from aodasync.actions.smbinfo import ask_mounts
 from aodasync.actions.syslogs import collect_tails
-from aodasync.config.model import UserAction
 from aodasync.errors import RequirementError
-from aodasync.mountinfo import Mount
+from aodasync.host.mountinfo import Mount
+from aodasync.process import launch
 
 pytestmark = pytest.mark.anyio
 
@@ -157,7 +166,7 @@ async def test_failures_stay_their_own(context: ActionContext) -> None:
     errors = {result.name: result.error for result in results}
     assert errors == {
         "defect": "KeyError: 'defect'",
-        "full": "[Errno 28] No space left on device",
+        "full": "the disk is full: 0 bytes left out",
         "hang": "timed out after 0.1 s",
         "good": "",
     }
@@ -312,6 +321,15 @@ async def test_many_mounts_are_bounded_and_counted(context: ActionContext) -> No
     assert len(_written(context)) <= context.max_bytes
 
 
+async def test_mounts_of_the_anomalys_server_are_asked_first(context: ActionContext) -> None:
+    """Of more than sixteen, they are not among those that are left out."""
+    mounts = (*_mounts(40), Mount("0:99", "/mnt/last", "cifs", "//NAS9/data"))
+    await ask_mounts(replace(context, servers=frozenset({"nas9"})), mounts, ("echo",))
+    text = _written(context).decode()
+    assert text.startswith("==> //NAS9/data on /mnt/last <==")
+    assert "//nas/14 on" in text
+
+
 async def test_smbinfo_without_mounts_or_tool_says_so(
     context: ActionContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -325,8 +343,6 @@ async def test_smbinfo_without_mounts_or_tool_says_so(
     (result,) = await _run(context, BUILTIN["smbinfo"])
     assert (result.error, result.file) == ("no SMB mounts", None)
     mounts.extend(_mounts(1))
-    monkeypatch.setitem(
-        __import__("aodasync.programs").programs.ENVIRONMENT, "PATH", "/nonexistent"
-    )
+    monkeypatch.setitem(launch.ENVIRONMENT, "PATH", "/nonexistent")
     (result,) = await _run(context, BUILTIN["smbinfo"])
     assert result.error == "smbinfo is not installed (hint: install cifs-utils)"

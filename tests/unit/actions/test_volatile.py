@@ -15,11 +15,9 @@ from aodasync.actions import BUILTIN, Action, ActionContext, ActionResult, Colle
 from aodasync.actions.compared import sections
 from aodasync.actions.netstat import _difference, parse_counters
 from aodasync.actions.running import Run, run_actions
-from aodasync.actions.stacks import collect_stacks
 from aodasync.actions.stats import changed_lines
-from aodasync.children import Children
-from aodasync.config.anomaly_settings import BUILTIN_ACTIONS
 from aodasync.errors import RequirementError
+from aodasync.process.children import Children
 
 pytestmark = pytest.mark.anyio
 
@@ -33,20 +31,8 @@ def run(tmp_path: Path) -> Iterator[Run]:
     os.close(descriptor)
 
 
-def _task(proc: Path, pid: int, name: str, state: str, stack: str | None) -> None:
-    directory = proc / str(pid) / "task" / str(pid)
-    directory.mkdir(parents=True)
-    flags = 0x208040 if name.startswith(("cifsd", "kworker")) else 0  # PF_KTHREAD
-    stat = f"{pid} ({name}) {state} 1 1 1 0 -1 {flags} 0 0"
-    (directory / "stat").write_text(stat)
-    (directory / "wchan").write_text("somewhere")
-    if stack is not None:
-        (directory / "stack").write_text(stack)
-
-
-async def test_the_registry_is_what_the_configuration_knows() -> None:
-    """No action can be named that does not exist, and none exists that cannot be named."""
-    assert BUILTIN.keys() == BUILTIN_ACTIONS
+async def test_no_two_actions_write_the_same_file() -> None:
+    """Each has its own place in a bundle."""
     assert len({action.file for action in BUILTIN.values()}) == len(BUILTIN)
 
 
@@ -120,42 +106,13 @@ async def test_sockets_are_those_of_the_connections_ports(
     assert asked == [("ss", "-tinmoe", "( dport = :445 or dport = :1445 )")]
 
 
-async def test_stacks_of_who_waits_and_of_cifsd(tmp_path: Path) -> None:
-    """In flight, in D state, cifsd, and sleepers in cifs are shown; others are only counted."""
-    waits = "[<0>] wait_for_response+0x8b/0xe0 [cifs]\n"
-    _task(tmp_path, 42, "reader", "R", "[<0>] running\n")
-    _task(tmp_path, 43, "wri) ter", "D", waits)
-    _task(tmp_path, 44, "cifsd", "S", "[<0>] cifs_readv_from_socket [cifs]\n")
-    _task(tmp_path, 45, "ls", "S", "[<0>] smb2_reconnect+0x1/0x2 [cifs]\n")
-    _task(tmp_path, 46, "bash", "S", "[<0>] do_wait\n")
-    _task(tmp_path, 47, "kworker/0:1", "I", "[<0>] worker_thread\n")
-    (tmp_path / "48").mkdir()  # it ended between two reads
-    text, error = collect_stacks(frozenset({42}), str(tmp_path))
-    assert error == ""
-    assert text.startswith("6 tasks, 4 shown; 2 of 2 sleepers looked at\n")
-    assert "==> pid 43 tid 43 wri) ter state D wchan somewhere <==\n" + waits in text
-    for name in ("reader", "cifsd", "smb2_reconnect"):
-        assert name in text
-    assert "do_wait" not in text
-    assert "worker_thread" not in text
-
-
-async def test_a_kernel_without_stacks_says_so_and_shows_where_tasks_sleep(tmp_path: Path) -> None:
-    """Without CONFIG_STACKTRACE there is still wchan, and the entry tells why no more."""
-    _task(tmp_path, 43, "writer", "D", None)
-    text, error = collect_stacks(frozenset(), str(tmp_path))
-    assert "writer state D wchan somewhere" in text
-    assert error == "this kernel shows no stacks (CONFIG_STACKTRACE)"
-
-
-async def test_stacks_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host with thousands of blocked tasks gives so many stacks and no more."""
-    monkeypatch.setattr("aodasync.actions.stacks._MOST_STACKS", 3)
-    for pid in range(10, 20):
-        _task(tmp_path, pid, "x", "D", "[<0>] here\n")
-    text, _ = collect_stacks(frozenset(), str(tmp_path))
-    assert text.startswith("10 tasks, 3 shown")
-    assert text.count("==>") == 3
+async def test_stacks_are_read_by_a_child(run: Run, tmp_path: Path) -> None:
+    """That of a thread which waits is in the file, whatever state it is in."""
+    waits = replace(run, context=replace(run.context, waiting=(os.getpid(),)))
+    (result,) = await run_actions((BUILTIN["stacks"],), waits)
+    assert (result.error, result.path) == ("", "/proc/*/task/*/stack")
+    assert "path" in result.as_manifest()
+    assert f"pid {os.getpid()} tid {os.getpid()} " in (tmp_path / "stacks.log").read_text()
 
 
 async def test_this_hosts_pressure_netstat_and_versions(run: Run, tmp_path: Path) -> None:
@@ -247,6 +204,65 @@ async def test_stats_difference_names_share_and_counter() -> None:
     ]
     assert changed_lines(_STATS, _STATS) == "nothing changed\n"
     assert changed_lines("", _STATS) == "nothing changed\n"
+
+
+def _connection(requests: str, *shares: str) -> str:
+    rows = "".join(f"  {row}\t\t0\t5\n" for row in requests.splitlines())
+    listed = "".join(f"{n}) {share}\n" for n, share in enumerate(shares, 1))
+    return (
+        "Max requests in flight: 3\nTotal time spent processing by command. Time units are"
+        " jiffies (250 per second)\n  SMB3 CMD\tNumber\tTotal Time\tFastest\tSlowest\n"
+        f"{rows}\n{listed}"
+    )
+
+
+def test_a_share_that_is_cut_off_stays_the_same_share() -> None:
+    """Its counters have their steps, and that it became DISCONNECTED is said, and its end."""
+    before = "1) \\\\nas17\\data\nSMBs: 100\n"
+    after = "1) \\\\nas17\\data\tDISCONNECTED \nSMBs: 160\n"
+    assert changed_lines(before, after) == (
+        "\\\\nas17\\data became DISCONNECTED\nSMBs: 160 (+60)\n"
+    )
+    assert changed_lines(after, before.replace("100", "160")) == (
+        "\\\\nas17\\data is connected again\n"
+    )
+    assert changed_lines(after, after) == "nothing changed\n"
+
+
+@pytest.mark.parametrize("new", [(), ("\\\\new\\share",), ("\\\\nas\\data",)])
+def test_a_new_connection_has_no_difference(new: tuple[str, ...]) -> None:
+    """It is listed first; the old one is known by its shares, and by being the last."""
+    before = _connection("5\t\t1000\t7\n8\t\t5000\t9", "\\\\nas\\data")
+    old = _connection("5\t\t1001\t7\n8\t\t5002\t9", "\\\\nas\\data")
+    assert changed_lines(before, _connection("5\t\t3\t1", *new) + old).splitlines() == [
+        "connection of \\\\nas\\data",
+        "  5\t\t1001 (+1)\t7\t\t0\t5",
+        "  8\t\t5002 (+2)\t9\t\t0\t5",
+    ]
+
+
+def test_a_row_of_another_length_has_no_difference() -> None:
+    """Two kernels' rows, or half a row, are not compared."""
+    assert changed_lines("  5\t\t1\t7\n", "  5\t\t2\t7\t3\n") == "nothing changed\n"
+
+
+def test_a_connection_that_takes_the_place_of_another_has_no_difference() -> None:
+    """Counts of requests only grow: where they shrank, it is not the one of before."""
+    before = _connection("5\t\t1000\t7", "\\\\nas\\data")
+    after = _connection("5\t\t3\t7", "\\\\nas\\data")
+    assert changed_lines(before, after) == "nothing changed\n"
+
+
+def test_a_counter_that_passes_the_kernels_integer_has_its_difference() -> None:
+    """The kernel prints a signed number of 32 bits; what passes its limits has only grown."""
+    before = _connection("5\t\t2147483640\t7\n6\t\t-6\t9", "\\\\nas\\data") + "SMBs: 2147483647\n"
+    after = _connection("5\t\t-2147483646\t7\n6\t\t4\t9", "\\\\nas\\data") + "SMBs: -2147483648\n"
+    assert changed_lines(before, after).splitlines() == [
+        "  5\t\t-2147483646 (+10)\t7\t\t0\t5",
+        "  6\t\t4 (+10)\t9\t\t0\t5",
+        "\\\\nas\\data",
+        "SMBs: -2147483648 (+1)",
+    ]
 
 
 async def test_netstat_difference_is_of_what_moved() -> None:

@@ -25,8 +25,17 @@ MOUNTINFO = """\
 
 def test_cifs_mounts_are_told_by_type_alone() -> None:
     """Mounts of type cifs and smb3 count; a path or a device with cifs in its name does not."""
-    assert bootstrap.cifs_mounts(MOUNTINFO) == ["/srv/data", "/srv/with\\040blank"]
+    assert bootstrap.cifs_mounts(MOUNTINFO) == ["/srv/data", "/srv/with blank"]
     assert bootstrap.cifs_mounts("") == []
+
+
+@pytest.mark.parametrize("odd", ["\u00a0", "\u0085", "\u2028", "\r", "\udcff"])
+def test_mount_points_hold_any_character(odd: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Lines end at newlines alone; what no terminal should get is not printed."""
+    mounts = bootstrap.cifs_mounts(f"40 28 0:52 / /srv/a{odd}b rw - cifs //server/share rw\n")
+    assert mounts == [f"/srv/a{odd}b"]
+    bootstrap.say(mounts[0])
+    assert capsys.readouterr().out == "==> /srv/a?b\n"
 
 
 def test_the_first_obstacle_is_named(tmp_path: Path) -> None:
@@ -69,7 +78,7 @@ def test_tests_write_below_the_venv(
             patch.setenv(name, "elsewhere")
         with pytest.raises(bootstrap.Failure, match="nox ended with 1"):
             bootstrap.test()
-    assert calls()[-1].endswith("--sessions lint types tests kernel lab")
+    assert calls()[-1].endswith("--sessions lint types tests minimums newer kernel fuzz lab")
     environment = dict(
         line.split("=", 1) for line in (tmp_path / "calls.log.env").read_text().splitlines()
     )
@@ -96,19 +105,25 @@ def test_run_replays_elsewhere_and_shows_the_new_bundle(
     capsys: pytest.CaptureFixture[str],
     calls: Calls,
 ) -> None:
-    """Without a mount it says why it replays, and shows the bundle of this replay alone."""
+    """Without a mount it says why it replays, and explains each replay's own bundle alone."""
     output = tmp_path / "output"
     (output / "batches").mkdir(parents=True)
     (output / "batches/old.tar.zst").touch()
     monkeypatch.setattr(bootstrap, "REPLAY_OUTPUT", output)
     pretend_installed(monkeypatch, "no CIFS share is mounted here")
-    stand_in_agent(venv, f'test "$1" != replay || touch {output}/batches/new.tar.zst')
+    batches = f"{output}/batches"
+    stand_in_agent(venv, f'test "$1" != replay || touch "{batches}/$(basename "$2").tar.zst"')
     bootstrap.run()
-    replayed, shown = calls()
-    assert replayed.split()[0] == "replay"
-    assert "aodasync/recordings/slow_server --config" in replayed
-    assert f"--output-dir {output}" in replayed
-    assert shown == f"bundles show {output}/batches/new.tar.zst"
+    made = calls()
+    for name in ("slow_disk", "lossy_network"):
+        replayed, explained, page = made[:3]
+        del made[:3]
+        assert replayed.split()[0] == "replay"
+        assert f"aodasync/recordings/{name} --config" in replayed
+        assert f"--output-dir {output}" in replayed
+        assert explained == f"why {batches}/{name}.tar.zst"
+        assert page == f"report {batches}/{name}.tar.zst -o {output}/{name}.html --force"
+    assert made == []
     assert "replaying a recording, as no CIFS share is mounted here" in capsys.readouterr().out
 
 
@@ -123,3 +138,26 @@ def test_a_replay_without_a_bundle_is_a_failure(
     stand_in_agent(venv, "exit 69")
     with pytest.raises(bootstrap.Failure, match="ended with 69"):
         bootstrap.replay()
+
+
+@pytest.mark.parametrize("planted", ["file", "link", "writable"])
+def test_a_foreign_output_directory_does_not_stop_the_replay(
+    planted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What somebody else put there is left alone, and a new directory taken."""
+    output = tmp_path / "output"
+    monkeypatch.setattr(bootstrap, "REPLAY_OUTPUT", output)
+    assert bootstrap.replay_output() == output
+    if planted == "file":
+        output.write_text("theirs")
+    elif planted == "link":
+        output.symlink_to("/etc")
+    else:
+        output.mkdir()
+        output.chmod(0o777)
+    other = bootstrap.replay_output()
+    assert other != output
+    assert other.stat().st_mode & 0o777 == 0o700
+    assert list(other.iterdir()) == []
+    output.chmod(0o755) if planted == "writable" else output.unlink()
+    assert bootstrap.replay_output() == output

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aodasync import config
 from aodasync.actions import BUILTIN
-from aodasync.arguments import parser
+from aodasync.cli.arguments import parser
 from bootstrap import ROOT, TEST_SESSIONS
 
 README = (ROOT / "README.md").read_text()
@@ -30,7 +30,8 @@ def test_every_file_of_a_bundle_is_in_its_table() -> None:
     cells = " ".join(re.findall(r"^\| (.*?) \|", section, re.MULTILINE))
     listed = set(re.findall(r"`([\w-]+\.\w+)`", cells))
     written = {action.file for action in BUILTIN.values()} | {"tcpdump.pcap", "trace-cmd.log"}
-    own = {"manifest.json", "events.npy", "inflight.json", "operations.json"}
+    own = {"manifest.json", "events.npy", "files.json", "samples.json"}
+    own |= {"inflight.json", "operations.json"}
     assert listed - {"NAME.log"} == written | own
 
 

@@ -81,6 +81,9 @@ def test_a_requirement_is_installed_once_for_a_key(
     pip = venv / "bin/pip"
     pip.write_text(f'#!/bin/sh\necho "$*" >> {log}\ntest "$3" != broken\n')
     pip.chmod(0o755)
+    program = venv / "bin/aodasync"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
     for key in ("one", "one", "two"):
         bootstrap.have_in_venv("aodasync", "source", key)
     assert len(calls()) == 2
@@ -88,6 +91,44 @@ def test_a_requirement_is_installed_once_for_a_key(
         with pytest.raises(bootstrap.Failure, match="installing nox failed"):
             bootstrap.have_in_venv("nox", "broken", "one")
     assert len(calls()) == 4
+
+
+def test_what_is_broken_is_installed_again(venv: Path, calls: Calls) -> None:
+    """A program that does not start is, though its stamp says that it is there."""
+    (venv / "bin/pip").write_text('#!/bin/sh\necho "$*" >> "$CALLS"\n')
+    (venv / "bin/pip").chmod(0o755)
+    (venv / "installed-aodasync").write_text("key")
+    for program in (None, "#!/nonexistent/python\n", "#!/bin/sh\nexit 1\n"):
+        if program:
+            (venv / "bin/aodasync").write_text(program)
+            (venv / "bin/aodasync").chmod(0o755)
+        bootstrap.have_in_venv("aodasync", ".", "key")
+    assert calls() == ["install --quiet --force-reinstall ."] * 3
+
+
+def test_an_environment_without_its_interpreter_is_made_again(
+    venv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its pip is there and may be run, and yet it does not start."""
+    (venv / "made-by").write_text(f"{os.path.realpath(sys.executable)}\n{sys.version}\n")
+    (venv / "bin/pip").write_text("#!/nonexistent/python\n")
+    (venv / "bin/pip").chmod(0o755)
+    made: list[list[str]] = []
+    monkeypatch.setattr(bootstrap, "run_quietly", lambda _what, argv, _hint: made.append(argv))
+    bootstrap.have_venv()
+    assert [argv[1:] for argv in made] == [["-m", "venv", "--clear", str(venv)]]
+    (venv / "bin/pip").write_text("#!/bin/sh\n")
+    bootstrap.have_venv()
+    assert len(made) == 1
+
+
+def test_a_path_that_cannot_hold_an_environment_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python makes none where a name has a colon: one sentence, before anything is tried."""
+    monkeypatch.setattr(bootstrap, "VENV", tmp_path / "a:b" / ".venv")
+    with pytest.raises(bootstrap.Failure, match=r"a path with ':'.*move the checkout"):
+        bootstrap.have_venv()
 
 
 def test_an_old_python_goes_on_under_a_newer_one(

@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aodasync.bundle.archive import list_bundles, load_recording, read_manifest, verify
-from aodasync.bundle.names import BundleName
+from aodasync.bundle.bundle_name import BundleName
 from aodasync.bundle.packing import pack
 from aodasync.bundle.partial import PartialBundle
 from aodasync.errors import BundleError, RecordingError
@@ -126,7 +126,7 @@ def test_incomplete_directory_is_one_line(tmp_path: Path, lacking: str) -> None:
     (tmp_path / "manifest.json").write_text("{}")
     np.save(tmp_path / "events.npy", _rows())
     (tmp_path / lacking).unlink()
-    with pytest.raises(RecordingError, match=f"{lacking}: no such file"):
+    with pytest.raises(RecordingError, match=f"no {lacking} in it"):
         load_recording(tmp_path)
 
 
@@ -218,7 +218,7 @@ def test_taken_names_are_stepped_over(batches: int, tmp_path: Path) -> None:
 
 
 def test_verify_names_what_is_broken(batches: int, tmp_path: Path) -> None:
-    """Wrong sizes, counts and missing files are told one by one; a changed byte is found."""
+    """Wrong sizes, counts and missing files are named one by one."""
     manifest = {
         "actions": [
             {"file": "dmesg.log", "bytes": 7},
@@ -234,8 +234,6 @@ def test_verify_names_what_is_broken(batches: int, tmp_path: Path) -> None:
         "journalctl.log is missing, the manifest says 1 bytes",
         "events.npy has 5 rows, the manifest says 6",
     )
-    renamed = path.rename(tmp_path / BundleName(9, "hang").archive)
-    assert any("is in aod_quick_1234_latency/" in problem for problem in verify(renamed))
 
 
 def _content(path: Path) -> bytes:
@@ -294,11 +292,12 @@ def test_bombs_are_not_unpacked(tmp_path: Path) -> None:
     zeros = zstandard.ZstdCompressor().compress(claimed.tobuf() + bytes(100 << 20))
     path.write_bytes(zeros)
     assert len(zeros) < 100_000
-    with pytest.raises(BundleError, match="larger than 16 MiB"):
+    with pytest.raises(BundleError, match="larger than 8 MiB"):
         read_manifest(path)
     other = tarfile.TarInfo("x/other")
-    other.size = 1 << 40
-    path.write_bytes(zstandard.ZstdCompressor().compress(other.tobuf() + bytes(100 << 20)))
+    other.size = 4 << 30
+    huge = other.tobuf(tarfile.USTAR_FORMAT) + bytes(100 << 20)
+    path.write_bytes(zstandard.ZstdCompressor().compress(huge))
     assert verify(path) == ("x/other claims to be larger than 1024 MiB",)
 
 

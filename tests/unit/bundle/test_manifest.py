@@ -5,35 +5,26 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aodasync.actions import ActionResult
-from aodasync.bundle.inflight import describe_in_flight
+from aodasync.bundle.json_tables import describe_in_flight
 from aodasync.bundle.jsonvalues import plain
-from aodasync.bundle.judging import UNDECIDED
-from aodasync.bundle.manifest import ClockPair, build_manifest, dump
+from aodasync.bundle.manifest import build_manifest, dump
 from aodasync.events import EVENT, Flag, Kind
-from aodasync.evidence import Connection, Finding, Trigger
-from tests.unit.builders import MS, latency_anomaly, request, requests
+from aodasync.evidence.model import ClockPair, Connection, Snapshot, Trigger
+from aodasync.verdict.judge import NOT_JUDGED
+from tests.builders import MS, finding, latency_anomaly, request, requests
 
-_FINDING = Finding(
-    anomaly="latency",
-    type="latency",
-    server="nas",
-    commands=("SMB2_READ",),
-    codes=(),
-    count=4,
-    acceptable_count=3,
-    threshold_ms=10.0,
-    max_latency_ms=math.inf,
-    first_ns=5,
-    last_ns=9,
-    emergency=False,
-)
+_FINDING = finding(max_latency_ms=math.inf)
 _RESULT = ActionResult(
     name="dmesg",
     file="dmesg.log",
@@ -49,21 +40,28 @@ _RESULT = ActionResult(
 )
 
 
-def _manifest(**changes: object) -> dict[str, object]:
+_AFTER = Snapshot(
+    ClockPair(12, 3),
+    connections={1: Connection(1, "nas", "10.0.0.1", 445)},
+    losses={"ring_full": 3},
+    figures={"operations_full": 4},
+    facts={"agent": {"version": "1"}, "kernel": {"release": "6.1"}, "probe": None},
+)
+
+
+def _manifest(
+    after: Mapping[str, Any] = MappingProxyType({}), **changes: object
+) -> dict[str, object]:
     arguments: dict[str, object] = {
         "bundle": "aod_quick_1_latency",
         "trigger": Trigger("latency", _FINDING, ("dmesg",), 10, 1, 7),
         "anomaly": latency_anomaly(named_commands=frozenset({"SMB2_READ"})),
-        "facts": {"agent": {"version": "1"}, "kernel": {"release": "6.1"}, "probe": None},
         "live": True,
-        "verdict": UNDECIDED,
+        "verdict": NOT_JUDGED,
         "actions": [_RESULT],
         "rows": requests(request(released_ns=30 * MS), request(released_ns=50 * MS)),
-        "in_flight": 2,
-        "losses": {"ring_full": 3},
-        "connections": {1: Connection(1, "nas", "10.0.0.1", 445)},
-        "started": ClockPair(11, 2),
-        "ended": ClockPair(12, 3),
+        "before": Snapshot(ClockPair(11, 2), in_flight=request(released_ns=50 * MS)),
+        "after": replace(_AFTER, **after),
         "truncations": [],
         **changes,
     }
@@ -86,12 +84,56 @@ def test_manifest_states_anomaly_with_thresholds_and_figures() -> None:
 def test_snapshot_has_no_finding() -> None:
     """A bundle that somebody asked for states no figures."""
     manifest = _manifest(trigger=Trigger("snapshot", None, (), 10, 1, 0), anomaly=None)
+    assert manifest["episode"] is None
     assert manifest["anomaly"] == {
         "name": "snapshot",
         "type": "snapshot",
         "episode": 0,
         "configured": None,
     }
+
+
+def test_an_open_episode_has_no_end_and_its_usual_latency() -> None:
+    """Began by both clocks; worst as recorded later on; usual as it was before it began."""
+    began_ns = 100 * MS
+    trigger = replace(
+        Trigger("latency", finding(first_ns=began_ns, commands=("SMB2_READ",)), (), 0, 0, 7),
+        decided_monotonic_ns=200 * MS,
+        decided_realtime_ns=1200 * MS,
+    )
+    rows = requests(
+        request("SMB2_READ", released_ns=50 * MS, latency_ns=2 * MS),
+        request("SMB2_WRITE", released_ns=60 * MS, latency_ns=50 * MS),
+        request("SMB2_READ", released_ns=300 * MS, latency_ns=90 * MS),
+        request("SMB2_READ", released_ns=300 * MS, latency_ns=99 * MS, connection_id=2),
+    )
+    assert _manifest(trigger=trigger, rows=rows)["episode"] == {
+        "number": 7,
+        "open": True,
+        "began_monotonic_ns": began_ns,
+        "began_realtime_ns": 1100 * MS,
+        "ended_monotonic_ns": None,
+        "ended_realtime_ns": None,
+        "worst_ms": 90.0,
+        "usual_ms": 2.0,
+    }
+
+
+def test_an_episode_that_ended_says_when() -> None:
+    """The bundle of its end; without requests of before, what is usual is not known."""
+    over = finding(first_ns=100 * MS, last_ns=150 * MS)
+    trigger = Trigger("latency", over, (), 200 * MS, 1200 * MS, 7, at_end=True)
+    episode = _manifest(trigger=trigger, rows=requests())["episode"]
+    assert isinstance(episode, dict)
+    assert (episode["open"], episode["usual_ms"]) == (False, None)
+    assert (episode["ended_monotonic_ns"], episode["ended_realtime_ns"]) == (150 * MS, 1150 * MS)
+
+
+def test_mounts_are_listed_with_their_usability() -> None:
+    """As the agent judged them; none where none is known."""
+    mounts = [{"mount_point": "/m", "source": "//nas/a", "usable": False, "why": "reconnecting"}]
+    assert _manifest({"facts": {"mounts": mounts}})["mounts"] == mounts
+    assert _manifest()["mounts"] == []
 
 
 def test_manifest_describes_its_events() -> None:
@@ -131,16 +173,16 @@ def test_action_entries_have_the_documented_shape() -> None:
 
 def test_facts_never_displace_the_manifests_own() -> None:
     """A fact of the name of a key gives way to it; the version comes first."""
-    manifest = _manifest(facts={"schema_version": 99, "events": "mine", "kernel": "k"})
+    manifest = _manifest({"facts": {"schema_version": 99, "events": "mine", "kernel": "k"}})
     assert next(iter(manifest)) == "schema_version"
-    assert manifest["schema_version"] == 1
+    assert manifest["schema_version"] == 2
     assert manifest["kernel"] == "k"
     assert manifest["events"] != "mine"
 
 
 def test_shares_are_listed_by_session_and_tree() -> None:
     """Session ids as strings, which no JSON reader rounds; none without any."""
-    manifest = _manifest(shares={(2**60 + 1, 5): "//nas/home"})
+    manifest = _manifest({"shares": {(2**60 + 1, 5): "//nas/home"}})
     assert manifest["shares"] == [
         {"session_id": "0x1000000000000001", "tree_id": 5, "share": "//nas/home"}
     ]
@@ -151,10 +193,25 @@ def test_connections_and_clocks_are_there() -> None:
     """Connections by number, and the pair of clocks that relates their times."""
     manifest = _manifest()
     assert manifest["connections"] == [
-        {"connection_id": 1, "server": "nas", "address": "10.0.0.1", "port": 445}
+        {
+            "connection_id": 1,
+            "server": "nas",
+            "address": "10.0.0.1",
+            "port": 445,
+            "is_smb1": False,
+            "netns": 0,
+        }
     ]
     assert manifest["clock"] == {"monotonic_ns": 11, "realtime_ns": 2}
     assert manifest["losses"] == {"ring_full": 3}
+    assert manifest["counters"] == {"operations_full": 4}
+
+
+def test_a_table_that_could_not_be_read_is_named() -> None:
+    """It costs one entry; a manifest of tables that were all read has none."""
+    errors = {"shares": "lookup_batch: ENOMEM"}
+    assert _manifest({"errors": errors})["unreadable"] == errors
+    assert _manifest()["unreadable"] == {}
 
 
 _leaves = (

@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from pathlib import Path
 
 import pytest
 
+from aodasync.bundle import output_dir
 from aodasync.bundle.output_dir import OutputDirectory
+from aodasync.bundle.output_path import refuse_network
 from aodasync.errors import OutputDirectoryError
+from aodasync.host.mountinfo import Mount
 
 _ROOT = os.geteuid() == 0
 
@@ -20,12 +24,13 @@ def _mode(path: Path) -> int:
 
 
 def test_missing_directories_are_made_private(tmp_path: Path) -> None:
-    """What is created is 0700 whatever the umask says."""
-    before = os.umask(0)
+    """What is created is 0700 whatever the umask says; an ancestor is for others to enter."""
+    before = os.umask(0o077)
     try:
         with OutputDirectory.prepare(tmp_path / "var" / "aod") as output:
             assert output.batches == tmp_path / "var" / "aod" / "batches"
-            assert {_mode(p) for p in (output.path.parent, output.path, output.batches)} == {0o700}
+            assert {_mode(p) for p in (output.path, output.batches)} == {0o700}
+            assert _mode(output.path.parent) == 0o755
             assert os.fstat(output.batches_fd).st_ino == output.batches.stat().st_ino
     finally:
         os.umask(before)
@@ -134,3 +139,37 @@ def test_relative_path_is_below_the_working_directory(
     monkeypatch.chdir(tmp_path)
     with OutputDirectory.prepare(Path("x/../out")) as output:
         assert output.path == tmp_path / "out"
+
+
+@pytest.mark.parametrize(
+    ("kind", "refused"),
+    [
+        *((kind, True) for kind in ("cifs", "smb3", "nfs", "nfs4", "fuse.sshfs", "9p", "ceph")),
+        *((kind, False) for kind in ("ext4", "xfs", "btrfs", "tmpfs", "overlay", "fuseblk")),
+    ],
+)
+def test_a_networks_file_system_is_refused_by_the_list_of_mounts(kind: str, refused: bool) -> None:
+    """The error names the mount; one below the directory, or beside it, is none of its."""
+    mounts = [
+        Mount("0:1", "/", "ext4", "/dev/sda"),
+        Mount("0:2", "/mnt/share", kind, "//nas/data"),
+        Mount("0:3", "/var/log/aod/below", "cifs", "//nas/data"),
+    ]
+    refuse_network(Path("/var/log/aod"), mounts)
+    refuse_network(Path("/mnt/share2/aod"), mounts)
+    with contextlib.ExitStack() as stack:
+        if refused:
+            match = rf"is on /mnt/share \({kind}\)"
+            stack.enter_context(pytest.raises(OutputDirectoryError, match=match))
+        refuse_network(Path("/mnt/share/deep/aod"), mounts)
+
+
+def test_a_mount_that_comes_over_it_is_not_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bundles go on into the directory that is open; its path is never touched again."""
+    with OutputDirectory.prepare(tmp_path / "aod", local=True) as output:
+        over = (Mount("0:2", str(tmp_path / "aod"), "cifs", "//nas/data"),)
+        monkeypatch.setattr(output_dir, "read_mounts", lambda: over)
+        monkeypatch.setattr(output, "batches", None)
+        assert output.is_current()

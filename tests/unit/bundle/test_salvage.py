@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from aodasync.bundle.archive import load_recording, read_manifest, verify
-from aodasync.bundle.names import BundleName
+from aodasync.bundle.bundle_name import BundleName
 from aodasync.bundle.output_dir import OutputDirectory
 from aodasync.bundle.partial import PartialBundle
 from aodasync.bundle.salvage import salvage_leftovers
@@ -105,56 +105,78 @@ def test_nothing_is_overwritten_or_followed(batches: int, tmp_path: Path) -> Non
     assert secret.read_text() == "secret"
 
 
-_AGENT = """
-import asyncio, sys, time
+_OPERATIONS = range(28, 120)  # from the first directory made to a bundle packed, and the next
+
+# Imports once; then forks an agent for each number on standard input, which kills itself at
+# that moment: the number of an operation on files, and every second time a little later.
+_AGENTS = """
+import asyncio, os, signal, sys, time
 from pathlib import Path
 import structlog
 from aodasync.bundle.output_dir import OutputDirectory
-from aodasync.config.model import UserAction
-from aodasync.evidence import Trigger
+from aodasync.actions import UserAction
+from aodasync.evidence.model import Trigger
+from aodasync.process.children import Children
 from aodasync.tasks.collector import Collector
-from tests.unit.builders import config, latency_anomaly
-from tests.unit.collection.test_collector import _Source
+from tests.builders import config, latency_anomaly
+from tests.unit.tasks.test_collector import _Source
 own = tuple(UserAction(f"a{n}", ("sh", "-c", f"seq {n}0000; sleep 0.0{n}"), 5.0) for n in range(4))
-async def main():
+_MOMENTS = {"open", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "subprocess.Popen"}
+def kill_at(moment):
+    left = moment
+    def hook(event, _):
+        nonlocal left
+        if event in _MOMENTS:
+            left -= 1
+            if left == 0 and moment % 2:
+                signal.setitimer(signal.ITIMER_REAL, 0.003)  # nobody handles SIGALRM: it kills
+            elif left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+    sys.addaudithook(hook)
+async def main(moment):
     with OutputDirectory.prepare(Path(sys.argv[1])) as output:
-        print("go", flush=True)
+        kill_at(moment)
         queue = asyncio.Queue()
         collector = Collector(config(latency_anomaly(), user_actions=own), output, _Source(),
-            structlog.wrap_logger(structlog.PrintLogger(sys.stderr)))
+            structlog.wrap_logger(structlog.PrintLogger(sys.stderr)), children=Children())
         asyncio.create_task(collector.run(queue))
         while True:
             names = tuple(action.name for action in own)
             queue.put_nowait(Trigger("x", None, names, time.monotonic_ns(), time.time_ns(), 1))
             await asyncio.sleep(0.1)
-asyncio.run(main())
+for line in sys.stdin:
+    if not (agent := os.fork()):
+        asyncio.run(main(int(line)))
+    print(os.WTERMSIG(os.waitpid(agent, 0)[1]), flush=True)
 """
 
 
 def test_killed_at_any_moment_nothing_broken_is_left(tmp_path: Path) -> None:
     """SIGKILL during collection: at the next start every archive is whole and nothing else is.
 
-    Ten moments; AODASYNC_KILLS=100 for as many.
+    Ten moments, spread over one bundle and more; AODASYNC_KILLS=100 for as many.
     """
     kills = int(os.environ.get("AODASYNC_KILLS", "10"))
     output = tmp_path / "aod"
     salvaged = 0
-    for kill in range(kills):
-        agent = subprocess.Popen(
-            [sys.executable, "-c", _AGENT, output],
-            cwd=Path(__file__).parents[3],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        assert agent.stdout is not None
-        with agent.stdout:
-            assert agent.stdout.readline() == b"go\n"
-            time.sleep(0.5 * kill / kills)
-            agent.kill()
-            agent.wait()
-        with OutputDirectory.prepare(output) as prepared:
-            salvaged += prepared.salvaged
-            for path in prepared.batches.iterdir():
-                assert verify(path) == ()
-                assert read_manifest(path)["anomaly"]["name"] == "x"
+    agents = subprocess.Popen(
+        [sys.executable, "-c", _AGENTS, output],
+        cwd=Path(__file__).parents[3],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert agents.stdin is not None
+    assert agents.stdout is not None
+    with agents, agents.stdin, agents.stdout:
+        for kill in range(kills):
+            agents.stdin.write(f"{_OPERATIONS[kill * len(_OPERATIONS) // kills]}\n")
+            agents.stdin.flush()
+            assert int(agents.stdout.readline()) in (signal.SIGKILL, signal.SIGALRM)
+            with OutputDirectory.prepare(output) as prepared:
+                salvaged += prepared.salvaged
+                for path in prepared.batches.iterdir():
+                    assert verify(path) == ()
+                    assert read_manifest(path)["anomaly"]["name"] == "x"
     assert salvaged > 0

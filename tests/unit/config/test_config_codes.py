@@ -7,7 +7,7 @@ import errno
 
 import pytest
 
-from aodasync.config.codes import CODE_NAMES, ERRNO_NAMES
+from aodasync.config.names import CODE_NAMES, ERRNO_NAMES
 from aodasync.smb.errnos import ERRNO_ALIASES, ERRNOS
 from aodasync.smb.ntstatus import STATUS_CODES, status_errno
 

@@ -12,16 +12,18 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aodasync.config import Config, default_path, loads, to_json, to_yaml
-from aodasync.config.anomaly_settings import ANOMALIES, ANOMALY
-from aodasync.config.settings import TOP, USER_ACTION
+from aodasync.config.actions import USER_ACTION
+from aodasync.config.anomalies import ANOMALY_TYPES
+from aodasync.config.guardian import any_anomaly
+from aodasync.config.settings import top
 from aodasync.errors import ConfigError
 
 _KEYS = [
-    *TOP.known_keys(),
-    *ANOMALY.known_keys(),
+    *top().known_keys(),
+    *any_anomaly().known_keys(),
     *USER_ACTION.known_keys(),
-    *ANOMALIES,
-    *("anomalies", "command", "threshold", "<<"),
+    *ANOMALY_TYPES,
+    *("anomalies", "command", "threshold", "tcpdump", "<<"),
 ]
 _WORDS = [*_KEYS, "SMB2_READ", "EIO", "STATUS_DISK_FULL", "all", "trackonly", "dmesg", "/a"]
 _SCALARS = (
@@ -41,8 +43,20 @@ _DOCUMENTS = st.recursive(
     max_leaves=25,
 )
 _ANOMALIES = st.dictionaries(
-    st.sampled_from([*ANOMALIES, "own"]),
-    st.none() | st.dictionaries(st.sampled_from(ANOMALY.known_keys()), _DOCUMENTS, max_size=5),
+    st.sampled_from([*ANOMALY_TYPES, "own"]),
+    st.none()
+    | st.dictionaries(st.sampled_from(any_anomaly().known_keys()), _DOCUMENTS, max_size=5),
+    max_size=4,
+)
+_NEWER_KEYS = ["tool", "mode", "actions", "track_commands", "track_errors", "rules", "name"]
+_NEWER = st.dictionaries(
+    st.sampled_from(["smb", "SMB", "nfs", "io", "x"]),
+    st.none()
+    | st.dictionaries(
+        st.sampled_from(["latency", "error", "sockconn", "x"]),
+        st.dictionaries(st.sampled_from(_NEWER_KEYS), _DOCUMENTS, max_size=5),
+        max_size=4,
+    ),
     max_size=4,
 )
 _PIECES = [
@@ -95,7 +109,11 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 
 
 @_unhurried
-@given(_DOCUMENTS | _ANOMALIES.map(lambda anomalies: {"guardian": {"anomalies": anomalies}}))
+@given(
+    _DOCUMENTS
+    | _ANOMALIES.map(lambda anomalies: {"guardian": {"anomalies": anomalies}})
+    | _NEWER.map(lambda anomalies: {"anomalies": anomalies})
+)
 def test_any_document_is_read_or_refused(document: Any) -> None:
     """And what is read can be shown."""
     config = _load(yaml.dump(document, allow_unicode=True))

@@ -77,7 +77,7 @@ def test_mode_excludeonly_ignores_what_is_tracked(accept: Accept) -> None:
     latency = _latency(config)
     assert latency.thresholds_ms == {n: 10.0 for n in COMMANDS if n != "SMB2_WRITE"}
     assert not latency.named_commands
-    assert config.warnings == (
+    assert tuple(map(str, config.warnings)) == (
         "f:5:7: guardian.anomalies.latency.track_commands: ignored in mode excludeonly",
     )
 
@@ -160,7 +160,7 @@ def test_aliases_collide_with_what_they_stand_for(refuse: Refuse) -> None:
     assert refuse(text) == [
         (
             "f:1:76: guardian.anomalies.error.exclude_codes[0]: "
-            "found 'EAGAIN', which line 1 tracks; one of the two is right"
+            "expected 'EAGAIN' in one of the two lists, found it tracked in line 1 too"
         )
     ]
 
@@ -178,7 +178,7 @@ def test_a_code_named_twice_is_only_warned_of(accept: Accept) -> None:
               - EIO
         """)
     assert _error(config).codes == ("EACCES", "EIO")
-    assert config.warnings == (
+    assert tuple(map(str, config.warnings)) == (
         (
             "f:8:9: guardian.anomalies.error.track_codes[2]: "
             "found 'EIO' again, after line 6; once is enough"
@@ -198,7 +198,7 @@ def test_the_last_threshold_of_a_command_counts(accept: Accept) -> None:
               - {command: SMB2_READ, threshold: 7}
         """)
     assert _latency(config).thresholds_ms == {"SMB2_READ": 7.0}
-    assert "again, after line 6; the last one counts" in config.warnings[0]
+    assert "again, after line 6; the last one counts" in str(config.warnings[0])
 
 
 @pytest.mark.parametrize(
@@ -214,4 +214,6 @@ def test_an_anomaly_that_nothing_can_set_off_is_refused(
 ) -> None:
     """As in AODv2, at the list that leaves nothing, else at the anomaly."""
     (problem,) = refuse(f"guardian:\n  anomalies:\n    error: {body}")
-    assert problem.startswith(f"f:3:{place}: guardian.anomalies.{at}: found no code left to watch")
+    assert problem.startswith(
+        f"f:3:{place}: guardian.anomalies.{at}: expected at least one code to watch"
+    )

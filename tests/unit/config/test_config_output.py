@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from aodasync.config import default_path, find, load, locate, to_json, to_yaml
-from aodasync.config.commands import check_config, config_schema
-from aodasync.errors import ConfigError
+from aodasync.cli.check_config import check_config, config_schema
+from aodasync.config import default_path, files, find, load, to_json, to_yaml
+from aodasync.errors import ConfigError, NotPermittedError
 
 _FILE = """\
 watch_interval_sec: 0.5
@@ -53,6 +53,19 @@ def test_json_shows_the_effective_configuration(path: Path) -> None:
     code, out, _ = _check(path, as_json=True)
     assert code == 0
     assert json.loads(out) == {
+        "ok": True,
+        "warnings": [
+            {
+                "file": str(path),
+                "line": 7,
+                "column": 7,
+                "key": "guardian.anomalies.latency.exclude_commands",
+                "message": "ignored in mode trackonly",
+            }
+        ],
+        "captures": [],
+        "unwatched": {},
+        "origins": {},
         "source": str(path),
         "watch_interval_sec": 0.5,
         "aod_output_dir": "/var/log/aod",
@@ -76,6 +89,8 @@ def test_json_shows_the_effective_configuration(path: Path) -> None:
                 "acceptable_count": 10,
                 "actions": ["routes"],
                 "cooldown_sec": 60,
+                "commands": [],
+                "rules": [],
             },
         },
         "collector": {
@@ -87,7 +102,7 @@ def test_json_shows_the_effective_configuration(path: Path) -> None:
             "tcpdump_mb": 16,
             "tcpdump_packet_bytes": 160,
         },
-        "recorder": {"max_events": 50000, "ring_bytes": 8388608},
+        "recorder": {"max_events": 50000, "ring_bytes": 8388608, "file_names": True},
         "cleanup": {
             "cleanup_interval_sec": 60,
             "max_log_age_days": 2,
@@ -95,6 +110,10 @@ def test_json_shows_the_effective_configuration(path: Path) -> None:
             "min_free_mb": 100,
         },
         "audit": {"enabled": True},
+        "metrics": {"textfile": ""},
+        "control": {"group": ""},
+        "on_bundle": [],
+        "on_episode": [],
         "actions": {"routes": {"command": ["ip", "route"], "timeout_sec": 3}},
     }
     assert '"max_total_log_size_mb": 200,' in out
@@ -126,7 +145,34 @@ def test_problems_go_to_stderr_one_a_line(path: Path) -> None:
     assert (code, out) == (78, "")
     first, second = err.splitlines()
     assert first.startswith(f"{path}:1:1: a: unknown key")
-    assert second == f"{path}:2:8: audit: found the number 7; a mapping is right"
+    assert second == f"{path}:2:8: audit: expected a mapping, found 7"
+
+
+def test_json_shows_problems_as_well(path: Path) -> None:
+    """For programs; a person still finds them on stderr."""
+    path.write_text("a: 1\naudit: 7\n")
+    code, out, err = _check(path, as_json=True)
+    shown = json.loads(out)
+    assert (code, shown["ok"], len(shown["problems"])) == (78, False, 2)
+    assert shown["problems"][1] == {
+        "file": str(path),
+        "line": 2,
+        "column": 8,
+        "key": "audit",
+        "message": "expected a mapping, found 7",
+    }
+    assert len(err.splitlines()) == 2
+
+
+def test_strict_refuses_what_is_warned_of(path: Path) -> None:
+    """For a pipeline that tests files before they are rolled out."""
+    out, err = io.StringIO(), io.StringIO()
+    assert check_config(path, as_json=True, out=out, err=err, strict=True) == 78
+    (problem,) = json.loads(out.getvalue())["problems"]
+    assert problem["message"] == "ignored in mode trackonly"
+    assert err.getvalue().startswith(f"{path}:7:7: guardian.")
+    path.write_text("{}")
+    assert check_config(path, as_json=True, out=out, err=err, strict=True) == 0
 
 
 def test_what_cannot_be_read_is_refused_with_a_hint(tmp_path: Path) -> None:
@@ -143,13 +189,13 @@ def test_what_cannot_be_read_is_refused_with_a_hint(tmp_path: Path) -> None:
 
 
 def test_an_unreadable_file_is_refused(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
-    """Whoever may not read it is told so; root may read everything, so it is simulated."""
+    """A caller who may not read it gets exit 77; root may read everything, so it is simulated."""
 
     def forbidden(*_: object) -> int:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "open", forbidden)
-    with pytest.raises(ConfigError, match="cannot be read: Permission denied"):
+    with pytest.raises(NotPermittedError, match=r"config\.yaml: permission denied"):
         load(path)
 
 
@@ -158,7 +204,9 @@ def test_a_large_file_is_refused(path: Path) -> None:
     path.write_bytes(b"{}\n#" + b"x" * ((1 << 20) - 4))
     load(path)
     path.write_bytes(b"{}\n#" + b"x" * ((1 << 20) - 3))
-    with pytest.raises(ConfigError, match=r"1:1: \(file\): found more than 1 MiB"):
+    with pytest.raises(
+        ConfigError, match=r"1:1: \(file\): expected a few kilobytes, found more than 1 MiB"
+    ):
         load(path)
 
 
@@ -167,7 +215,7 @@ def test_text_that_is_not_utf_8_is_refused_where_it_stands(path: Path) -> None:
     path.write_bytes("audit: {}\n# ü ".encode() + b"\xfc")
     with pytest.raises(ConfigError) as caught:
         load(path)
-    assert str(caught.value) == f"{path}:2:5: (file): found the byte 0xfc; UTF-8 is right"
+    assert str(caught.value) == f"{path}:2:5: (file): expected UTF-8, found the byte 0xfc"
 
 
 def test_a_byte_order_mark_is_taken(path: Path) -> None:
@@ -181,7 +229,7 @@ def test_a_file_that_anybody_can_write_is_warned_of(path: Path) -> None:
     path.write_text("{}")
     path.chmod(0o666)
     (warning,) = load(path).warnings
-    assert warning.startswith(f"{path}:1:1: (file): anybody can write this file")
+    assert str(warning).startswith(f"{path}:1:1: (file): anybody can write this file")
 
 
 def test_the_file_is_the_given_one_else_the_administrators_else_the_packaged(
@@ -189,7 +237,7 @@ def test_the_file_is_the_given_one_else_the_administrators_else_the_packaged(
 ) -> None:
     """In this order."""
     system = tmp_path / "etc" / "config.yaml"
-    monkeypatch.setattr(locate, "SYSTEM_PATH", system)
+    monkeypatch.setattr(files, "SYSTEM_PATH", system)
     assert find(Path("given")) == Path("given")
     assert find(None) == default_path()
     system.parent.mkdir()
@@ -208,7 +256,7 @@ def test_an_administrators_file_out_of_reach_is_not_passed_over(
             raise PermissionError
 
     out_of_reach = OutOfReach()
-    monkeypatch.setattr(locate, "SYSTEM_PATH", out_of_reach)
+    monkeypatch.setattr(files, "SYSTEM_PATH", out_of_reach)
     assert find(None) is out_of_reach  # type: ignore[comparison-overlap]
 
 
@@ -217,3 +265,32 @@ def test_the_schema_is_printed_as_json() -> None:
     out = io.StringIO()
     assert config_schema(out) == 0
     assert json.loads(out.getvalue())["title"] == "aodasync configuration"
+
+
+def test_what_differs_from_the_defaults_can_be_shown_alone(tmp_path: Path) -> None:
+    """Down to single thresholds; a file that says what is so anyhow shows nothing."""
+    path = tmp_path / "c.yaml"
+    path.write_text(
+        "guardian:\n  anomalies:\n    drift: {enabled: false}\n"
+        "    latency: {track_commands: [{command: SMB2_READ, threshold: 99}]}\n"
+        "watch_interval_sec: 1\ncleanup: {min_free_mb: 7, max_log_age_days: 2}\n"
+    )
+    out = io.StringIO()
+    assert check_config(path, as_json=False, out=out, err=io.StringIO(), changed=True) == 0
+    assert yaml.safe_load(out.getvalue()) == {
+        "source": str(path),
+        "anomalies": {
+            "latency": {"thresholds_ms": {"SMB2_READ": 99}, "named_commands": ["SMB2_READ"]},
+            "drift": {"enabled": False},
+        },
+        "cleanup": {"min_free_mb": 7},
+    }
+    path.write_text("{}")
+    out = io.StringIO()
+    assert check_config(path, as_json=True, out=out, err=io.StringIO(), changed=True) == 0
+    assert json.loads(out.getvalue()) == {
+        "ok": True,
+        "source": str(path),
+        "warnings": [],
+        "origins": {},
+    }

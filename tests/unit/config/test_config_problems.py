@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is told of a wrong file: where, which key, what was found, what would be right."""
+"""What is reported of a wrong file: where, which key, what is expected, what was found."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ Accept = Callable[[str], Config]
 Refuse = Callable[[str], list[str]]
 
 
-def test_all_problems_are_told_at_once_in_file_order(refuse: Refuse) -> None:
-    """One round of mending is enough, whatever kinds of faults there are."""
+def test_all_problems_are_reported_at_once_in_file_order(refuse: Refuse) -> None:
+    """One round of fixing is enough, whatever kinds of faults there are."""
     assert refuse("""
         watch_intervall_sec: 1
         aod_output_dir: logs
@@ -40,43 +40,43 @@ def test_all_problems_are_told_at_once_in_file_order(refuse: Refuse) -> None:
         audit:
         """) == [
         "f:1:1: watch_intervall_sec: unknown key; did you mean 'watch_interval_sec'?",
-        "f:2:17: aod_output_dir: found the text 'logs'; an absolute path is right",
-        "f:3:10: watcher: found a list; a mapping is right",
+        "f:2:17: aod_output_dir: expected an absolute path, found 'logs'",
+        "f:3:10: watcher: expected a mapping, found a list",
         (
-            "f:7:13: guardian.anomalies.latency.mode: found the text 'trackonley'; "
-            "one of all, trackonly, excludeonly is right; did you mean 'trackonly'?"
+            "f:7:13: guardian.anomalies.latency.mode: expected one of all, "
+            "trackonly, excludeonly, found 'trackonley'; did you mean 'trackonly'?"
         ),
         (
             "f:8:25: guardian.anomalies.latency.acceptable_count: "
-            "found the number 2.5; a whole number from 0 to 1000000 is right"
+            "expected a whole number from 0 to 1000000, found 2.5"
         ),
         (
             "f:11:20: guardian.anomalies.latency.track_commands[0].threshold: "
-            "found the number -1; a number from 0 to 86400000 is right"
+            "expected a number from 0 to 86400000, found -1"
         ),
         (
             "f:12:18: guardian.anomalies.latency.track_commands[1].command: "
-            "found the text 'SMB2_RAED'; the name of an SMB2 command is right; "
+            "expected the name of an SMB2 command, found 'SMB2_RAED'; "
             "did you mean 'SMB2_READ'?"
         ),
         (
             "f:13:9: guardian.anomalies.latency.track_commands[2]: "
-            "found no 'command', which is required"
+            "the required key 'command' is missing"
         ),
         (
             "f:13:20: guardian.anomalies.latency.track_commands[2].threshold: "
-            "found the text 'fast'; a number from 0 to 86400000 is right"
+            "expected a number from 0 to 86400000, found 'fast'"
         ),
         (
             "f:16:23: guardian.anomalies.error.exclude_codes[0]: "
-            "found 'EIO', which line 15 tracks; one of the two is right"
+            "expected 'EIO' in one of the two lists, found it tracked in line 15 too"
         ),
+        ("f:18:21: cleanup.max_log_age_days: expected a number from 0.001 to 3650, found true"),
         (
-            "f:18:21: cleanup.max_log_age_days: "
-            "found the boolean true; a number from 0.001 to 3650 is right"
+            "f:20:12: audit.enabled: expected true or false, found 'yes'; "
+            "did you mean true, without quotes?"
         ),
-        "f:20:12: audit.enabled: found the text 'yes'; true or false is right",
-        "f:21:1: audit: found twice, in line 19 and in line 21; once is right",
+        "f:21:1: audit: expected the key once, found it in line 19 and in line 21",
     ]
 
 
@@ -87,7 +87,7 @@ def test_only_finite_numbers_are_numbers(refuse: Refuse, value: str) -> None:
     """A boolean is none, quoted digits are text, and nothing at all is not 0."""
     (problem,) = refuse(f"watch_interval_sec: {value}")
     assert problem.startswith("f:1:")
-    assert ": watch_interval_sec: found " in problem
+    assert ": watch_interval_sec: expected " in problem
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_only_finite_numbers_are_numbers(refuse: Refuse, value: str) -> None:
         ("collector: {max_action_bytes: 1}", "4096 to 1073741824"),
         ("collector: {look_back_sec: -1}", "0 to 86400"),
         ("collector: {max_bundles_per_hour: 0}", "1 to 3600"),
-        ("recorder: {max_events: 5}", "1000 to 10000000"),
+        ("recorder: {max_events: 5}", "1000 to 1000000"),
         ("cleanup: {cleanup_interval_sec: 0}", "0.1 to 86400"),
         ("cleanup: {max_log_age_days: 0}", "0.001 to 3650"),
         ("cleanup: {max_total_log_size_mb: -1}", "0.001 to 10000000"),
@@ -114,7 +114,7 @@ def test_only_finite_numbers_are_numbers(refuse: Refuse, value: str) -> None:
 def test_every_number_has_bounds(refuse: Refuse, line: str, bounds: str) -> None:
     """They are in the message."""
     (problem,) = refuse(line)
-    assert problem.endswith(f"number from {bounds} is right")
+    assert f"number from {bounds}, found " in problem
 
 
 def test_a_whole_number_may_be_written_with_a_fraction_of_zero(accept: Accept) -> None:
@@ -126,13 +126,13 @@ def test_a_whole_number_may_be_written_with_a_fraction_of_zero(accept: Accept) -
 def test_the_output_directory_is_an_absolute_path(refuse: Refuse, path: str) -> None:
     """One that can be shown in a line."""
     (problem,) = refuse(f"aod_output_dir: {path}")
-    assert problem.startswith("f:1:17: aod_output_dir: found ")
+    assert problem.startswith("f:1:17: aod_output_dir: expected an absolute path, found ")
 
 
-def test_unknown_keys_are_told_with_the_known_ones(refuse: Refuse) -> None:
+def test_unknown_keys_are_reported_with_the_known_ones(refuse: Refuse) -> None:
     """Where none is near, all are named."""
     assert refuse("recorder: {zzz: 1}") == [
-        "f:1:12: recorder.zzz: unknown key; known here: max_events, ring_bytes"
+        "f:1:12: recorder.zzz: unknown key; expected one of max_events, ring_bytes, file_names"
     ]
 
 
@@ -145,7 +145,7 @@ def test_unknown_names_get_the_nearest_one_in_any_case(refuse: Refuse) -> None:
 def test_a_status_that_is_no_error_is_no_code(refuse: Refuse) -> None:
     """STATUS_SUCCESS would never count."""
     (problem,) = refuse("guardian: {anomalies: {error: {track_codes: [STATUS_SUCCESS]}}}")
-    assert "the name of an errno or NTSTATUS error is right" in problem
+    assert "expected the name of an errno, or the name or number of an NTSTATUS error" in problem
 
 
 @pytest.mark.parametrize("name", ["../etc", "a b", "a.b", "''", "-a", "x" * 49, "ü"])
@@ -156,44 +156,41 @@ def test_names_that_become_files_are_safe(refuse: Refuse, name: str) -> None:
         f"actions: {{{name}: {{command: [ls]}}}}",
     ):
         (problem,) = refuse(text)
-        assert problem.endswith("found an unsafe name; up to 48 letters, digits, _ and - are right")
+        assert ": expected up to 48 letters, digits, _ and -, found " in problem
 
 
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("[1]", "f:1:1: (file): found a list; a mapping is right"),
-        ("7", "f:1:1: (file): found the number 7; a mapping is right"),
-        ("guardian: 7", "f:1:11: guardian: found the number 7; a mapping is right"),
+        ("[1]", "f:1:1: (file): expected a mapping, found a list"),
+        ("7", "f:1:1: (file): expected a mapping, found 7"),
+        ("guardian: 7", "f:1:11: guardian: expected a mapping, found 7"),
         (
             "guardian: {anomalies: [latency]}",
-            "f:1:23: guardian.anomalies: found a list; a mapping is right",
+            "f:1:23: guardian.anomalies: expected a mapping, found a list",
         ),
         (
             "guardian: {anomalies: {hang: 5000}}",
-            "f:1:30: guardian.anomalies.hang: found the number 5000; a mapping is right",
+            "f:1:30: guardian.anomalies.hang: expected a mapping, found 5000",
         ),
         (
             "guardian: {anomalies: {error: {track_codes: EIO}}}",
-            "f:1:45: guardian.anomalies.error.track_codes: found the text 'EIO'; a list is right",
+            "f:1:45: guardian.anomalies.error.track_codes: expected a list, found 'EIO'",
         ),
         (
-            (
-                "guardian: {anomalies: {error: {mode: trackonly, exclude_codes: EIO, "
-                "track_codes: [EIO]}}}"
-            ),
-            "f:1:64: guardian.anomalies.error.exclude_codes: found the text 'EIO'; a list is right",
+            "guardian: {anomalies: {error: {mode: trackonly, track_codes: EIO}}}",
+            "f:1:62: guardian.anomalies.error.track_codes: expected a list, found 'EIO'",
         ),
         (
             "guardian: {anomalies: {latency: {track_commands: [SMB2_READ]}}}",
             (
                 "f:1:51: guardian.anomalies.latency.track_commands[0]: "
-                "found the text 'SMB2_READ'; a mapping is right"
+                "expected a mapping, found 'SMB2_READ'"
             ),
         ),
         (
             "guardian: {anomalies: {latency: {tool: [smbslower]}}}",
-            "f:1:40: guardian.anomalies.latency.tool: found a list; text is right",
+            "f:1:40: guardian.anomalies.latency.tool: expected text, found a list",
         ),
     ],
 )
@@ -219,6 +216,48 @@ def test_announced_and_empty_is_as_if_absent(accept: Accept) -> None:
         """) == accept("{}")
 
 
+@pytest.mark.parametrize(
+    ("value", "meant"),
+    [
+        ("'20'", "20"),
+        ("1e3", "1000"),
+        ("'2.5'", "2.5"),
+        ("\uff11", "1"),
+        ("'5000'", None),
+        ("20s", None),
+    ],
+)
+def test_a_number_that_yaml_takes_for_text_is_named(
+    refuse: Refuse, value: str, meant: str | None
+) -> None:
+    """In quotes, or with an exponent that YAML 1.1 does not know; one out of bounds is not."""
+    (problem,) = refuse(f"watch_interval_sec: {value}")
+    assert problem.endswith(f"; did you mean {meant}, without quotes?" if meant else "'")
+
+
+@pytest.mark.parametrize(("value", "meant"), [("y", "true"), ("'No'", "false"), ("tRUE", "true")])
+def test_a_flag_that_yaml_takes_for_text_is_named(refuse: Refuse, value: str, meant: str) -> None:
+    """``y`` is none, nor is anything in quotes."""
+    (problem,) = refuse(f"audit: {{enabled: {value}}}")
+    assert problem.endswith(f"; did you mean {meant}, without quotes?")
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("anomalies: {nfs: {latency: {exclude_commands: [READ]}}}", "NFSPROC4_CLNT_READ"),
+        ("anomalies: {smb: {error: {track_errors: [disk_full]}}}", "STATUS_DISK_FULL"),
+        ("anomalies: {smb: {error: {track_codes: [STATUS_DISK_FULL]}}}", "track_errors"),
+        ("guardian: {anomalies: {error: {track_errors: [EIO]}}}", "track_codes"),
+    ],
+)
+def test_what_another_format_or_manual_calls_it_is_known(
+    refuse: Refuse, text: str, meant: str
+) -> None:
+    """Names without their prefix, and the key of AODv2's other format."""
+    assert f"; did you mean '{meant}'?" in refuse(text)[0]
+
+
 def test_a_refusal_exits_78() -> None:
     """EX_CONFIG of sysexits.h."""
     with pytest.raises(ConfigError) as caught:
@@ -229,10 +268,10 @@ def test_a_refusal_exits_78() -> None:
 def test_a_tiny_disk_budget_is_warned_of(accept: Accept) -> None:
     """AODv2 ships half a megabyte; the default is quiet."""
     config = accept("cleanup:\n  max_total_log_size_mb: 0.5")
-    assert config.warnings == (
+    assert tuple(map(str, config.warnings)) == (
         (
-            "f:2:26: cleanup.max_total_log_size_mb: found the number 0.5; "
-            "under 20 MB bundles are cut short; 200 is a good size"
+            "f:2:26: cleanup.max_total_log_size_mb: expected 20 or more, "
+            "found 0.5: bundles are cut short; 200 is a good size"
         ),
     )
     assert not accept("cleanup: {max_total_log_size_mb: 20}").warnings

@@ -8,22 +8,31 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aodasync.detection.connection import ConnectionTrouble
+from aodasync.detection.connections import Connections, Troubles
 from aodasync.detection.engine import Engine
 from aodasync.events import EventArray, Kind, Outcome
 from aodasync.smb.ntstatus import STATUS_CODES
-from tests.unit.builders import (
+from tests.builders import (
+    MS,
     SECOND,
     config,
     connection_anomaly,
     request,
     requests,
     trouble,
+    view,
 )
+
+_IO_TIMEOUT = STATUS_CODES["STATUS_IO_TIMEOUT"]
+
+
+def _troubles(connections: Connections, rows: EventArray) -> Troubles:
+    connections.observe(rows)
+    return connections.troubles
 
 
 def _codes(*rows: EventArray) -> tuple[str, ...]:
-    return ConnectionTrouble().select(requests(*rows)).codes
+    return _troubles(Connections(str), requests(*rows)).codes
 
 
 def _mount(begin_ns: int, connection_id: int) -> EventArray:
@@ -73,7 +82,7 @@ def _reconnect(at_ns: int) -> list[EventArray]:
 @settings(deadline=None)
 @given(cuts=st.lists(st.integers(0, 500), max_size=10), loops=st.integers(1, 50))
 def test_mounting_and_unmounting_in_a_loop_is_no_trouble(cuts: list[int], loops: int) -> None:
-    """Connections come and go, whatever the batching; what their end cuts off is nobody's."""
+    """Connections come and go, whatever the batching; what their end cuts off is no loss."""
     rows = requests(*(_mount(SECOND * (n + 1), n + 1) for n in range(loops)))
     engine = Engine(config(connection_anomaly()), str)
     for batch in np.split(rows, sorted(min(cut, len(rows)) for cut in cuts)):
@@ -92,10 +101,10 @@ def test_any_trace_of_a_reconnect_is_enough(cuts: list[int], left_out: set[int])
     """Whichever traces a kernel leaves, in whatever batches: one reconnect, on one server."""
     traces = [request(released_ns=SECOND), *_reconnect(2 * SECOND)]
     rows = requests(*(row for n, row in enumerate(traces) if n not in left_out))
-    selector = ConnectionTrouble()
+    connections = Connections(str)
     codes: list[str] = []
     for batch in np.split(rows, sorted(min(cut, len(rows)) for cut in cuts)):
-        codes += selector.select(batch).codes
+        codes += _troubles(connections, batch).codes
     assert codes == ["RECONNECT"]
 
 
@@ -109,10 +118,10 @@ def test_a_reconnect_is_over_when_requests_are_answered_again(cuts: list[int]) -
         request(released_ns=3 * SECOND, latency_ns=1000),
         trouble(Kind.RECONNECT, at_ns=4 * SECOND, connection_id=1),
     )
-    selector = ConnectionTrouble()
+    connections = Connections(str)
     codes: list[str] = []
     for batch in np.split(rows, sorted(cuts)):
-        codes += selector.select(batch).codes
+        codes += _troubles(connections, batch).codes
     assert codes == ["RECONNECT", "RECONNECT"]
 
 
@@ -162,7 +171,7 @@ def test_the_echo_of_a_reconnect_is_no_second_one() -> None:
 
 
 @pytest.mark.parametrize("kind", [Kind.LEASE_NOT_FOUND, Kind.EIO, Kind.TREE_CONNECT_FAILED])
-def test_what_is_told_elsewhere_does_not_count_twice(kind: Kind) -> None:
+def test_what_is_reported_elsewhere_does_not_count_twice(kind: Kind) -> None:
     """A lease break that crossed a close is nothing; a failed tree connect has its response."""
     assert _codes(trouble(kind, at_ns=SECOND, connection_id=1)) == ()
 
@@ -179,9 +188,9 @@ def test_a_share_that_is_gone_is_named_by_its_status() -> None:
 
 
 def test_trouble_is_traced_to_its_server() -> None:
-    """By the session; by the thread, where only an inode is told; else it is unknown."""
-    selector = ConnectionTrouble()
-    selector.select(
+    """By the session; by the thread, where only an inode is given; else it is unknown."""
+    connections = Connections(str)
+    connections.observe(
         requests(
             request(released_ns=SECOND, connection_id=4, session_id=40),
             request(released_ns=SECOND, connection_id=5, session_id=50),
@@ -193,13 +202,13 @@ def test_trouble_is_traced_to_its_server() -> None:
         trouble(Kind.SESSION_EXPIRED, at_ns=SECOND, connection_id=0, session_id=50),
         trouble(Kind.FLUSH_ERROR, at_ns=SECOND, connection_id=0, pid=99),
     )
-    assert selector.select(rows).rows["connection_id"].tolist() == [4, 5, 0]
+    assert _troubles(connections, rows).rows["connection_id"].tolist() == [4, 5, 0]
 
 
 @pytest.mark.parametrize("together", [True, False])
 def test_lost_data_is_that_of_the_last_write_that_failed(together: bool) -> None:
     """The kernel does not name the connection, and a kworker writes back for the process."""
-    selector = ConnectionTrouble()
+    connections = Connections(str)
     full = STATUS_CODES["STATUS_DISK_FULL"]
     written = [
         request("SMB2_WRITE", released_ns=SECOND, connection_id=4, pid=1, status=full),
@@ -210,9 +219,9 @@ def test_lost_data_is_that_of_the_last_write_that_failed(together: bool) -> None
         trouble(Kind.FLUSH_ERROR, at_ns=SECOND + 3, connection_id=0, pid=3),
     ]
     if not together:
-        assert len(selector.select(requests(*written)).rows) == 0
+        assert len(_troubles(connections, requests(*written)).rows) == 0
         written = []
-    assert selector.select(requests(*written, *lost)).rows["connection_id"].tolist() == [4]
+    assert _troubles(connections, requests(*written, *lost)).rows["connection_id"].tolist() == [4]
 
 
 def test_the_finding_names_what_happened() -> None:
@@ -239,7 +248,7 @@ _ATTEMPTS_SEC = [10.2, 13.3, 21.5, 29.6, 37.8]
 def _killed_server() -> list[tuple[int, EventArray]]:
     """What its client sees, as (time in ns, rows): refused every 3 s, then out of reach, then up.
 
-    An attempt that nobody answers takes 5 s, and the next one follows 3 s later
+    An attempt without an answer takes 5 s, and the next one follows 3 s later
     (generic_ip_connect, __cifs_reconnect).
     """
     cut = request(released_ns=10 * SECOND, latency_ns=SECOND, outcome=Outcome.RETRY)
@@ -248,7 +257,8 @@ def _killed_server() -> list[tuple[int, EventArray]]:
         trouble(Kind.CONNECT_ERROR, at_ns=round(at * SECOND), connection_id=1, status=111)
         for at in _ATTEMPTS_SEC
     ]
-    up = request("SMB2_NEGOTIATE", released_ns=46 * SECOND)
+    login = request("SMB2_SESSION_SETUP", released_ns=46 * SECOND + 5)
+    up = requests(request("SMB2_NEGOTIATE", released_ns=46 * SECOND), login)
     return [(int(rows["released_ns"][0]), rows) for rows in (began, *errors, up)]
 
 
@@ -262,7 +272,7 @@ def _lived(batches: list[tuple[int, EventArray]], until_sec: int) -> tuple[list[
         for at_ns, rows in batches:
             if now_ns - SECOND < at_ns <= now_ns:
                 started += [s.finding.codes[0] for s in engine.process(rows, now_ns)]
-        engine.look(requests(), now_ns)
+        engine.look(view(now_ns))
         lasted_sec += [ended.duration_ms / 1e3 for ended in engine.tick(now_ns)]
     return started, lasted_sec
 
@@ -286,7 +296,7 @@ def test_waiting_for_a_reconnect_starts_no_episode() -> None:
     """Where two are needed, one reconnect and its waiting make none."""
     engine = Engine(config(connection_anomaly(acceptable_count=2)), str)
     engine.process(trouble(Kind.RECONNECT, at_ns=SECOND, connection_id=1), SECOND)
-    assert [engine.look(requests(), second * SECOND) for second in range(2, 9)] == [[]] * 7
+    assert [engine.look(view(second * SECOND)) for second in range(2, 9)] == [[]] * 7
     assert engine.episodes.open_count == 0
 
 
@@ -294,3 +304,128 @@ def test_attempts_to_mount_are_no_reconnect() -> None:
     """A server that is down when it is to be mounted: an episode, and its end 3 s later."""
     attempt = trouble(Kind.CONNECT_ERROR, at_ns=10 * SECOND, connection_id=7, status=111)
     assert _lived([(10 * SECOND, attempt)], 20) == (["CONNECT_ERROR"], [1.0])
+
+
+def _login(at_ns: int, status: str) -> EventArray:
+    return request("SMB2_SESSION_SETUP", released_ns=at_ns, status=STATUS_CODES.get(status, 0))
+
+
+def _rotated_password() -> list[tuple[int, EventArray]]:
+    """Smbd restarts; from then on each login is refused, every 5 s for a minute."""
+    restart = requests(*_reconnect(10 * SECOND)[:-1])
+    logins = [
+        requests(
+            _login(at * SECOND, "STATUS_MORE_PROCESSING_REQUIRED"),
+            _login(at * SECOND + 5, "STATUS_LOGON_FAILURE"),
+        )
+        for at in range(11, 70, 5)
+    ]
+    works = requests(
+        _login(72 * SECOND, ""), request("SMB2_READ", released_ns=72 * SECOND + 9, latency_ns=5)
+    )
+    return [(int(rows["released_ns"][0]), rows) for rows in (restart, *logins, works)]
+
+
+def test_refused_logins_are_one_episode_until_a_session_works() -> None:
+    """It began as a reconnect; the NTSTATUS is named, and the steps of a login are no errors."""
+    engine = Engine(config(connection_anomaly()), lambda _: "nas")
+    engine.process(request(released_ns=SECOND), SECOND)
+    started, ended, codes = [], [], set()
+    for second in range(2, 90):
+        now_ns = second * SECOND
+        for at_ns, rows in _rotated_password():
+            if now_ns - SECOND < at_ns <= now_ns:
+                started += engine.process(rows, now_ns)
+        engine.look(view(now_ns))
+        codes |= {code for f in engine.episodes.open_findings() for code in f.codes}
+        ended += engine.tick(now_ns)
+    assert len(started) == 1
+    assert [round(e.duration_ms / 1000) for e in ended] == [62]
+    assert codes == {"RECONNECT", "STATUS_LOGON_FAILURE"}
+
+
+def test_an_echo_does_not_end_refused_logins() -> None:
+    """Few logins, with ECHOs answered in between: one episode."""
+    batches = _rotated_password()[:2]
+    for at in (20, 40, 60):
+        batches.append((at * SECOND, request("SMB2_ECHO", released_ns=at * SECOND)))
+    batches.append((65 * SECOND, _login(65 * SECOND, "STATUS_LOGON_FAILURE")))
+    started, lasted_sec = _lived(batches, 68)
+    assert started == ["RECONNECT"]
+    assert lasted_sec == []
+
+
+@pytest.mark.parametrize(("refused_at_sec", "more"), [(12, 0), (17, 1)])
+def test_logins_that_are_refused_after_the_first_bundle_are_one_more(
+    refused_at_sec: int, more: int
+) -> None:
+    """A server that restarts within seconds, too: its bundle says that it refused connections."""
+    engine = Engine(config(connection_anomaly()), lambda _: "nas")
+    engine.process(request(released_ns=9 * SECOND), 9 * SECOND)
+    engine.process(trouble(Kind.RECONNECT, at_ns=10 * SECOND, connection_id=1), 10 * SECOND)
+    refused_ns = refused_at_sec * SECOND
+    engine.process(_login(refused_ns, "STATUS_LOGON_FAILURE"), refused_ns)
+    assert len(engine.episodes.take_notes()) == more
+
+
+def test_a_mount_with_a_wrong_password_is_named_and_over_at_once() -> None:
+    """Nobody lost a session: the episode ends after three quiet intervals."""
+    mount = requests(
+        request("SMB2_NEGOTIATE", released_ns=10 * SECOND, connection_id=7),
+        _login(10 * SECOND + 5, "STATUS_MORE_PROCESSING_REQUIRED"),
+        _login(10 * SECOND + 9, "STATUS_LOGON_FAILURE"),
+    )
+    mount["connection_id"] = 7
+    started, lasted_sec = _lived([(10 * SECOND, mount)], 20)
+    assert started == ["STATUS_LOGON_FAILURE"]
+    assert lasted_sec == [pytest.approx(1.0)]
+
+
+def _drops(at_sec: int, *, request_cut_off: bool = False) -> list[EventArray]:
+    """The server ends the connection; an ECHO is cut off, and perhaps a READ, a moment later."""
+    at_ns = at_sec * SECOND
+    echo = request("SMB2_ECHO", released_ns=at_ns + 1, latency_ns=1000, outcome=Outcome.RETRY)
+    read = request("SMB2_READ", released_ns=at_ns + 9, latency_ns=1000, outcome=Outcome.RETRY)
+    return [
+        trouble(Kind.RECONNECT, at_ns=at_ns, connection_id=1),
+        requests(echo, read) if request_cut_off else echo,
+        requests(
+            request("SMB2_NEGOTIATE", released_ns=at_ns + 900, latency_ns=100),
+            request("SMB2_SESSION_SETUP", released_ns=at_ns + 999, latency_ns=50),
+            request("SMB2_ECHO", released_ns=at_ns + 1999, latency_ns=50),
+        ),
+    ]
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize(("cut_off", "episodes"), [(False, 1), (True, 2)])
+def test_a_server_that_drops_idle_connections(together: bool, cut_off: bool, episodes: int) -> None:
+    """The second time is no episode, unless it cost a request, whatever the batching."""
+    engine = Engine(config(connection_anomaly(cooldown_sec=0.0)), lambda _: "nas")
+    engine.process(request(released_ns=SECOND), SECOND)
+    started = []
+    for second in (10, 75):
+        rows = _drops(second, request_cut_off=cut_off and second == 75)
+        for batch in [requests(*rows)] if together else rows:
+            started += engine.process(batch, second * SECOND)
+        engine.tick((second + 20) * SECOND)
+    assert len(started) == episodes
+    assert started[0].finding.idle
+    assert not any(s.finding.idle for s in started[1:])
+
+
+def test_a_reconnect_after_storage_that_timed_out_is_not_idle() -> None:
+    """It cuts nothing off, but the client makes it since its requests fail; the next one is."""
+    engine = Engine(config(connection_anomaly(cooldown_sec=0.0)), lambda _: "nas")
+    started = engine.process(requests(*_drops(10, request_cut_off=False)), 10 * SECOND)
+    engine.tick(30 * SECOND)
+    timeouts = [
+        request("SMB2_READ", released_ns=75 * SECOND - n * MS, status=_IO_TIMEOUT)
+        for n in range(6, 0, -1)
+    ]
+    for second, before in ((75, timeouts), (140, [])):
+        rows = requests(*before, *_drops(second, request_cut_off=False))
+        started += engine.process(rows, second * SECOND)
+        engine.tick((second + 20) * SECOND)
+    assert [each.finding.first_ns // SECOND for each in started] == [10, 75]
+    assert [each.finding.idle for each in started] == [True, False]

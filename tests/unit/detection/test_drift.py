@@ -10,19 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aodasync.detection.drift import SLOT_NS
+from aodasync.detection.baseline import MAX_LEARNT, Baseline
+from aodasync.detection.drift import SLOT_NS, DriftDetector
 from aodasync.detection.engine import Engine
 from aodasync.detection.episodes import Ended, Started
-from aodasync.detection.normals import MAX_NORMALS, Normals
 from aodasync.events import EVENT, EventArray, Flag
-from tests.unit.builders import MS, SECOND, config, drift_anomaly
+from tests.builders import MS, SECOND, config, drift_anomaly, view
 
-_NONE = np.zeros(0, EVENT)
 _LEARNT_SEC = 310
 
 
 class World:
-    """An engine and a clock; makes traffic, and keeps what is told."""
+    """An engine and a clock; makes traffic, and keeps what is reported."""
 
     def __init__(self, seed: int = 1) -> None:
         self.engine = Engine(config(drift_anomaly()), lambda number: f"server{number}")
@@ -42,7 +41,7 @@ class World:
                 )
             self.now_sec += 1
             now_ns = self.now_sec * SECOND
-            self.started += self.engine.look(_NONE, now_ns)
+            self.started += self.engine.look(view(now_ns))
             self.ended += self.engine.tick(now_ns)
 
     def _second(
@@ -57,7 +56,7 @@ class World:
 
 
 def test_from_2_to_12_ms_is_drift() -> None:
-    """No threshold is crossed, but it is not what it was; told within 45 s."""
+    """No threshold is crossed, but it is not what it was; reported within 45 s."""
     world = World()
     world.run(_LEARNT_SEC + 300, 2.0)
     assert world.started == []
@@ -90,7 +89,7 @@ def test_what_is_wrong_does_not_become_normal_at_once() -> None:
     assert world.ended == []
 
 
-def test_nothing_is_told_before_it_has_learnt() -> None:
+def test_nothing_is_reported_before_it_has_learnt() -> None:
     """Four minutes of traffic are no normal to hold anything against."""
     world = World()
     world.run(240, 2.0)
@@ -108,7 +107,7 @@ def test_half_a_minute_out_of_band_is_not_long_enough() -> None:
 
 
 def test_a_rise_of_less_than_2_ms_is_none() -> None:
-    """From 0.2 to 1 ms is five times as long, and nobody notices."""
+    """From 0.2 to 1 ms is five times as long, and no user notices."""
     world = World()
     world.run(_LEARNT_SEC, 0.2)
     world.run(120, 1.0)
@@ -189,23 +188,23 @@ def test_what_was_learnt_survives_a_restart() -> None:
 )
 def test_a_corrupt_state_is_refused_and_changes_nothing(state: object) -> None:
     """ValueError, and what was known before is known still."""
-    normals = Normals()
-    normals.learn([("nas", 8)], np.array([2.0]))
-    before = normals.export()
+    baseline = Baseline()
+    baseline.learn([("nas", 8)], np.array([2.0]))
+    before = baseline.export()
     with pytest.raises(ValueError, match="not a "):
-        normals.restore(state)
-    assert normals.export() == before
+        baseline.restore(state)
+    assert baseline.export() == before
 
 
 def test_memory_is_bounded_and_the_longest_unused_goes() -> None:
     """One pair more than there is room for displaces the eldest, not one that is in use."""
-    normals = Normals()
-    for number in range(MAX_NORMALS):
-        normals.learn([(f"server{number}", 8)], np.array([2.0]))
-    normals.learn([("server0", 8)], np.array([2.0]))
-    normals.learn([("new", 8)], np.array([2.0]))
-    assert len(normals) == MAX_NORMALS
-    known = {entry["server"] for entry in normals.export()["normals"]}
+    baseline = Baseline()
+    for number in range(MAX_LEARNT):
+        baseline.learn([(f"server{number}", 8)], np.array([2.0]))
+    baseline.learn([("server0", 8)], np.array([2.0]))
+    baseline.learn([("new", 8)], np.array([2.0]))
+    assert len(baseline) == MAX_LEARNT
+    known = {entry["server"] for entry in baseline.export()["normals"]}
     assert {"server0", "new"} <= known
     assert "server1" not in known
 
@@ -215,7 +214,8 @@ def test_a_slot_is_sampled_when_there_is_too_much() -> None:
     world = World()
     for _ in range(40):
         world.run(1, 2.0, per_sec=20_000)
-    (watch,) = world.engine._drifts.values()
+    watch = world.engine._slots[0].detector
+    assert isinstance(watch, DriftDetector)
     held = [part.shape[1] for parts in watch._slots.values() for part in parts]
     assert sum(held) <= 2 * 512 * (SLOT_NS // SECOND)
     assert len(world.engine.export()["drift"]["normals"]) == 1

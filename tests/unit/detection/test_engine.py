@@ -7,18 +7,24 @@ from collections import defaultdict
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aodasync.config.model import Collector, Config, LatencyAnomaly
+from aodasync.detection.connection import ConnectionDetector
+from aodasync.detection.detector import Detector, Firing
 from aodasync.detection.engine import Engine
 from aodasync.detection.episodes import Started
+from aodasync.detection.latency import LatencyDetector
+from aodasync.detection.status_codes import ErrorDetector
 from aodasync.events import EVENT, EventArray, Kind, Outcome
-from tests.unit.builders import (
+from tests.builders import (
     MS,
     SECOND,
     config,
     connection_anomaly,
+    context,
     error_anomaly,
     latency_anomaly,
     request,
@@ -53,6 +59,25 @@ def test_fires_at_the_acceptable_count_and_not_before() -> None:
     assert started.suppressed == ""
 
 
+def test_an_episode_is_told_before_the_rest_is_worked_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The detectors after the one that fired have not seen the batch yet; then they do."""
+    asked: list[EventArray] = []
+
+    def observe(_detector: Detector, rows: EventArray) -> tuple[()]:
+        asked.append(rows)
+        return ()
+
+    monkeypatch.setattr(ErrorDetector, "observe", observe)
+    engine = _engine(latency_anomaly(acceptable_count=1), error_anomaly())
+    told = engine.decide(_slow(10 * SECOND), 10 * SECOND)
+    assert next(told).finding.anomaly == "latency"
+    assert asked == []
+    assert list(told) == []
+    assert len(asked) == 1
+
+
 def test_counts_do_not_cross_windows_or_servers() -> None:
     """Three slow requests fire nothing when a window or a server holds only two of them."""
     engine = _engine(latency_anomaly())
@@ -80,7 +105,7 @@ def test_one_emergency_fires_at_once() -> None:
     assert started.finding.count == 1
 
 
-def test_an_episode_is_told_once_and_ends_after_three_quiet_intervals() -> None:
+def test_an_episode_is_reported_once_and_ends_after_three_quiet_intervals() -> None:
     """Windows that go on firing belong to one episode; its end sums them up."""
     engine = _engine(latency_anomaly(acceptable_count=1))
     started = []
@@ -90,7 +115,7 @@ def test_an_episode_is_told_once_and_ends_after_three_quiet_intervals() -> None:
     assert len(started) == 1
     assert engine.tick(18 * SECOND - 1) == []
     (ended,) = engine.tick(18 * SECOND)
-    assert (ended.count, ended.windows, ended.episode) == (10, 5, started[0].episode)
+    assert (ended.finding.count, ended.windows, ended.episode) == (10, 5, started[0].episode)
     assert engine.episodes.open_count == 0
 
 
@@ -189,11 +214,11 @@ def test_any_batching_agrees_with_a_naive_oracle(
     """However the stream is cut, the windows fire as counting one by one says."""
     rows = _stream(drawn)
     settings_ = config(latency_anomaly(acceptable_count=accept))
-    engine = Engine(settings_, _server)
+    detector = LatencyDetector(latency_anomaly(acceptable_count=accept), context(server_of=_server))
     fired: dict[tuple[str, int], int] = {}
-    detector = engine._detectors[0]
     for batch in np.split(rows, sorted(min(cut, len(rows)) for cut in cuts)):
-        for firing in detector.counter.add(detector.select(batch)):
+        for firing in detector.observe(batch):
+            assert isinstance(firing, Firing)
             fired[firing.finding.server, firing.window] = firing.finding.count
     expected = {key: count for key, (count, fires) in _naive(settings_, rows).items() if fires}
     assert fired == expected
@@ -262,12 +287,18 @@ def test_no_split_of_a_stream_loses_an_anomaly(
 
 
 def _fired(batches: list[EventArray]) -> dict[tuple[str, str, int], int]:
-    """Counts by anomaly, server and window, as last told."""
-    engine = _engine(latency_anomaly(), error_anomaly(), connection_anomaly())
+    """Counts by anomaly, server and window, as last fired."""
+    shared = context(server_of=_server)
+    detectors: tuple[Detector, ...] = (
+        LatencyDetector(latency_anomaly(), shared),
+        ErrorDetector(error_anomaly(), shared),
+        ConnectionDetector(connection_anomaly(), shared),
+    )
     fired = {}
     for batch in batches:
-        for detector in engine._detectors:
-            for firing in detector.counter.add(detector.select(batch)):
+        for detector in detectors:
+            for firing in detector.observe(batch):
+                assert isinstance(firing, Firing)
                 finding = firing.finding
                 fired[finding.anomaly, finding.server, firing.window] = finding.count
     return fired

@@ -5,15 +5,27 @@ from __future__ import annotations
 
 import pytest
 
-from aodasync.detection.latency import (
-    LatencyLimits,
-    slow_requests,
-    urgent_though_announced,
-    urgent_thresholds_ns,
-)
-from aodasync.events import Flag, Kind
+from aodasync.config.model import LatencyAnomaly
+from aodasync.detection.engine import Engine
+from aodasync.detection.latency import LatencyDetector
+from aodasync.detection.windows import Hits
+from aodasync.events import EventArray, Flag, Kind
 from aodasync.smb.commands import COMMAND_CODES
-from tests.unit.builders import MS, SECOND, latency_anomaly, request, requests
+from tests.builders import (
+    MS,
+    SECOND,
+    config,
+    context,
+    error_anomaly,
+    hang_anomaly,
+    latency_anomaly,
+    request,
+    requests,
+)
+
+
+def _slow(rows: EventArray, anomaly: LatencyAnomaly) -> Hits:
+    return LatencyDetector(anomaly, context(anomaly)).select(rows)
 
 
 def test_threshold_is_inclusive() -> None:
@@ -22,27 +34,27 @@ def test_threshold_is_inclusive() -> None:
         request(released_ns=SECOND, latency_ns=10 * MS),
         request(released_ns=SECOND, latency_ns=10 * MS - 1),
     )
-    hits = slow_requests(LatencyLimits.of(latency_anomaly()), rows)
+    hits = _slow(rows, latency_anomaly())
     assert hits.latency_ns.tolist() == [10 * MS]
     assert not hits.emergency.any()
 
 
 def test_each_command_has_its_own_threshold() -> None:
     """A tracked command uses its threshold; an untracked one never counts, however slow."""
-    limits = LatencyLimits.of(latency_anomaly(thresholds_ms={"SMB2_READ": 50.0, "SMB2_WRITE": 0.0}))
+    anomaly = latency_anomaly(thresholds_ms={"SMB2_READ": 50.0, "SMB2_WRITE": 0.0})
     rows = requests(
         request("SMB2_READ", released_ns=SECOND, latency_ns=49 * MS),
         request("SMB2_WRITE", released_ns=SECOND, latency_ns=1),
         request("SMB2_CREATE", released_ns=60 * SECOND, latency_ns=30 * SECOND),
     )
-    hits = slow_requests(limits, rows)
+    hits = _slow(rows, anomaly)
     assert hits.rows["command"].tolist() == [COMMAND_CODES["SMB2_WRITE"]]
 
 
 def test_emergency_fires_alone_even_under_a_higher_threshold() -> None:
     """A request at the emergency threshold is an emergency though its own threshold is higher."""
-    limits = LatencyLimits.of(latency_anomaly(thresholds_ms={"SMB2_READ": 5000.0}))
-    hits = slow_requests(limits, request(released_ns=9 * SECOND, latency_ns=SECOND))
+    anomaly = latency_anomaly(thresholds_ms={"SMB2_READ": 5000.0})
+    hits = _slow(request(released_ns=9 * SECOND, latency_ns=SECOND), anomaly)
     assert hits.emergency.tolist() == [True]
 
 
@@ -53,9 +65,9 @@ def test_emergency_fires_alone_even_under_a_higher_threshold() -> None:
 def test_requests_that_may_wait_for_ever_count_only_when_named(command: str, flags: int) -> None:
     """CHANGE_NOTIFY, LOCK and requests with an interim response are slow only if named."""
     row = request(command, released_ns=9000 * SECOND, latency_ns=3600 * SECOND, flags=flags)
-    assert len(slow_requests(LatencyLimits.of(latency_anomaly()), row).rows) == 0
+    assert len(_slow(row, latency_anomaly()).rows) == 0
     named = latency_anomaly(named_commands=frozenset({command}))
-    assert len(slow_requests(LatencyLimits.of(named), row).rows) == 1
+    assert len(_slow(row, named).rows) == 1
 
 
 @pytest.mark.parametrize("command", ["SMB2_READ", "SMB2_WRITE", "SMB2_FLUSH"])
@@ -64,7 +76,7 @@ def test_an_interim_response_does_not_excuse_data(command: str) -> None:
     row = request(
         command, released_ns=9 * SECOND, latency_ns=SECOND, flags=int(Flag.ASYNC_RESPONSE)
     )
-    hits = slow_requests(LatencyLimits.of(latency_anomaly()), row)
+    hits = _slow(row, latency_anomaly())
     assert hits.emergency.tolist() == [True]
 
 
@@ -75,21 +87,32 @@ def test_rows_that_are_no_complete_request_never_count() -> None:
         request(released_ns=5 * SECOND, latency_ns=SECOND, issued_ns=0),
         request(0x7777, released_ns=5 * SECOND, latency_ns=SECOND),
     )
-    assert len(slow_requests(LatencyLimits.of(latency_anomaly()), rows).rows) == 0
+    assert len(_slow(rows, latency_anomaly()).rows) == 0
 
 
-def test_urgent_thresholds_are_the_smallest_and_spare_the_patient_commands() -> None:
-    """The kernel is told the least emergency threshold a command, and 0 for those that may wait."""
-    first = latency_anomaly(thresholds_ms={"SMB2_READ": 1.0, "SMB2_LOCK": 1.0})
-    second = latency_anomaly(thresholds_ms={"SMB2_READ": 1.0}, emergency_threshold_ms=200.0)
-    urgent = urgent_thresholds_ns((first, second))
-    assert urgent[COMMAND_CODES["SMB2_READ"]] == 200 * MS
-    assert urgent[COMMAND_CODES["SMB2_LOCK"]] == 0
-    assert urgent[COMMAND_CODES["SMB2_WRITE"]] == 0
+def test_urgent_is_the_lowest_emergency_threshold_but_not_of_what_may_wait() -> None:
+    """Of all latency anomalies; nothing for LOCK, which is not named, nor for WRITE."""
+    engine = Engine(
+        config(
+            latency_anomaly(thresholds_ms={"SMB2_READ": 1.0, "SMB2_LOCK": 1.0}),
+            latency_anomaly(
+                name="strict", thresholds_ms={"SMB2_READ": 1.0}, emergency_threshold_ms=200.0
+            ),
+        ),
+        str,
+    )
+    assert engine.urgency().latency_ns == {COMMAND_CODES["SMB2_READ"]: 200 * MS}
 
 
 def test_announced_requests_are_urgent_if_named_or_data() -> None:
     """The kernel wakes for READ, WRITE, FLUSH and what any latency anomaly names."""
-    anomalies = (latency_anomaly(), latency_anomaly(named_commands=frozenset({"SMB2_CREATE"})))
+    other = latency_anomaly(name="other", named_commands=frozenset({"SMB2_CREATE"}))
+    engine = Engine(config(latency_anomaly(), other), str)
     names = ("SMB2_CREATE", "SMB2_FLUSH", "SMB2_READ", "SMB2_WRITE")
-    assert urgent_though_announced(anomalies) == {COMMAND_CODES[name] for name in names}
+    assert engine.urgency().announced_too == {COMMAND_CODES[name] for name in names}
+
+
+def test_without_a_latency_anomaly_nothing_is_urgent() -> None:
+    """The kernel is left to its batches."""
+    urgency = Engine(config(hang_anomaly(), error_anomaly()), str).urgency()
+    assert (urgency.latency_ns, urgency.announced_too) == ({}, frozenset())

@@ -10,19 +10,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aodasync.detection.detector import Firing
 from aodasync.detection.engine import Engine
 from aodasync.detection.episodes import Started
-from aodasync.events import EVENT, Kind, Outcome
-from aodasync.operations import OPERATION, OperationArray, WaitsFor
-from tests.unit.builders import (
+from aodasync.detection.hang import HangDetector
+from aodasync.events import EVENT, OPERATION, Kind, OperationArray, Outcome, WaitsFor
+from tests.builders import (
     MS,
     SECOND,
     config,
+    context,
     hang_anomaly,
     in_flight,
     request,
     requests,
     trouble,
+    view,
 )
 
 _NONE = np.zeros(0, EVENT)
@@ -53,14 +56,14 @@ def _watch(engine: Engine, rows: OperationArray, seconds: range, *flying: Any) -
     """Look once a second at the same."""
     started: list[Started] = []
     for second in seconds:
-        started += engine.look(requests(*flying), second * SECOND, rows)
+        started += engine.look(view(second * SECOND, requests(*flying), rows))
         engine.tick(second * SECOND)
     return started
 
 
 @pytest.mark.parametrize("waits_for", [WaitsFor.CREDITS, WaitsFor.RECONNECT])
 def test_an_operation_stalls_from_the_age_on(waits_for: WaitsFor) -> None:
-    """Five seconds after it was first seen without a request; it is told with its owner."""
+    """Five seconds after it was first seen without a request; it is reported with its owner."""
     engine = _engine()
     rows = operation(waits_for, started_ns=SECOND)
     assert _watch(engine, rows, range(2, 7)) == []
@@ -77,9 +80,28 @@ def test_an_operation_stalls_from_the_age_on(waits_for: WaitsFor) -> None:
 
 @pytest.mark.parametrize("waits_for", [WaitsFor.UNKNOWN, WaitsFor.RESPONSE])
 def test_other_waits_are_no_stall(waits_for: WaitsFor) -> None:
-    """Locks that wait for ever, mounts, writeback by somebody else, a response."""
+    """Locks that wait for ever, mounts, writeback by another thread, a response."""
     rows = operation(waits_for, started_ns=SECOND)
     assert _watch(_engine(), rows, range(2, 4000, 10)) == []
+
+
+def test_who_waits_inside_the_client_with_nothing_on_the_wire_stalls() -> None:
+    """It is told after the age, of no server."""
+    rows = operation(WaitsFor.CLIENT, started_ns=SECOND)
+    (started,) = _watch(_engine(), rows, range(2, 30))
+    assert started.finding.server == "unknown"
+    assert started.finding.figures == {"in_flight": 0, "waiting_for_client": 1}
+
+
+def test_a_lock_whose_holder_may_wait_for_the_server_is_no_stall_of_the_client() -> None:
+    """While any request is old, even one that may wait for ever, or a connection in trouble."""
+    rows = operation(WaitsFor.CLIENT, started_ns=SECOND)
+    flying = [in_flight("SMB2_LOCK", issued_ns=SECOND, pid=99)]
+    assert _watch(_engine(), rows, range(2, 60), *flying) == []
+    engine = _engine()
+    engine.process(request(released_ns=SECOND), SECOND)
+    engine.process(trouble(Kind.RECONNECT, at_ns=2 * SECOND, connection_id=1), 2 * SECOND)
+    assert _watch(engine, rows, range(3, 40)) == []
 
 
 def test_who_has_a_request_in_flight_does_not_stall() -> None:
@@ -95,7 +117,7 @@ def test_who_gets_credits_now_and_then_does_not_stall() -> None:
     rows = operation(WaitsFor.CREDITS, started_ns=SECOND)
     for second in range(2, 60):
         engine.process(request(released_ns=second * SECOND - 500 * MS, pid=70), second * SECOND)
-        assert engine.look(_NONE, second * SECOND, rows) == []
+        assert engine.look(view(second * SECOND, _NONE, rows)) == []
     assert len(_watch(engine, rows, range(60, 70))) == 1
 
 
@@ -104,9 +126,9 @@ def test_it_lasts_as_long_as_the_stall() -> None:
     engine = _engine()
     rows = operation(started_ns=SECOND)
     assert len(_watch(engine, rows, range(2, 60))) == 1
-    engine.look(_NONE, 60 * SECOND)
+    engine.look(view(60 * SECOND, _NONE))
     (ended,) = engine.tick(64 * SECOND)
-    assert (ended.count, ended.windows) == (1, 53)
+    assert (ended.finding.count, ended.windows) == (1, 53)
 
 
 def test_it_counts_with_the_requests_that_hang() -> None:
@@ -118,24 +140,24 @@ def test_it_counts_with_the_requests_that_hang() -> None:
     assert (started.finding.server, started.finding.count) == ("server1", 1)
     (ended,) = engine.tick(40 * SECOND)
     assert ended.finding.figures == {"in_flight": 1, "waiting_for_credits": 1}
-    assert ended.count == 2
+    assert ended.finding.count == 2
 
 
 def test_the_server_is_that_of_the_operations_own_request() -> None:
     """One that was in flight before, in the same operation; another's trouble is not its."""
     engine = _engine()
     rows = operation(started_ns=SECOND)
-    engine.look(in_flight(issued_ns=SECOND, pid=70, connection_id=2), 2 * SECOND, rows)
+    engine.look(view(2 * SECOND, in_flight(issued_ns=SECOND, pid=70, connection_id=2), rows))
     engine.process(trouble(Kind.RECONNECT, at_ns=2 * SECOND, connection_id=3), 2 * SECOND)
     (started,) = _watch(engine, rows, range(3, 20))
     assert started.finding.server == "server2"
 
 
-def test_a_request_of_an_earlier_operation_tells_nothing() -> None:
+def test_a_request_of_an_earlier_operation_proves_nothing() -> None:
     """The thread may be on another server's mount by now."""
     engine = _engine()
     before = operation(started_ns=SECOND, xid=6)
-    engine.look(in_flight(issued_ns=SECOND, pid=70, connection_id=2), 2 * SECOND, before)
+    engine.look(view(2 * SECOND, in_flight(issued_ns=SECOND, pid=70, connection_id=2), before))
     (started,) = _watch(engine, operation(started_ns=3 * SECOND), range(3, 20))
     assert started.finding.server == "unknown"
 
@@ -172,7 +194,7 @@ def test_whose_requests_are_in_flight_may_be_the_server(
             in_flight(issued_ns=second * SECOND - age_ns, pid=1, connection_id=connection)
             for connection, age_ns in ages_ns.items()
         ]
-        started += engine.look(requests(*flying), second * SECOND, rows)
+        started += engine.look(view(second * SECOND, requests(*flying), rows))
     assert [each.finding.server for each in started] == [server]
 
 
@@ -223,8 +245,8 @@ def _naive(history: list[list[tuple[int, int, int, bool]]], age: int) -> set[int
 def test_agrees_with_looking_thread_by_thread(
     looks: list[list[tuple[int, int, int, bool]]],
 ) -> None:
-    """Whatever is inside the client at each look, and whoever has a request in flight."""
-    engine = _engine()
+    """Whatever is inside the client at each look, and whatever threads have in flight."""
+    detector = HangDetector(hang_anomaly(), context(server_of=_server))
     history: list[list[tuple[int, int, int, bool]]] = []
     for second, drawn in enumerate(looks):
         inside = [(t, min(started, second), w, b) for t, started, w, b in drawn]
@@ -234,7 +256,7 @@ def test_agrees_with_looking_thread_by_thread(
             row["pid"], row["xid"], row["waits_for"] = thread, thread, waits_for
             row["started_ns"] = (started + 100) * SECOND
         flying = [in_flight(issued_ns=(second + 100) * SECOND, pid=t) for t, _, _, b in inside if b]
-        (watch,) = engine._hangs  # its firings, not their episodes
-        firings = watch.look(requests(*flying), (second + 100) * SECOND, rows)
+        now = view((second + 100) * SECOND, requests(*flying), rows)
+        firings = [each for each in detector.look(now) if isinstance(each, Firing)]
         found = {stall.pid for firing in firings for stall in firing.finding.stalls}
         assert found == _naive(history, 5)

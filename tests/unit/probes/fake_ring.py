@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aodasync.events import EVENT
+from aodasync.probes.records import RECORD
 from aodasync.probes.ring import RingReader
 from aodasync.probes.ring_memory import Window
 
@@ -88,7 +88,7 @@ class FakeRing:
 
     def put(self, message_id: int) -> bool:
         """One whole record of ours, told apart by its message id; False without room."""
-        position = self.reserve(EVENT.itemsize)
+        position = self.reserve(RECORD.itemsize)
         if position is None:
             return False
         self.submit(position, record(message_id))
@@ -100,7 +100,7 @@ class FakeRing:
 
 def record(message_id: int) -> bytes:
     """The bytes of an event."""
-    row = np.zeros(1, EVENT)
+    row = np.zeros(1, RECORD)
     row["message_id"] = message_id
     row["comm"] = b"fake"
     return row.tobytes()

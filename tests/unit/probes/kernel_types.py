@@ -65,7 +65,7 @@ def kernel_blobs(
     kref = base.struct("kref", 4, [("refcount", 0, refcount)])
     kref_pointer = base.ptr(kref)
     storage = base.struct("__kernel_sockaddr_storage", 128, [("ss_family", 0, u16)])
-    task = _add_task(base, s32)
+    task, net = _add_task(base, s32), _add_net(base, u32)
     base.string("message")
 
     cifs = base if built_in else BtfWriter(base)
@@ -77,10 +77,14 @@ def kernel_blobs(
         1648,
         _kept(
             leave_out,
+            ("tcp_ses_list", 0, list_head),
             ("smb_ses_list", 16, list_head),
             ("conn_id", 56, u64_alias),
+            ("vals", 104 if types.server_passed else 96, _add_version(cifs, leave_out, u16)),
             ("hostname", 112, pointer),
             ("dstaddr", 128, storage),
+            ("net", 392 if types.server_passed else 384, net),
+            ("pending_mid_q", 456 if types.server_passed else 448, list_head),
         ),
     )
     sync = cifs.struct("", 8, [("ProcessId", 0, le32), ("TreeId", 4, le32)])
@@ -100,7 +104,7 @@ def kernel_blobs(
         ],
     )
     server_pointer = cifs.ptr(server)
-    _add_read(cifs, types, leave_out, pointer)
+    _add_read_and_create(cifs, types, leave_out, pointer=pointer, s32=s32)
     _add_trees_and_operations(
         cifs,
         types,
@@ -161,15 +165,33 @@ def kernel_blobs(
     return base.blob(), cifs.blob()
 
 
+def _add_version(cifs: BtfWriter, leave_out: frozenset[str], u16: int) -> int:
+    kept = _kept(leave_out, ("protocol_id", 8, u16))
+    return cifs.ptr(cifs.struct("smb_version_values", 152, kept))
+
+
 def _add_task(base: BtfWriter, s32: int) -> int:
     comm = base.array(base.int_("char", 1), 16)
     return base.ptr(base.struct("task_struct", 64, [("tgid", 12, s32), ("comm", 32, comm)]))
 
 
-def _add_read(cifs: BtfWriter, types: KernelTypes, leave_out: frozenset[str], pointer: int) -> None:
+def _add_net(base: BtfWriter, u32: int) -> int:
+    namespace = base.struct("ns_common", 24, [("inum", 16, u32)])
+    return base.ptr(base.struct("net", 2048, [("ns", 144, namespace)]))
+
+
+def _add_read_and_create(
+    cifs: BtfWriter, types: KernelTypes, leave_out: frozenset[str], *, pointer: int, s32: int
+) -> None:
+    vector = cifs.struct("kvec", 16, [("iov_base", 0, pointer)])
     if types.read not in leave_out:
-        vector = cifs.struct("kvec", 16, [("iov_base", 0, pointer)])
         cifs.struct(types.read, 256, [("iov", 176, cifs.array(vector, 1))])
+
+    request = cifs.struct("smb_rqst", 64, _kept(leave_out, ("rq_iov", 0, cifs.ptr(vector))))
+    if "SMB2_open_init" not in leave_out:
+        before = [("tcon", pointer), ("server", pointer), ("rqst", cifs.ptr(request))]
+        after = [("oplock", pointer), ("oparms", pointer), ("path", pointer)]
+        cifs.func("SMB2_open_init", s32, [*before, *after])
 
 
 def _add_trees_and_operations(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from aodasync.probes.child.btf import Btf, BtfError, Kind, Member
+from aodasync.probes.compiler.btf import Btf, BtfError, Kind, Member
 from tests.unit.probes.btf_writer import (
     CONST,
     DATASEC,

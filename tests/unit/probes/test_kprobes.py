@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from aodasync.probes.child.btf import Btf
-from aodasync.probes.child.layout import Layout, LayoutProblemError, decide
+from aodasync.probes.compiler.btf import Btf
+from aodasync.probes.compiler.layout import Layout, LayoutProblemError, decide
 from tests.unit.probes.kernel_types import kernel_blobs
 
 
@@ -24,6 +24,7 @@ def attached(found: Layout) -> list[tuple[str, str, str]]:
 def test_entries_and_returns() -> None:
     """Where a return needs arguments, the entry comes before it."""
     assert attached(layout("6.12")) == [
+        ("paths", "create_begun", "kprobe"),
         ("release", "request_release", "kprobe"),
         ("received", "request_received", "kprobe"),
         ("interim", "request_interim", "kprobe"),
@@ -34,12 +35,15 @@ def test_entries_and_returns() -> None:
         ("trees", "tree_connected", "kretprobe"),
         ("walk", "walk_trees", "on_demand"),
         ("check", "check_mid", "on_demand"),
+        ("word", "read_word", "on_demand"),
+        ("connection", "note_connection", "on_demand"),
+        ("adopt", "adopt_mid", "on_demand"),
     ]
 
 
 def test_a_dropped_reference_is_seen_at_entry_and_return() -> None:
     """Where the freeing function is inlined; the entry's program keeps the MID."""
-    assert attached(layout("5.15"))[:2] == [
+    assert attached(layout("5.15"))[1:3] == [
         ("freed", "request_put_done", "kretprobe"),
         ("release", "request_put", "kprobe"),
     ]
@@ -51,7 +55,7 @@ def test_registers_of_x86_64() -> None:
     assert found["KPROBES"] == 1
     assert (found["ALLOC_REQUEST_ARG"], found["ALLOC_SERVER_ARG"]) == (14, 13)
     assert (found["RECEIVED_SERVER_ARG"], found["RECEIVED_MID_ARG"]) == (14, 13)
-    assert found["TREE_TCON_ARG"] == 11
+    assert (found["PATH_RQST_ARG"], found["TREE_TCON_ARG"]) == (12, 11)
     assert {found["ALLOC_RESULT"], found["TREE_RESULT"]} == {10}
     assert layout("6.12").definitions["RELEASE_MID_BIAS"] == 16
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from aodasync.probes.child.btf import Btf
-from aodasync.probes.child.layout import Layout, LayoutProblemError, Target, decide
+from aodasync.probes.compiler.btf import Btf
+from aodasync.probes.compiler.layout import Layout, LayoutProblemError, Target, decide
 from tests.unit.probes.kernel_types import KERNELS, kernel_blobs
 
 REQUEST_ROLES = {"freed", "release", "received", "interim", "alloc"}
@@ -214,7 +214,7 @@ def test_without_the_trees_all_else_goes_on(missing: str) -> None:
     found = layout("6.12", missing)
     assert "walk" not in {target.role for target in found.targets}
     assert "SES_tcon_list" not in found.definitions
-    assert any("shares are not known" in note for note in found.notes)
+    assert any("shares are unknown" in note for note in found.notes)
     assert any(missing in c.why for c in found.tried if c.role == "trees")
 
 
@@ -270,3 +270,23 @@ def test_operations_are_followed_from_both_ends_or_not_at_all(missing: str) -> N
     assert set(why) == {"smb3_enter", "_free_xid"}
     assert why[missing][1] in {"not in this kernel", "not among the kernel's types"}
     assert not any(chosen for chosen, _ in why.values())
+
+
+@pytest.mark.parametrize("missing", ["SMB2_open_init", "rq_iov"])
+def test_without_the_names_of_files_their_ids_are_there(missing: str) -> None:
+    """The note says so, what was missing is told, and nothing else is lost."""
+    found = layout("6.12", missing)
+    assert "PATH_RQST_ARG" not in found.definitions
+    assert found.definitions["FILE_NAMES"] == 1
+    assert found.notes[-1] == "SMB2_open_init cannot be probed: files have ids, and no names"
+    assert [c.chosen for c in found.tried if c.role == "paths"] == [False]
+    assert roles(found) == roles(layout("6.12"))
+
+
+def test_without_file_names_nothing_is_attached_for_them() -> None:
+    """Neither names nor ids are recorded, and nobody is told that they are missing."""
+    kernel, cifs = kernel_blobs("6.12")
+    found = decide(Btf(cifs, Btf(kernel)), file_names=False)
+    assert not {"FILE_NAMES", "PATH_RQST_ARG"} & set(found.definitions)
+    assert "paths" not in {target.role for target in found.targets}
+    assert not any("names" in note for note in found.notes)

@@ -6,15 +6,24 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, cast
 
-from aodasync.events import EVENT
-from aodasync.operations import OPERATION
-from aodasync.probes.inflight import InFlightTable
-from aodasync.probes.operations import OperationTable
+import numpy as np
+import pytest
+
+from aodasync.errors import BpfError
+from aodasync.events import OPERATION
+from aodasync.evidence.recorder import FlightRecorder
+from aodasync.probes.in_flight_table import InFlightTable
+from aodasync.probes.interface import Probe, ProbePlan
+from aodasync.probes.live_source import LiveEvidence
+from aodasync.probes.operation_table import OperationTable
+from aodasync.probes.records import RECORD
+from aodasync.probes.share_table import TREE, TREE_KEY, ShareTable
 from aodasync.probes.shared import IN_FLIGHT_MAX, MAX_OPERATIONS
 
 # Stands for the kernel side: takes slots and frees them, on and on, as fast as it can.
@@ -29,6 +38,18 @@ while True:
     firsts[:] = 0
 """
 _LOOKS: Final = 300
+_PATIENCE_SEC: Final = 60  # for the other process to be seen at work
+
+
+def _lengths(read: Callable[[], Sized]) -> set[int]:
+    """How many rows looks find: so many looks, and more until two of them differ."""
+    found = set[int]()
+    until_sec = time.monotonic() + _PATIENCE_SEC
+    looks = 0
+    while looks < _LOOKS or (len(found) < 2 and time.monotonic() < until_sec):
+        found.add(len(read()))
+        looks += 1
+    return found
 
 
 @contextmanager
@@ -53,10 +74,10 @@ def _busy(path: Path, size_bytes: int, stride_bytes: int) -> Iterator[int]:
 def test_requests_come_and_go_while_the_table_is_read(tmp_path: Path) -> None:
     """No look raises, whatever changes under it."""
     rows = tmp_path / "rows"
-    rows.write_bytes(bytes(EVENT.itemsize * IN_FLIGHT_MAX))
+    rows.write_bytes(bytes(RECORD.itemsize * IN_FLIGHT_MAX))
     with _busy(tmp_path / "mids", 8 * IN_FLIGHT_MAX, 8) as mids, rows.open("r+b") as file:
         table = InFlightTable(mids, file.fileno(), None)
-        found = {len(table.read(now_ns=10**9)) for _ in range(_LOOKS)}
+        found = _lengths(lambda: table.read(now_ns=10**9))
         table.close()
     assert found <= set(range(IN_FLIGHT_MAX + 1))
     assert len(found) > 1
@@ -66,7 +87,57 @@ def test_operations_come_and_go_while_the_table_is_read(tmp_path: Path) -> None:
     """No look raises, whatever changes under it."""
     size = OPERATION.itemsize * MAX_OPERATIONS
     with _busy(tmp_path / "slots", size, OPERATION.itemsize) as slots:
-        table = OperationTable(slots, tmp_path)
-        found = {len(table.read(now_ns=1)) for _ in range(_LOOKS)}
+        table = OperationTable(slots)
+        found = _lengths(lambda: table.read(now_ns=1))
         table.close()
     assert len(found) > 1
+
+
+class _HalfReadable:
+    """A probe of which one table cannot be read."""
+
+    plan = ProbePlan("half", "test", (), (), {})
+
+    def __init__(self) -> None:
+        self.tables = {"shares": self._refuse, "losses": lambda: {"ring_full": 2}}
+
+    def _refuse(self) -> dict[Any, str]:
+        raise BpfError("lookup_batch", 12)
+
+
+def test_a_table_that_cannot_be_read_costs_its_own_content_alone() -> None:
+    """It is empty and its error is kept by its name; the others and the facts are there."""
+    evidence = LiveEvidence(FlightRecorder(10))
+    assert evidence.snapshot("shares").shares == {}
+    evidence.probe = cast("Probe", _HalfReadable())
+    now = evidence.snapshot()
+    assert (now.shares, now.losses) == ({}, {"ring_full": 2, "bpf_reads": 1})
+    assert list(now.errors) == ["shares"]
+    assert now.facts["probe"]["name"] == "half"
+    assert evidence.snapshot("losses").errors == {}
+    assert evidence.snapshot("losses").facts == {}
+
+
+def test_new_connections_are_walked_and_the_others_in_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many there are, a read walks 64 of those that were walked before, oldest first."""
+    walked: list[int] = []
+    monkeypatch.setattr(
+        "aodasync.probes.share_table.bpf.run", lambda _fd, context: walked.append(context[1])
+    )
+    monkeypatch.setattr(
+        "aodasync.probes.share_table.MapScanner.scan",
+        lambda _self: (np.empty(0, TREE_KEY), np.empty(0, TREE)),
+    )
+    with (tmp_path / "walker").open("wb") as walker:
+        table = ShareTable(-1, walker.fileno())
+        servers = {number: 0xFFFF_0000 + number for number in range(200)}
+        table.read(servers)
+        assert walked == list(range(200))
+        del walked[:], servers[3]
+        table.read(servers | {500: 1})
+        assert walked == [0, 1, 2, *range(4, 65), 500]
+        del walked[:]
+        table.read(servers)
+        assert walked == list(range(65, 129))

@@ -11,8 +11,8 @@ import pytest
 
 from aodasync.errors import ProbeError
 from aodasync.events import EVENT
-from aodasync.probes.connections import peer
-from aodasync.probes.loader import patched
+from aodasync.probes.connection_table import peer
+from aodasync.probes.program_loader import patched
 from aodasync.probes.request_probe import possible_cpus
 from aodasync.probes.shared import MapNumber, definitions
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from aodasync.errors import BpfError, LayoutError, NotPermittedError, RequirementError
-from aodasync.probes import bpf, loader, opening
+from aodasync.errors import BpfError, LayoutError, NotPermittedError, ProbeError, RequirementError
+from aodasync.evidence.file_book import NO_FILES, FileBook
+from aodasync.probes import bpf, opening, program_loader
+from aodasync.probes.client_lists import ClientLists
 from aodasync.probes.interface import Candidate, ProbePlan
-from aodasync.probes.loader import Loaded, Program, load
 from aodasync.probes.opening import open_probe
 from aodasync.probes.preparation import Prepared
+from aodasync.probes.program_loader import Loaded, Program, load
 from aodasync.probes.request_probe import RequestProbe
 from aodasync.probes.shared import MapNumber
 
@@ -132,9 +135,17 @@ class FakeProbe(RequestProbe):
     """Keeps what it is made of, maps no ring."""
 
     def __init__(
-        self, loaded: Loaded, plan: ProbePlan, ring_bytes: int, method: str = "fentry"
+        self,
+        loaded: Loaded,
+        plan: ProbePlan,
+        ring_bytes: int,
+        method: str = "fentry",
+        *,
+        lists: ClientLists | None = None,
+        files: FileBook,
     ) -> None:
-        self.method = method
+        assert lists is None  # no program of this kernel walks them
+        self.method, self.book = method, files
         self._loaded, self._plan, self.ring_bytes = loaded, plan, ring_bytes
 
     def close(self) -> None:
@@ -148,6 +159,7 @@ class FakeHost:
         self.asked: list[list[str]] = []
         self.methods: list[str] = []
         self.refuses: set[str] = set()
+        self.refuses_files = False
         self.loaded: list[Loaded] = []
         monkeypatch.setattr("os.geteuid", lambda: 0)
         monkeypatch.setattr(opening, "cifs_loaded", lambda: True)
@@ -156,7 +168,9 @@ class FakeHost:
         monkeypatch.setattr(opening, "update", lambda *_: None)
         monkeypatch.setattr(opening, "RequestProbe", FakeProbe)
 
-    async def _prepare(self, *, method: str, exclude: Collection[str] = (), **_: Any) -> Prepared:
+    async def _prepare(
+        self, *, method: str, file_names: bool, exclude: Collection[str] = (), **_: Any
+    ) -> Prepared:
         self.asked.append(list(exclude))
         self.methods.append(method)
         if method in self.refuses:
@@ -164,7 +178,8 @@ class FakeHost:
         left = [p for p in (RELEASE, PUT) if p.function not in exclude]
         if not left or ALLOC.function in exclude:
             raise LayoutError("nothing left to try")
-        return Prepared("cifs", (left[0], RECEIVED, ALLOC), ("a note",), {"layout": 1.0})
+        alloc = replace(ALLOC, function="refused") if self.refuses_files and file_names else ALLOC
+        return Prepared("cifs", (left[0], RECEIVED, alloc), ("a note",), {"layout": 1.0})
 
 
 @pytest.fixture
@@ -183,7 +198,7 @@ async def test_root_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("host")
 async def test_the_client_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the mend."""
+    """And how to fix it."""
     monkeypatch.setattr(opening, "cifs_loaded", lambda: False)
     with pytest.raises(RequirementError, match="modprobe cifs"):
         await open_probe()
@@ -198,6 +213,32 @@ async def test_the_plan_tells_methods_notes_and_times(host: FakeHost) -> None:
     assert set(probe.plan.steps_ms) == {"layout", "load"}
     assert host.asked == [[]]
     probe.close()
+
+
+@pytest.mark.usefixtures("host")
+async def test_files_are_kept_unless_told_otherwise() -> None:
+    """Without them there is no book, and no memory for one."""
+    with_files, without = await open_probe(), await open_probe(file_names=False)
+    assert isinstance(with_files, FakeProbe)
+    assert isinstance(without, FakeProbe)
+    assert with_files.book is not NO_FILES
+    assert without.book is NO_FILES
+    with_files.close()
+    without.close()
+
+
+async def test_where_files_are_refused_all_else_goes_on(host: FakeHost, kernel: FakeKernel) -> None:
+    """The same way to look is taken without them, and the plan says so."""
+    kernel.refuses.add("refused")
+    host.refuses_files = True
+    probe = await open_probe()
+    assert isinstance(probe, FakeProbe)
+    assert set(host.methods) == {"fentry"}
+    assert probe.book is NO_FILES
+    assert probe.plan.notes[0] == "a note"
+    assert probe.plan.notes[1].startswith("files of requests are not recorded: ")
+    probe.close()
+    assert kernel.leaked() == []
 
 
 async def test_a_function_that_cannot_be_attached_gives_way(
@@ -217,12 +258,13 @@ async def test_without_another_candidate_the_first_error_is_told(
 ) -> None:
     """Not that of the try that had nothing left, and nothing stays open."""
     kernel.refuses.add("smb2_mid_entry_alloc")
-    with pytest.raises(BpfError, match="smb2_mid_entry_alloc") as caught:
+    with pytest.raises(ProbeError, match="smb2_mid_entry_alloc") as caught:
         await open_probe()
-    assert caught.value.errno == 524
-    assert host.asked == [[], ["smb2_mid_entry_alloc"]] * 3
+    assert isinstance(caught.value.__cause__, BpfError)
+    assert caught.value.__cause__.errno == 524
+    assert host.asked == [[], ["smb2_mid_entry_alloc"]] * 6  # three ways, with files and without
     assert kernel.leaked() == []
-    assert {"alloc", "entered", "release", "freed"} == loader.ESSENTIAL
+    assert {"alloc", "entered", "release", "freed"} == program_loader.ESSENTIAL
 
 
 async def test_the_next_way_to_look_is_tried(host: FakeHost) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from aodasync.errors import BpfError
 from aodasync.probes import perf_events
-from aodasync.probes.perf_events import attach_kprobe, attach_tracepoint, tracefs
+from aodasync.probes.perf_events import attach_kprobe, attach_tracepoint
 
 
 def test_a_kernel_without_kprobes_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -25,15 +25,6 @@ def test_a_tracepoint_that_is_not_there_is_told(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """By name."""
-    monkeypatch.setattr(perf_events, "TRACEFS", (tmp_path,))
+    monkeypatch.setattr("aodasync.host.tracefs.TRACEFS", (tmp_path,))
     with pytest.raises(BpfError, match="cifs/smb3_cmd_enter"):
         attach_tracepoint(-1, "cifs/smb3_cmd_enter")
-
-
-def test_tracefs_is_where_it_is_mounted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Its old place serves where the new one is empty."""
-    new, old = tmp_path / "new", tmp_path / "old"
-    monkeypatch.setattr(perf_events, "TRACEFS", (new, old))
-    assert tracefs() == new
-    (old / "events").mkdir(parents=True)
-    assert tracefs() == old

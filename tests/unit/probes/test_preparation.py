@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
@@ -13,9 +14,10 @@ import pytest
 
 from aodasync.errors import CompileError, LayoutError, ProbeError, RequirementError
 from aodasync.probes import preparation
+from aodasync.probes.client_lists import ListLayout
 from aodasync.probes.interface import Candidate
-from aodasync.probes.loader import Program
 from aodasync.probes.preparation import bpf_sources, interpreters, prepare
+from aodasync.probes.program_loader import Program
 
 pytestmark = pytest.mark.anyio
 
@@ -59,17 +61,27 @@ async def test_an_answer_becomes_programs(tmp_path: Path) -> None:
             "tried": [{"role": "alloc", "target": "f", "chosen": True, "why": "known"}],
             "programs": {"request_alloc": "AAE="},
             "notes": ["a note"],
+            "lists": dict.fromkeys(("connections", "next_connection", "requests"), 8)
+            | {"next_request": 0},
             "steps_ms": {"layout": 1.5},
+            "byte_code": "imported",
+            "compiler": "",
+            "key": "abc",
         },
     )
-    prepared = await prepare(cache_dir=tmp_path / "c", python=python, exclude=["g"])
+    prepared = await prepare(
+        cache_dir=tmp_path / "c", imported=tmp_path / "i", python=python, exclude=["g"]
+    )
     assert prepared.btf_object == "cifs"
     assert prepared.programs == (Program("alloc", "request_alloc", b"\0\1", "fexit", "f", 7),)
     assert prepared.tried == (Candidate("alloc", "f", chosen=True, why="known"),)
     assert prepared.notes == ("a note",)
+    assert prepared.lists == ListLayout(8, 8, 8, 0)
     assert prepared.steps_ms == {"layout": 1.5}
+    assert (prepared.byte_code, prepared.compiler, prepared.key) == ("imported", "", "abc")
     request = json.loads((tmp_path / "request").read_text())
     assert request["cache"] == str(tmp_path / "c")
+    assert request["imported"] == str(tmp_path / "i")
     assert request["exclude"] == ["g"]
     assert request["definitions"]["EVENT_BYTES"] == 96
     assert (request["sources"], request["source"]) == (str(bpf_sources()), "smb_requests.bpf.c")
@@ -87,7 +99,7 @@ async def test_an_answer_becomes_programs(tmp_path: Path) -> None:
 async def test_failures_have_their_type_and_a_hint(
     tmp_path: Path, kind: str, error: type[Exception], hint: str
 ) -> None:
-    """Each kind of problem becomes one error that names the problem and the mend."""
+    """Each kind of problem becomes one error that names the problem and the fix."""
     python = answering(tmp_path, {"error": {"kind": kind, "what": "the reason"}})
     with pytest.raises(error, match="the reason") as caught:
         await prepare(cache_dir=None, python=python)
@@ -114,12 +126,26 @@ async def test_a_crashed_child_is_told_with_its_status(tmp_path: Path) -> None:
 async def test_a_child_past_its_deadline_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its whole group goes, and nothing waits for it."""
-    monkeypatch.setattr(preparation, "_DEADLINE_SEC", 0.2)
-    python = interpreter(tmp_path, f"sleep 60 & echo $! > {tmp_path}/sleeper; wait")
+    """Its whole group goes, and nothing waits for it; here, as soon as the group is there."""
+    sleeper = tmp_path / "sleeper"
+    limit, expiring = asyncio.timeout, set[asyncio.Task[None]]()
+
+    def once_running(_seconds: float) -> asyncio.Timeout:
+        deadline = limit(None)
+
+        async def expire() -> None:
+            while not sleeper.exists() or not sleeper.read_text():  # noqa: ASYNC110  # not ours
+                await asyncio.sleep(0.01)
+            deadline.reschedule(asyncio.get_running_loop().time())
+
+        expiring.add(asyncio.create_task(expire()))
+        return deadline
+
+    monkeypatch.setattr(asyncio, "timeout", once_running)
+    python = interpreter(tmp_path, f"sleep 60 & echo $! > {sleeper}; wait")
     with pytest.raises(CompileError, match="took more than"):
         await prepare(cache_dir=None, python=python)
-    assert not is_running(int((tmp_path / "sleeper").read_text()))
+    assert not is_running(int(sleeper.read_text()))
 
 
 async def test_the_next_interpreter_is_tried_without_bcc(

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from aodasync.events import EVENT
+from aodasync.probes.records import RECORD
 from aodasync.probes.ring import NAP_SEC, RECORD_BYTES
 from tests.unit.probes.fake_ring import FakeRing, record
 
@@ -56,11 +58,12 @@ def test_a_prime_number_of_records_comes_out(start: int) -> None:
 def test_rows_carry_all_bytes_and_belong_to_the_receiver(ring: FakeRing) -> None:
     """Every field arrives, contiguous, and later records do not change what was read."""
     ring.put(7)
-    rows = ring.reader.read(10)
+    rows, ids = ring.reader.read_parts(10)
     assert rows.flags.c_contiguous
     assert rows.flags.owndata or rows.base is not ring.data
     before = rows.tobytes()
-    assert before == record(7)
+    assert ids.flags.c_contiguous
+    assert before + ids.tobytes() == record(7)
     for number in range(200):
         ring.put(number) or ring.reader.read(1000)
     assert rows.tobytes() == before
@@ -78,7 +81,7 @@ def test_max_events_leaves_the_rest_in_the_ring(ring: FakeRing) -> None:
 def test_reading_stops_at_a_busy_record(ring: FakeRing) -> None:
     """What lies behind a record that is still being written waits for it."""
     ring.put(0)
-    position = ring.reserve(EVENT.itemsize)
+    position = ring.reserve(RECORD.itemsize)
     ring.put(2)
     assert ring.reader.read(10)["message_id"].tolist() == [0]
     assert ring.reader.read(10)["message_id"].tolist() == []
@@ -89,7 +92,7 @@ def test_reading_stops_at_a_busy_record(ring: FakeRing) -> None:
 
 def test_a_busy_head_costs_one_nap(ring: FakeRing) -> None:
     """The read returns after a short sleep: a loop around it neither spins nor hangs."""
-    ring.reserve(EVENT.itemsize)
+    ring.reserve(RECORD.itemsize)
     begun = time.monotonic()
     assert len(ring.reader.read(10)) == 0
     assert time.monotonic() - begun >= NAP_SEC
@@ -99,7 +102,7 @@ def test_a_record_submitted_during_the_nap_is_read(
     ring: FakeRing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After the nap the head is looked at again."""
-    position = ring.reserve(EVENT.itemsize)
+    position = ring.reserve(RECORD.itemsize)
     assert position is not None
     monkeypatch.setattr("time.sleep", lambda _: ring.submit(position, record(5)))
     assert ring.reader.read(10)["message_id"].tolist() == [5]
@@ -108,14 +111,14 @@ def test_a_record_submitted_during_the_nap_is_read(
 def test_discarded_and_foreign_records_are_stepped_over(ring: FakeRing) -> None:
     """They free their space; a foreign one, which cannot be ours, is counted."""
     ring.put(0)
-    discarded = ring.reserve(EVENT.itemsize)
+    discarded = ring.reserve(RECORD.itemsize)
     foreign = ring.reserve(21)
     odd = ring.reserve(5)
     ring.put(1)
     assert discarded is not None
     assert foreign is not None
     assert odd is not None
-    ring.discard(discarded, EVENT.itemsize)
+    ring.discard(discarded, RECORD.itemsize)
     ring.discard(odd, 5)
     ring.submit(foreign, bytes(21))
     assert ring.reader.read(10)["message_id"].tolist() == [0, 1]
@@ -153,13 +156,16 @@ def test_a_closed_reader_reads_nothing(ring: FakeRing) -> None:
     assert len(ring.reader.read(10)) == 0
 
 
-def test_the_lock_barrier_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On machines that reorder, the same rows come out."""
-    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+def test_the_barrier_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On machines that reorder, the same rows come out; it is called in between."""
+    calls: list[None] = []
+    barrier = partial(calls.append, None)
+    monkeypatch.setattr("aodasync.probes.ring.memory_barrier", lambda: barrier)
     ring = FakeRing()
     ring.put(1)
     ring.put(2)
     assert ring.reader.read(10)["message_id"].tolist() == [1, 2]
+    assert len(calls) >= 3  # after the position, after the headers, before the new position
     ring.close()
 
 
@@ -204,7 +210,7 @@ class RingMachine(RuleBasedStateMachine):
         if hasattr(self, "ring"):
             self.ring.close()
 
-    @rule(length=st.just(EVENT.itemsize) | st.integers(0, 300))
+    @rule(length=st.just(RECORD.itemsize) | st.integers(0, 300))
     def reserve(self, length: int) -> None:
         """Take room, or find none."""
         position = self.ring.reserve(length)
@@ -223,11 +229,11 @@ class RingMachine(RuleBasedStateMachine):
         position, length, number = self.busy.pop(index)
         if discard:
             self.ring.discard(position, length)
-        elif length == EVENT.itemsize:
+        elif length == RECORD.itemsize:
             self.ring.submit(position, record(number))
         else:
             self.ring.submit(position, bytes(length))
-        if discard or length != EVENT.itemsize:
+        if discard or length != RECORD.itemsize:
             at = next(i for i, (where, _) in enumerate(self.queue) if where == position)
             self.queue[at] = (position, -1)
         self.done.add(position)
@@ -270,6 +276,17 @@ def test_a_window_moves_only_when_it_must() -> None:
         assert ring.reader.read(10)["message_id"].tolist() == [number]
     assert ring.windows_opened == 4
     ring.close()
+
+
+def test_a_length_beyond_what_was_produced_leads_no_further(ring: FakeRing) -> None:
+    """A damaged header costs the records up to the producer, and the ring goes on."""
+    for number in range(3):
+        ring.put(number)
+    ring._header(RECORD_BYTES, 5000)
+    assert ring.reader.read(10)["message_id"].tolist() == [0]
+    assert ring.reader.foreign == 1
+    ring.put(3)
+    assert ring.reader.read(10)["message_id"].tolist() == [3]
 
 
 @given(

@@ -11,7 +11,7 @@ import pytest
 
 from aodasync.errors import BpfError
 from aodasync.probes import scanning
-from aodasync.probes.inflight import MessageTable
+from aodasync.probes.in_flight_table import MessageTable
 
 SECOND = 1_000_000_000
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from aodasync.probes.child.btf import Btf
-from aodasync.probes.child.layout import LayoutProblemError, decide_without_types
+from aodasync.probes.compiler.btf import Btf
+from aodasync.probes.compiler.layout import LayoutProblemError, decide_without_types
 from tests.unit.probes.fake_tracefs import FIELDS, write_tracefs
 from tests.unit.probes.kernel_types import kernel_blobs
 

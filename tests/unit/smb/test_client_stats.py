@@ -84,6 +84,13 @@ def test_counts_go_on_beyond_the_kernels_integer() -> None:
     assert fourth.since(third) == 12
 
 
+@pytest.mark.parametrize("odd", ["\u2028", "\u0085", "\x0b", "\r"])
+def test_names_of_shares_hold_ends_of_lines_that_are_none(odd: str) -> None:
+    """A line ends at a newline alone."""
+    text = f"1) \\\\nas\\data{odd}SMBs: 99\nSMBs: 7\n"
+    assert client_totals(text).by_share == {f"\\\\nas\\data{odd}SMBs: 99": 7}
+
+
 def test_slow_responses_are_no_row_of_the_table() -> None:
     """The lines below a table that tell of slow commands count nothing."""
     text = _TABLE + "  5\t\t34\t88\t\t1\t12\n  13\t\t4\t9\t\t0\t6\n"
@@ -95,3 +102,25 @@ def test_a_closed_connection_makes_two_readings_incomparable() -> None:
     """It takes its count with it: what happened in between cannot be told."""
     assert _released(100).since(_released(5000)) is None
     assert _released(5100).since(_released(5000)) == 100
+
+
+_SMB1 = """\
+1) \\\\old\\share
+SMBs: 5000{since} Oplocks breaks: 0
+Reads:  4000 Bytes: 16384000
+Locks: 0 HardLinks: 0 Symlinks: 0
+Opens: 400 Closes: 400 Deletes: 0
+"""
+
+
+@pytest.mark.parametrize("since", ["", " since 2026-11-22 21:15:56 UTC"])
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_what_smb1_sends_counts_for_nothing(since: str, order: tuple[int, int]) -> None:
+    """Nothing of it is recorded, so neither its shares nor its connection's table may count."""
+    smb1 = _TABLE + "  4\t\t400\t5\t\t0\t1\n" + _SMB1.format(since=since)
+    smb2 = _TABLE + "  8\t\t70\t5\t\t0\t1\n2) \\\\new\\share\nSMBs: 70\nTreeConnects: 1 total\n"
+    text = "".join((smb1, smb2)[place] for place in order)
+    assert client_totals(text) == ClientTotals(70, {"\\\\new\\share": 70})
+    without = "".join(line for line in text.splitlines(keepends=True) if line[0] != " ")
+    without = without.replace(_TABLE.splitlines(keepends=True)[0], "")
+    assert client_totals(without) == ClientTotals(None, {"\\\\new\\share": 70})

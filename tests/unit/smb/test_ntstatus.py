@@ -34,6 +34,8 @@ TABLE = Path(ntstatus.__file__).with_suffix(".tsv")
         (0xC0000043, "STATUS_SHARING_VIOLATION", "EBUSY"),
         (0xC000007F, "STATUS_DISK_FULL", "ENOSPC"),
         (0xC00000BB, "STATUS_NOT_SUPPORTED", "ENOTSUP"),
+        (0xC000CF01, "STATUS_CLOUD_FILE_PROVIDER_NOT_RUNNING", "EIO"),
+        (0xC000CF11, "STATUS_CLOUD_FILE_NETWORK_UNAVAILABLE", "EIO"),
     ],
 )
 def test_well_known_values(code: int, name: str, errno_name: str) -> None:
@@ -59,9 +61,9 @@ def test_aliases_resolve_to_the_canonical_value() -> None:
 
 
 def test_every_name_round_trips() -> None:
-    """Of 1,741 values every one has a name that leads back to it."""
+    """Of 1,772 values every one has a name that leads back to it."""
     values = set(STATUS_CODES.values())
-    assert len(values) == 1741
+    assert len(values) == 1772
     assert all(STATUS_CODES[status_name(value)] == value for value in values)
     assert all(0 <= value <= 0xFFFFFFFF for value in values)
 

@@ -7,17 +7,37 @@ import asyncio
 from typing import Any
 
 import numpy as np
+import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from aodasync.audit import Audit
-from aodasync.errors import BpfError
-from aodasync.events import EventArray, EventBatch
-from aodasync.evidence import Sample, Trigger
-from aodasync.operations import NO_OPERATIONS, OPERATION, OperationArray, WaitsFor
-from aodasync.recorder import FlightRecorder
-from aodasync.tasks.detector import Detector
-from tests.unit.builders import SECOND, config, hang_anomaly, in_flight, latency_anomaly, request
+from aodasync.config.anomalies.rules import ErrorRule
+from aodasync.detection.hang import HangDetector
+from aodasync.events import (
+    NO_OPERATIONS,
+    OPERATION,
+    EventArray,
+    EventBatch,
+    Kind,
+    OperationArray,
+    WaitsFor,
+)
+from aodasync.evidence.model import Sample, Snapshot, Trigger
+from aodasync.evidence.recorder import FlightRecorder
+from aodasync.host.aodv2_syslog import Audit
+from aodasync.smb.ntstatus import STATUS_CODES
+from aodasync.tasks.detector import DetectorTask
+from tests.builders import (
+    SECOND,
+    config,
+    connection_anomaly,
+    error_anomaly,
+    hang_anomaly,
+    in_flight,
+    latency_anomaly,
+    request,
+    trouble,
+)
 
 
 class FakeClock:
@@ -34,26 +54,29 @@ class FakeClock:
 
 
 class Bench:
-    """A detector with all that it is given."""
+    """A detector with all that it is given; itself the source of evidence."""
+
+    live = True
 
     def __init__(self, *anomalies: Any, **changes: Any) -> None:
         self.clock = FakeClock()
         self.triggers: asyncio.Queue[Trigger] = asyncio.Queue(8)
         self.rows: EventArray = in_flight(issued_ns=SECOND)
         self.inside: OperationArray = NO_OPERATIONS
+        self.errors: dict[str, str] = {}
         self.looks = 0
         self.sampled = 0
-        self.detector = Detector(
+        self.recorder = FlightRecorder(100)
+        self.detector = DetectorTask(
             config(*anomalies, **changes),
             batches=asyncio.Queue(8),
             triggers=self.triggers,
-            recorder=FlightRecorder(100),
+            recorder=self.recorder,
             server_of=lambda number: f"server{number}",
             clock=self.clock,
             log=structlog.get_logger(),
             audit=Audit(enabled=False),
-            in_flight=self._look,
-            operations=lambda: self.inside,
+            source=self,
             samples=self._sample,
         )
 
@@ -61,9 +84,15 @@ class Bench:
         self.sampled += 1
         return (Sample(self.clock.now_ns, (), {}),)
 
-    def _look(self) -> EventArray:
-        self.looks += 1
-        return self.rows
+    def snapshot(self, *tables: str) -> Snapshot:
+        self.looks += "in_flight" in tables
+        return Snapshot(in_flight=self.rows, operations=self.inside, errors=self.errors)
+
+    def events(self, since: int = 0) -> EventArray:
+        raise NotImplementedError
+
+    def recorded(self) -> int:
+        raise NotImplementedError
 
     def tick(self, now_ns: int) -> None:
         """Let the clock and the detector come to this time."""
@@ -88,7 +117,7 @@ def test_nothing_is_scanned_when_nothing_asks_for_it() -> None:
     assert bench.looks == 0
 
 
-def test_a_hang_is_told_while_it_hangs() -> None:
+def test_a_hang_is_reported_while_it_hangs() -> None:
     """anomaly_detected comes with the age of the oldest, anomaly_ended after it went."""
     bench = Bench(hang_anomaly())
     with capture_logs() as logs:
@@ -103,6 +132,23 @@ def test_a_hang_is_told_while_it_hangs() -> None:
     assert detected["in_flight"] == 1
     assert ended["event"] == "anomaly_ended"
     assert bench.triggers.get_nowait().anomaly == "hang"
+
+
+def test_the_log_names_the_rule_that_fired() -> None:
+    """At the start and the end of its episode; anomalies without rules have no such field."""
+    rule = ErrorRule("no-space", 1, codes=("ENOSPC",))
+    bench = Bench(error_anomaly(codes=(), rules=(rule,)), hang_anomaly())
+    full = request("SMB2_WRITE", released_ns=2 * SECOND, status=STATUS_CODES["STATUS_DISK_FULL"])
+    with capture_logs() as logs:
+        bench.detector.process(EventBatch(full, 2 * SECOND))
+        for second in range(3, 9):
+            bench.tick(second * SECOND)
+    named = [(log["event"], log["anomaly"], log.get("rule")) for log in logs]
+    assert named == [
+        ("anomaly_detected", "error", "no-space"),
+        ("anomaly_detected", "hang", None),
+        ("anomaly_ended", "error", "no-space"),
+    ]
 
 
 def test_an_episode_that_lasted_orders_a_second_bundle() -> None:
@@ -134,17 +180,14 @@ def test_the_surroundings_are_sampled_at_the_trigger() -> None:
     assert (bench.sampled, bench.triggers.empty()) == (1, True)
 
 
-def test_a_table_that_cannot_be_read_is_told_and_survived() -> None:
-    """The scan fails; the detector says so and goes on."""
+def test_a_table_that_cannot_be_read_is_survived() -> None:
+    """The scan fails; the detector goes on without it (Losses logs it)."""
     bench = Bench(hang_anomaly())
-
-    def refuse() -> EventArray:
-        raise BpfError("lookup_batch", 12)
-
-    bench.detector._in_flight = refuse
+    bench.rows = bench.rows[:0]
+    bench.errors = {"in_flight": "lookup_batch: ENOMEM"}
     with capture_logs() as logs:
         bench.tick(10 * SECOND)
-    assert [entry["event"] for entry in logs] == ["in_flight_unreadable"]
+    assert logs == []
 
 
 def test_operations_without_a_request_are_logged_with_their_owners() -> None:
@@ -164,3 +207,98 @@ def test_operations_without_a_request_are_logged_with_their_owners() -> None:
     assert event["stalls"][0]["comm"] == "cp"
     assert event["stalls"][0]["function"] == "cifs_open"
     assert event["stalls"][0]["waits_for"] == "credits"
+
+
+def test_a_detector_that_raises_is_logged_and_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each failure by name and place, the fifth as the last; the task itself goes on."""
+    bench = Bench(hang_anomaly())
+
+    def fail(_self: HangDetector, _rows: EventArray) -> Any:
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr(HangDetector, "observe", fail)
+    with capture_logs() as logs:
+        for _ in range(7):
+            bench.detector.process(EventBatch(request(released_ns=SECOND), SECOND))
+    assert [entry["event"] for entry in logs] == ["detector_restarted"] * 4 + ["detector_given_up"]
+    first = logs[0]
+    assert (first["anomaly"], first["detector"]) == ("hang", "HangDetector")
+    assert first["error"] == "ZeroDivisionError: oops"
+    assert " in fail" in first["where"]
+    assert bench.detector.metrics.batches == 7
+
+
+def test_an_episode_that_becomes_an_emergency_is_logged_once_more() -> None:
+    """It began by count; then a request took longer than a second."""
+    bench = Bench(latency_anomaly(acceptable_count=1))
+    with capture_logs() as logs:
+        for second, latency_ns in ((10, SECOND // 2), (11, 2 * SECOND), (12, 2 * SECOND)):
+            bench.clock.now_ns = second * SECOND
+            slow = request(released_ns=second * SECOND, latency_ns=latency_ns)
+            bench.detector.process(EventBatch(slow, second * SECOND))
+    assert [log["event"] for log in logs] == ["anomaly_detected", "anomaly_escalated"]
+    assert (logs[1]["episode"], logs[1]["max_latency_ms"]) == (logs[0]["episode"], 2000.0)
+
+
+@pytest.mark.parametrize(("after_sec", "bundles"), [(5, 1), (40, 2)])
+def test_a_server_that_comes_back_and_refuses_logins_is_logged(
+    after_sec: int, bundles: int
+) -> None:
+    """With the NTSTATUS, and a bundle more if the first one could not know, cool-down or not."""
+    bench = Bench(connection_anomaly())
+    status = STATUS_CODES["STATUS_LOGON_FAILURE"]
+    rows = {10: trouble(Kind.RECONNECT, at_ns=10 * SECOND, connection_id=1)}
+    for second in (10 + after_sec, 15 + after_sec):
+        rows[second] = request(
+            "SMB2_SESSION_SETUP", released_ns=second * SECOND, status=status, connection_id=1
+        )
+    bench.detector.process(EventBatch(request(released_ns=9 * SECOND), 9 * SECOND))
+    with capture_logs() as logs:
+        for second in range(10, 60):
+            bench.clock.now_ns = second * SECOND
+            if second in rows:
+                bench.detector.process(EventBatch(rows[second], second * SECOND))
+            bench.detector.tick(second * SECOND)
+    events = [log["event"] for log in logs]
+    assert events.count("anomaly_detected") == 1
+    assert events.count("logins_refused") == bundles - 1
+    assert bench.triggers.qsize() == bundles
+
+
+def test_data_that_is_lost_in_an_episode_is_logged() -> None:
+    """With a bundle more: the first one could not know."""
+    bench = Bench(connection_anomaly())
+    rows = {
+        10: trouble(Kind.RECONNECT, at_ns=10 * SECOND, connection_id=1),
+        **{n: trouble(Kind.CONNECT_ERROR, at_ns=n * SECOND, connection_id=1) for n in (20, 30, 40)},
+        50: trouble(Kind.FLUSH_ERROR, at_ns=50 * SECOND, connection_id=1),
+    }
+    bench.detector.process(EventBatch(request(released_ns=9 * SECOND), 9 * SECOND))
+    with capture_logs() as logs:
+        for second in range(10, 52):
+            bench.clock.now_ns = second * SECOND
+            if second in rows:
+                bench.detector.process(EventBatch(rows[second], second * SECOND))
+            bench.detector.tick(second * SECOND)
+    events = [log["event"] for log in logs]
+    assert (events.count("anomaly_detected"), events.count("data_lost")) == (1, 1)
+    assert bench.triggers.qsize() == 2
+
+
+def test_a_batch_at_which_the_detector_fails_is_recorded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its rows are there and counted as not judged; the next batch is none of them."""
+    bench = Bench(latency_anomaly())
+
+    def fail(_rows: EventArray, _now_ns: int) -> Any:
+        raise RuntimeError("broken")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(bench.detector.engine, "decide", fail)
+        with pytest.raises(RuntimeError):
+            bench.detector.process(EventBatch(request(released_ns=SECOND), SECOND))
+    bench.detector.process(EventBatch(request(released_ns=2 * SECOND), 2 * SECOND))
+    metrics = bench.detector.metrics
+    assert bench.recorder.appended == metrics.events == 2
+    assert (metrics.undecided, metrics.batches) == (1, 1)

@@ -5,20 +5,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
-import structlog
-from structlog.testing import capture_logs
 
-from aodasync.clock import SystemClock
 from aodasync.events import EVENT, EventArray, EventBatch
-from aodasync.evidence import Connection
-from aodasync.operations import NO_OPERATIONS, OperationArray
+from aodasync.host.clock import SystemClock
 from aodasync.probes.interface import ProbePlan
-from aodasync.tasks.reader import Reader
+from aodasync.tasks.batch_queue import BatchQueue
+from aodasync.tasks.reader import _MAX_BATCH_EVENTS, Reader
 
 pytestmark = pytest.mark.anyio
 
@@ -30,6 +27,7 @@ class PipeProbe:
         self._wait, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.ring: list[int] = []
         self.lost = 0
+        self.tables: Mapping[str, Callable[[], Any]] = {"losses": self.losses}
 
     def produce(self, count: int, *, wake: bool) -> None:
         """Put events into the ring, as the kernel side would."""
@@ -58,21 +56,14 @@ class PipeProbe:
         except BlockingIOError:
             return
 
-    def in_flight(self) -> EventArray:
-        return np.zeros(0, EVENT)
+    def wanted_stacks(self) -> tuple[int, ...]:
+        return ()
 
-    def operations(self) -> OperationArray:
-        return NO_OPERATIONS
+    def settle(self) -> None:
+        pass
 
-    def connections(self) -> Mapping[int, Connection]:
-        return {}
-
-    def shares(self) -> Mapping[tuple[int, int], str]:
-        return {}
-
-    def figures(self) -> Mapping[str, int]:
-        """None."""
-        return {}
+    def set_stacks(self, read_ns: int, stacks: Mapping[int, str | None]) -> None:
+        raise NotImplementedError
 
     def losses(self) -> Mapping[str, int]:
         return {"ring_full": self.lost}
@@ -95,10 +86,9 @@ def probe() -> Iterator[PipeProbe]:
     made.close()
 
 
-def _reader(probe: PipeProbe, size: int = 8) -> tuple[Reader, asyncio.Queue[EventBatch]]:
-    queue: asyncio.Queue[EventBatch] = asyncio.Queue(size)
-    log: Any = structlog.get_logger()
-    return Reader(probe, queue, SystemClock(), log), queue
+def _reader(probe: PipeProbe, size: int = 8) -> tuple[Reader, BatchQueue]:
+    queue = BatchQueue(size)
+    return Reader(probe, queue, SystemClock()), queue
 
 
 async def _stopped(task: asyncio.Task[None]) -> None:
@@ -154,26 +144,67 @@ async def test_a_descriptor_that_stays_readable_does_not_spin(probe: PipeProbe) 
     await _stopped(task)
 
 
-async def test_losses_are_told_once_each_time_they_grow(probe: PipeProbe) -> None:
-    """events_lost names the stage and how many more were lost."""
-    reader, _ = _reader(probe)
-    with capture_logs() as logs:
-        probe.lost = 7
-        reader.report_losses()
-        reader.report_losses()
-        probe.lost = 9
-        reader.report_losses()
-    lost = [(line["stage"], line["count"], line["total"]) for line in logs]
-    assert lost == [("ring_full", 7, 7), ("ring_full", 2, 9)]
-
-
-async def test_nothing_listens_after_the_end(probe: PipeProbe) -> None:
-    """A cancelled reader leaves no reader on the loop, not even by a late callback."""
-    reader, _ = _reader(probe)
+async def test_a_full_queue_costs_no_look_until_there_is_room(probe: PipeProbe) -> None:
+    """Nothing is polled while the detector is behind; it reads on as soon as a batch is taken."""
+    reader, queue = _reader(probe, size=1)
     task = asyncio.create_task(reader.run())
     await asyncio.sleep(0)
-    os.write(probe._wake, b"!")
-    await asyncio.sleep(0.002)
+    probe.produce(1, wake=True)
+    await asyncio.sleep(0.05)
+    probe.produce(3, wake=True)
+    await asyncio.sleep(0.2)
+    assert (reader.metrics.batches, reader.metrics.events) == (1, 1)
+    assert reader.metrics.wakeups <= 3
+    queue.get_nowait()
+    async with asyncio.timeout(0.1):
+        assert len((await queue.get()).rows) == 3
     await _stopped(task)
-    await asyncio.sleep(0.01)
-    assert not asyncio.get_running_loop().remove_reader(probe.fileno())
+
+
+async def test_the_queue_is_bounded_in_rows() -> None:
+    """It is full once it holds so many, however few the batches."""
+    queue = BatchQueue(64, most_rows=10)
+    queue.put_nowait(EventBatch(np.zeros(9, EVENT), 0))
+    assert not queue.full()
+    queue.put_nowait(EventBatch(np.zeros(9, EVENT), 0))
+    assert (queue.full(), queue.rows) == (True, 18)
+    queue.get_nowait()
+    assert (queue.full(), queue.rows) == (False, 9)
+
+
+async def test_a_callback_reads_one_batch(probe: PipeProbe) -> None:
+    """The loop gets its turn between batches of a ring that is full; none is left for the timer."""
+    reader, queue = _reader(probe)
+    task = asyncio.create_task(reader.run())
+    await asyncio.sleep(0)
+    probe.produce(2 * _MAX_BATCH_EVENTS + 1, wake=True)
+    async with asyncio.timeout(0.2):
+        sizes = [len((await queue.get()).rows) for _ in range(3)]
+    assert sizes == [_MAX_BATCH_EVENTS, _MAX_BATCH_EVENTS, 1]
+    await _stopped(task)
+
+
+async def test_a_failing_callback_fails_the_task() -> None:
+    """What goes wrong when the loop calls ends the task once, and the loop does not spin on it."""
+
+    class Broken(PipeProbe):
+        calls = 0
+
+        def read(self, max_events: int) -> EventArray:
+            self.calls += 1
+            if self.calls == 1:
+                raise RuntimeError("broken")
+            return super().read(max_events)
+
+    probe = Broken()
+    reader = Reader(probe, BatchQueue(), SystemClock())
+    probe.produce(1, wake=True)
+    with pytest.raises(RuntimeError, match="broken"):
+        async with asyncio.timeout(5):
+            await reader.run()
+    assert probe.calls == 1
+    reading = asyncio.create_task(reader.run())
+    await asyncio.sleep(0.05)
+    reading.cancel()
+    assert reader.metrics.events == 1
+    probe.close()

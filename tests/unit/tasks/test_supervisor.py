@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Supervised tasks come back; errors that the user must mend do not."""
+"""Supervised tasks come back; errors that the user must fix do not."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from aodasync.audit import Audit
 from aodasync.errors import ProbeError
+from aodasync.host.aodv2_syslog import Audit
 from aodasync.tasks.supervisor import Supervisor
 
 pytestmark = pytest.mark.anyio
@@ -39,7 +39,7 @@ async def test_a_task_that_dies_is_restarted_and_counted() -> None:
 
 
 async def test_an_error_for_the_user_ends_the_group() -> None:
-    """A ProbeError is not retried: it reaches the command line."""
+    """A ProbeError of an essential task is not retried: it reaches the command line."""
 
     async def hopeless() -> None:
         raise ProbeError("no BTF", hint="use a newer kernel")
@@ -47,5 +47,22 @@ async def test_an_error_for_the_user_ends_the_group() -> None:
     log: Any = structlog.get_logger()
     with pytest.raises(ExceptionGroup) as caught:
         async with asyncio.TaskGroup() as group:
-            Supervisor(group, log, Audit(enabled=False)).start("reader", hopeless)
+            Supervisor(group, log, Audit(enabled=False)).start("reader", hopeless, essential=True)
     assert caught.group_contains(ProbeError)
+
+
+async def test_the_same_error_of_another_task_is_survived() -> None:
+    """Only who opens the probe may end the agent; for others it is one more failure."""
+    runs = 0
+
+    async def unlucky() -> None:
+        nonlocal runs
+        runs += 1
+        if runs == 1:
+            raise ProbeError("no BTF", hint="use a newer kernel")
+
+    log: Any = structlog.get_logger()
+    async with asyncio.TaskGroup() as group:
+        supervisor = Supervisor(group, log, Audit(enabled=False))
+        supervisor.start("captures", unlucky)
+    assert supervisor.restarts == {"captures": 1}

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: MIT
+"""Asking the running agent, from another process."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from aodasync.errors import AgentUnreachableError, NotPermittedError
+from aodasync.host.instance_lock import RUN_DIR
+from aodasync.tasks.control_server import SOCKET_NAME
+
+__all__ = ["ask"]
+
+_MAX_ANSWER_BYTES: Final = 16 << 20
+_RECEIVE_BYTES: Final = 1 << 16
+
+
+def ask(command: str, *, timeout_sec: float, run_dir: Path = RUN_DIR) -> dict[str, Any]:
+    """Send a command to the agent and return its answer.
+
+    Raises:
+        NotPermittedError: the caller is neither root nor in ``control.group``, or asks for
+            what is for root alone.
+        AgentUnreachableError: no agent runs, or it does not answer in time.
+    """
+    path = run_dir / SOCKET_NAME
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
+            channel.settimeout(timeout_sec)
+            channel.connect(str(path))
+            channel.sendall(json.dumps({"command": command}).encode() + b"\n")
+            answer = json.loads(_line(channel, time.monotonic() + timeout_sec))
+    except PermissionError as error:
+        raise NotPermittedError(
+            "only root and members of control.group may ask the agent",
+            hint=f"sudo aodasync {command}",
+        ) from error
+    except (FileNotFoundError, ConnectionRefusedError) as error:
+        raise AgentUnreachableError(
+            "no agent is running", hint="start it: systemctl start aodasync, or sudo aodasync"
+        ) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise AgentUnreachableError(
+            f"the agent does not answer ({str(error) or type(error).__name__})",
+            hint="look at its log: journalctl -u aodasync",
+        ) from error
+    if isinstance(answer, dict) and answer.get("denied"):
+        raise NotPermittedError(f"{command} is for root alone", hint=f"sudo aodasync {command}")
+    if not isinstance(answer, dict) or "error" in answer:
+        reason = answer.get("error") if isinstance(answer, dict) else "malformed answer"
+        raise AgentUnreachableError(f"the agent refused: {reason}", hint="see its log")
+    return answer
+
+
+def _line(channel: socket.socket, deadline_sec: float) -> bytes:
+    """One line of the channel, or what came before it was closed.
+
+    Raises:
+        TimeoutError: it was not whole by ``deadline_sec`` (time.monotonic()), however steadily
+            it came.
+        ValueError: it is longer than any answer.
+    """
+    data = bytearray()
+    while not data.endswith(b"\n"):
+        left_sec = deadline_sec - time.monotonic()
+        if left_sec <= 0:
+            raise TimeoutError("timed out")
+        channel.settimeout(left_sec)
+        received = channel.recv(_RECEIVE_BYTES)
+        if not received:
+            break
+        data += received
+        if len(data) > _MAX_ANSWER_BYTES:
+            raise ValueError("its answer has no end")
+    return bytes(data)

@@ -1,2 +1,0 @@
-# SPDX-License-Identifier: MIT
-"""What the command line's larger commands do, apart from its arguments."""

@@ -1,0 +1,348 @@
+# SPDX-License-Identifier: MIT
+"""The connections of this client: which there are, and what trouble they are in.
+
+One reconnect leaves many traces (a tracepoint, requests cut off by it, the new
+NEGOTIATE), and on some kernels only some of them, so the first one counts and
+the others belong to it, until the connection has negotiated again, or answers.
+
+A login that is refused after a reconnect is trouble until a session works again: the
+password was changed, or the account locked.
+
+A connection is in trouble from the first sign until it answers a request that was
+issued after the last one. Without a sign for a minute it is given up: it was
+unmounted meanwhile.
+
+Not trouble: the first NEGOTIATE of a connection, and what an umount cuts off:
+clean_demultiplex_info ends requests without a waiter with MID_SHUTDOWN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from aodasync.detection.channels import Channels
+from aodasync.detection.trouble_rows import (
+    COUNTED,
+    ECHO,
+    ENDED_BY_UMOUNT,
+    IO_TIMEOUT,
+    LOST_WRITES,
+    NEGOTIATE,
+    RECONNECTS,
+    SESSION_SETUP,
+    SHUTDOWN,
+    SIGNS,
+    TREE_CONNECT,
+    WAITED_FOR_BY_NONE,
+    Batch,
+    answered,
+    failed_writes,
+    is_lost_share,
+    is_refused_login,
+    may_be_relevant,
+    suspects,
+)
+from aodasync.events import EVENT, REQUEST, RETRY, EventArray, Kind, Outcome, pick
+from aodasync.evidence.quantiles import distinct, is_in
+from aodasync.smb.ntstatus import SESSION_ENDED, status_name
+
+__all__ = ["UNKNOWN_CONNECTION", "Connections", "Troubles"]
+
+UNKNOWN_CONNECTION: Final = 0
+_REMEMBERED: Final = 4096
+_GIVEN_UP_NS: Final = 60_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Troubles:
+    """Rows that report trouble, of shape (N,), and the name of each trouble.
+
+    Their ``connection_id`` is filled in where the kernel did not know it.
+    """
+
+    rows: EventArray
+    codes: tuple[str, ...]
+
+
+NO_TROUBLES: Final = Troubles(np.zeros(0, EVENT), ())
+
+
+@dataclass(slots=True)
+class _Connection:
+    used: bool = False  # had a request, so that a NEGOTIATE is not its first
+    reconnecting: bool = False
+    again: bool = False  # it has reconnected
+    refused: bool = False  # its last login was refused
+    timed_out: bool = False  # its server's storage did, for which the client reconnects
+    expired: bool = False  # its session is over, and was told so
+    busy: bool = False  # its last reconnect cut off a request, or came of such time-outs
+    reconnected_ns: int = 0  # what was issued before belongs to that reconnect
+    trouble_ns: int = 0  # the last sign of a trouble that is not over; 0: none
+
+
+class Connections:
+    """At most 4,096 connections; beyond, the one longest unused is forgotten, and counted."""
+
+    def __init__(self, server_of: Callable[[int], str]) -> None:
+        self._server_of = server_of
+        self.forgotten = 0
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        self._known: dict[int, _Connection] = {}
+        self._troubled: set[int] = set()
+        self._channels = Channels(self._server_of)
+        self._of_server: dict[str, list[int]] | None = None  # made when asked for
+        self._failed_write = UNKNOWN_CONNECTION  # that of the last one
+        self.troubles = NO_TROUBLES
+        """What the last batch reported."""
+        self.cut_off: list[int] = []
+        """Connections of which it cut off requests after their reconnect had seemed idle."""
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def observe(self, rows: EventArray) -> None:
+        """Take a batch in: shape (N,), dtype EVENT, oldest first."""
+        self.cut_off = []
+        if may_be_relevant(rows):
+            self._of_server = None
+            self.troubles = self._observe(rows)
+            self._learn(pick(rows, rows["kind"] == REQUEST))
+        else:
+            self.troubles = NO_TROUBLES
+            self._learn(rows)
+        self._settle_all(rows)
+
+    def look(self, now_ns: int) -> None:
+        """Give up what gave no sign for a minute."""
+        self._of_server = None
+        since_ns = now_ns - _GIVEN_UP_NS
+        for connection in [c for c in self._troubled if self._known[c].trouble_ns <= since_ns]:
+            self._troubled.discard(connection)
+            self._known[connection].trouble_ns = 0
+
+    def in_trouble(self) -> frozenset[int]:
+        """Ids of the connections in trouble."""
+        return frozenset(self._troubled - {UNKNOWN_CONNECTION})
+
+    def unusable(self) -> list[int]:
+        """Ids of the connections that the client is trying to re-establish, or to log in on again.
+
+        A mount that failed is not among them: no session was lost.
+        """
+        troubled = ((c, self._known[c]) for c in self._troubled)
+        return sorted(c for c, k in troubled if k.reconnecting or (k.refused and k.again))
+
+    def idle(self, connection: int) -> bool:
+        """Whether the last reconnect cost no request that something waited for."""
+        known = self._known.get(connection)
+        return known is not None and not known.busy
+
+    def server(self, connection: int) -> str:
+        """The name of a connection's server: for people, and it may change."""
+        return self._channels.server(connection)
+
+    def of_same_server(self, connections: Iterable[int]) -> tuple[int, ...]:
+        """These, and all known connections to the same servers, in rising order."""
+        given = set(connections) - {UNKNOWN_CONNECTION}
+        if given and self._of_server is None:
+            self._of_server = self._channels.by_server(self._known)
+        names = {self.server(connection) for connection in given}
+        same = (self._of_server or {}).get
+        return tuple(sorted(given.union(*(same(name, ()) for name in names))))
+
+    def _observe(self, rows: EventArray) -> Troubles:
+        counted: list[int] = []
+        codes: list[str] = []
+        connections: list[int] = []
+        batch = Batch(rows)
+        for i in np.flatnonzero(suspects(rows)).tolist():
+            connection = self._connection_of(rows[i], rows[:i])
+            code = self._judge(connection, batch, i)
+            if code:
+                counted.append(i)
+                codes.append(code)
+                connections.append(connection)
+        self._failed_write = self._last_failed_write(rows)
+        found = rows[counted]
+        found["connection_id"] = connections
+        return Troubles(found, tuple(codes))
+
+    def _judge(self, connection: int, batch: Batch, i: int) -> str:
+        """The name under which row ``i`` counts; empty when it does not."""
+        row = batch.rows[i]
+        kind = int(row["kind"])
+        sign = kind in SIGNS or (kind == REQUEST and row["outcome"] == RETRY)
+        sign |= is_refused_login(row)
+        troubled = sign or self._is_reconnecting(connection)
+        code = self._name(connection, batch, i)
+        if troubled:
+            self._get(connection).trouble_ns = int(row["released_ns"])
+            self._troubled.add(connection)
+        return code
+
+    def _name(self, connection: int, batch: Batch, i: int) -> str:
+        row = batch.rows[i]
+        kind = int(row["kind"])
+        if kind in RECONNECTS:
+            return self._reconnect(connection, batch, i)
+        if kind != REQUEST:
+            return Kind(kind).name if kind in COUNTED else ""
+        if row["outcome"] == RETRY:
+            return self._cut_off(connection, batch, i)
+        if row["outcome"] == SHUTDOWN:
+            return "" if int(row["command"]) in ENDED_BY_UMOUNT else Outcome.SHUTDOWN.name
+        return self._answer(connection, batch, i)
+
+    def _answer(self, connection: int, batch: Batch, i: int) -> str:
+        """As :meth:`_name`, of a request that was answered."""
+        row = batch.rows[i]
+        refused = is_refused_login(row)
+        if row["command"] == NEGOTIATE and not refused:
+            return self._negotiated(connection, batch, i)
+        if row["command"] <= SESSION_SETUP:
+            return self._logged_in(connection, row, refused=refused)
+        if row["command"] == TREE_CONNECT:
+            self._channels.note_tree_connect(connection)
+        status = int(row["status"])
+        if status == IO_TIMEOUT:
+            self._get(connection).timed_out = True
+        if status in SESSION_ENDED:
+            known = self._get(connection)
+            told, known.expired = known.expired, True
+            return "" if told else status_name(status)
+        return status_name(status) if is_lost_share(row, status) else ""
+
+    def _cut_off(self, connection: int, batch: Batch, i: int) -> str:
+        row, known = batch.rows[i], self._get(connection)
+        waited = int(row["command"]) not in WAITED_FOR_BY_NONE
+        late = int(row["issued_ns"]) <= known.reconnected_ns
+        if late and waited and not known.busy:
+            self.cut_off.append(connection)
+        code = "" if late else self._reconnect(connection, batch, i)
+        known.busy |= waited
+        return code
+
+    def _reconnect(self, connection: int, batch: Batch, i: int) -> str:
+        self._settle(connection, batch.rows[:i])
+        counted = self._is_reconnecting(connection)
+        known = self._get(connection)
+        known.used = known.reconnecting = True
+        known.busy = (known.busy and counted) or known.timed_out
+        known.timed_out = False
+        known.reconnected_ns = int(batch.rows["released_ns"][i])
+        return "" if counted else Kind.RECONNECT.name
+
+    def _negotiated(self, connection: int, batch: Batch, i: int) -> str:
+        """A NEGOTIATE was answered: a new connection, or a reconnect's end or first trace."""
+        self._settle(connection, batch.rows[:i])
+        known = self._get(connection)
+        used = known.used or batch.has_request(connection, before=i)
+        counted = known.reconnecting
+        self._channels.end_session(connection)
+        known.again |= used
+        known.busy &= counted
+        known.used, known.reconnecting = True, False
+        known.reconnected_ns = int(batch.rows["issued_ns"][i])
+        return Kind.RECONNECT.name if used and not counted else ""
+
+    def _logged_in(self, connection: int, row: np.void, *, refused: bool) -> str:
+        """A login was answered: what refuses it counts by its NTSTATUS; a further leg does not."""
+        known = self._get(connection)
+        if refused or row["status"] == 0:
+            known.refused = refused
+            known.expired &= refused
+        return status_name(int(row["status"])) if refused else ""
+
+    def _is_reconnecting(self, connection: int) -> bool:
+        return connection in self._troubled and self._known[connection].reconnecting
+
+    def _settle_all(self, rows: EventArray) -> None:
+        if not self._troubled:
+            return
+        found = rows[answered(rows)]
+        for connection in self._troubled.intersection(found["connection_id"].tolist()):
+            self._settle(connection, found)
+
+    def _settle(self, connection: int, rows: EventArray) -> None:
+        if connection in self._troubled:
+            found = answered(rows) & (rows["connection_id"] == connection)
+            if self._known[connection].refused:
+                found &= rows["command"] != ECHO  # it is answered without a session
+            issued_ns = rows["issued_ns"][found]
+            self._answered_at(connection, int(issued_ns.max(initial=0)))
+
+    def _answered_at(self, connection: int, issued_ns: int) -> None:
+        """End what was before: a reconnect whose NEGOTIATE was not seen, or other trouble."""
+        known = self._known[connection]
+        if issued_ns > known.reconnected_ns:
+            known.reconnecting = False
+        if issued_ns > known.trouble_ns:
+            known.trouble_ns = 0
+            known.refused = False
+            self._troubled.discard(connection)
+
+    def _connection_of(self, row: np.void, before: EventArray) -> int:
+        """The connection of a row.
+
+        By its session; that of the last write that failed, of data that was lost; by its
+        thread; or as the only one known.
+        """
+        if row["connection_id"]:
+            return int(row["connection_id"])
+        if int(row["kind"]) in LOST_WRITES and (failed := self._last_failed_write(before)):
+            return failed
+        session, pid = int(row["session_id"]), int(row["pid"])
+        if session:
+            if (first := self._channels.of_session(session)) is not None:
+                return first
+            same = before[(before["session_id"] == session) & (before["connection_id"] != 0)]
+        else:
+            same = before[(before["pid"] == pid) & (before["connection_id"] != 0)]
+        if len(same):
+            return int(same["connection_id"][-1])
+        return next(iter(self._known)) if len(self._known) == 1 else UNKNOWN_CONNECTION
+
+    def _last_failed_write(self, rows: EventArray) -> int:
+        failed = failed_writes(rows)
+        return int(rows["connection_id"][failed][-1]) if failed.any() else self._failed_write
+
+    def _get(self, connection: int) -> _Connection:
+        """What is known of a connection; the order of the table is that of use."""
+        if connection in self._known:
+            known = self._known.pop(connection)
+        else:
+            known = _Connection()
+            self._of_server = None
+        self._known[connection] = known
+        if len(self._known) > _REMEMBERED:
+            oldest = next(iter(self._known))
+            del self._known[oldest]
+            self._channels.forget(oldest)
+            self._troubled.discard(oldest)
+            self.forgotten += 1
+        return known
+
+    def _learn(self, rows: EventArray) -> None:
+        """Note the connections of requests, and their sessions."""
+        ids = rows["connection_id"]
+        found = distinct(ids)
+        fresh = []
+        for connection in found:
+            if connection != UNKNOWN_CONNECTION:
+                self._get(connection).used = True
+                if connection not in self._channels:
+                    fresh.append(connection)
+        # A batch may have more of them than are remembered.
+        fresh = [connection for connection in fresh if connection in self._known]
+        if fresh:
+            learnt = len(self._channels)
+            self._channels.learn(rows if found == fresh else rows[is_in(ids, fresh)])
+            if len(self._channels) != learnt:
+                self._of_server = None

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: MIT
+"""Which file each request is about: ids by request, names by CREATE and by id. Bounded.
+
+A request bears the id of its file, which the response to a CREATE gave it; the name
+stands in the CREATE alone. The parts of a compound have all ones for an id: that of the
+CREATE before them, whose message id is the next lower one of their connection.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from aodasync.events import FILE_ID, EventArray, FileIdArray, Flag
+
+__all__ = ["MAX_REQUESTS", "NO_FILE", "NO_FILES", "File", "FileBook", "Opening"]
+
+MAX_REQUESTS: Final = 20_000
+"""Requests whose file ids are kept, 24 bytes each."""
+
+_MAX_CREATES: Final = 4096
+_MAX_OPEN: Final = 2048
+_MAX_CLOSED: Final = 1024
+_RECENT: Final = 8192
+_AT_ONCE: Final = 1024
+_CREATE: Final = 5
+_CLOSE: Final = 6
+_COMPOUND: Final = int(Flag.COMPOUND)
+_OF_CREATE: Final = (1 << 64) - 1
+_COMPOUND_IDS: Final = 32  # a part may take several message ids (its credit charge)
+_COMPOUND_NS: Final = 100_000_000
+_FILED: Final = np.dtype([("request", "<u8"), *FILE_ID.descr])
+_MIX: Final = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))
+
+_Id: TypeAlias = tuple[int, int, int]
+"""Session id, persistent and volatile id."""
+
+
+class File(NamedTuple):
+    """A file as its requests know it; the name, from the share's root on, may be unknown ("")."""
+
+    name: str = ""
+    persistent_id: int = 0
+    volatile_id: int = 0
+
+
+NO_FILE: Final = File()
+
+
+class Opening(NamedTuple):
+    """The name in a CREATE request, and the request by the fields of its row."""
+
+    connection_id: int
+    message_id: int
+    issued_ns: int
+    pid: int
+    name: str
+
+
+class _Asked(NamedTuple):
+    connection_id: int
+    message_id: int
+    issued_ns: int
+    pid: int
+    session_id: int
+    command: int
+    flags: int
+    file_id: tuple[int, int]
+
+
+@dataclass(slots=True)
+class _Create:
+    issued_ns: int
+    pid: int
+    name: str
+    persistent_id: int = 0
+    volatile_id: int = 0
+
+
+class FileBook:
+    """Ids of the last ``max_requests`` requests that have one, and names of files.
+
+    An open file keeps its name until too many others are open; that is counted in
+    ``forgotten``. From any thread.
+    """
+
+    def __init__(self, max_requests: int = MAX_REQUESTS) -> None:
+        self.forgotten = 0
+        self._requests = np.zeros(max_requests, _FILED)
+        self._noted = 0
+        self._in_flight = np.zeros(0, _FILED)
+        # Ordered ones: to take the oldest out of a plain dict is slow.
+        self._creates = OrderedDict[tuple[int, int], _Create]()
+        self._open = OrderedDict[_Id, str]()
+        self._closed = OrderedDict[_Id, str]()
+        self._lock = threading.Lock()
+
+    def opening(self, openings: Iterable[Opening]) -> None:
+        """Take in CREATE requests; before their rows."""
+        with self._lock:
+            for connection_id, message_id, issued_ns, pid, name in openings:
+                self._creates[connection_id, message_id] = _Create(issued_ns, pid, name)
+            _trim(self._creates, _MAX_CREATES)
+
+    def ended(self, rows: EventArray, ids: FileIdArray) -> None:
+        """Take in requests that ended, and the ids of their files: shape (N,) each."""
+        # Quicker than any function of numpy where there are few.
+        if ids.tobytes().count(0) == ids.nbytes or not len(self._requests):
+            return
+        at = np.flatnonzero(_has_id(ids))
+        with self._lock:
+            filed = _filed(rows, ids, at)[-len(self._requests) :]
+            places = np.arange(self._noted, self._noted + len(filed)) % len(self._requests)
+            self._requests[places] = filed
+            self._noted += len(filed)
+            commands = rows["command"][at]
+            told = at[(commands == _CREATE) | (commands == _CLOSE)]
+            # As lists: a row by itself takes microseconds to look at.
+            columns = [rows[name][told].tolist() for name in _Asked._fields[:-1]]
+            for asked in map(_Asked, *columns, ids[told].tolist()):
+                if asked.command == _CREATE:
+                    self._opened(asked)
+                else:
+                    self._close(asked)
+
+    def waiting(self, rows: EventArray, ids: FileIdArray) -> None:
+        """Take in the requests in flight, and the ids of their files, in place of the last ones."""
+        with self._lock:
+            self._in_flight = _filed(rows, ids, np.flatnonzero(_has_id(ids)))
+
+    def of(self, rows: EventArray, *, recent: bool = False) -> list[File]:
+        """The file of each row, shape (N,); ``recent``: look at the last requests alone."""
+        found = [NO_FILE] * len(rows)
+        shared: dict[File, File] = {}
+        with self._lock:
+            ids = self._ids_of(rows, recent=recent)
+            about = np.flatnonzero(_has_id(ids) | (rows["command"] == _CREATE))
+            for start in range(0, len(about), _AT_ONCE):  # lists take ten times the memory
+                at = about[start : start + _AT_ONCE]
+                columns = [rows[name][at].tolist() for name in _Asked._fields[:-1]]
+                asked = map(_Asked, *columns, ids[at].tolist())
+                for place, file in zip(at.tolist(), map(self._file, asked), strict=True):
+                    found[place] = shared.setdefault(file, file)
+        return found
+
+    def _file(self, asked: _Asked) -> File:
+        if asked.command == _CREATE:
+            create = self._creates.get((asked.connection_id, asked.message_id))
+            known = create is not None and create.issued_ns == asked.issued_ns
+            return File(create.name if create and known else "", *asked.file_id)
+        if asked.file_id == (_OF_CREATE, _OF_CREATE):
+            return self._file_of_compound(asked) if asked.flags & _COMPOUND else NO_FILE
+        if asked.file_id == (0, 0):
+            return NO_FILE
+        key = asked.session_id, *asked.file_id
+        return File(self._open.get(key) or self._closed.get(key, ""), *asked.file_id)
+
+    def _file_of_compound(self, asked: _Asked) -> File:
+        for lower in range(1, _COMPOUND_IDS + 1):
+            create = self._creates.get((asked.connection_id, asked.message_id - lower))
+            if create is not None:
+                ago_ns = asked.issued_ns - create.issued_ns
+                if create.pid != asked.pid or not 0 <= ago_ns < _COMPOUND_NS:
+                    break
+                return File(create.name, create.persistent_id, create.volatile_id)
+        return NO_FILE
+
+    def _opened(self, asked: _Asked) -> None:
+        key = asked.session_id, *asked.file_id
+        # A server may use an id again: for another file.
+        self._open.pop(key, None)
+        self._closed.pop(key, None)
+        create = self._creates.get((asked.connection_id, asked.message_id))
+        if create is None or create.issued_ns != asked.issued_ns:
+            return
+        create.persistent_id, create.volatile_id = asked.file_id
+        # In a compound it is closed as well, as a rule, under no id of its own.
+        if asked.flags & _COMPOUND:
+            self._closed[key] = create.name
+            _trim(self._closed, _MAX_CLOSED)
+        else:
+            self._open[key] = create.name
+            self.forgotten += _trim(self._open, _MAX_OPEN)
+
+    def _close(self, asked: _Asked) -> None:
+        key = asked.session_id, *asked.file_id
+        if (name := self._open.pop(key, None)) is not None:
+            self._closed[key] = name
+            _trim(self._closed, _MAX_CLOSED)
+
+    def _ids_of(self, rows: EventArray, *, recent: bool) -> FileIdArray:
+        ids = np.zeros(len(rows), FILE_ID)
+        if not len(rows):
+            return ids
+        held = min(self._noted, len(self._requests))
+        requests = self._requests[:held]
+        if recent and held > _RECENT:
+            places = np.arange(self._noted - _RECENT, self._noted) % len(self._requests)
+            requests = self._requests[places]
+        asked = _requests(rows)
+        order = np.argsort(asked)
+        for table in (requests, self._in_flight):
+            if len(table):
+                at = np.searchsorted(asked, table["request"], sorter=order).clip(max=len(asked) - 1)
+                found = asked[order[at]] == table["request"]
+                for name in FILE_ID.names or ():
+                    ids[name][order[at[found]]] = table[name][found]
+        return ids
+
+
+def _trim(table: OrderedDict[Any, Any], most: int) -> int:
+    """Drop the oldest entries beyond the bound; how many."""
+    dropped = 0
+    while len(table) > most:
+        table.popitem(last=False)
+        dropped += 1
+    return dropped
+
+
+def _has_id(ids: FileIdArray) -> npt.NDArray[np.bool_]:
+    found: npt.NDArray[np.bool_] = ids["persistent_id"] | ids["volatile_id"] != 0
+    return found
+
+
+def _filed(rows: EventArray, ids: FileIdArray, at: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
+    filed = np.empty(len(at), _FILED)
+    filed["request"] = _requests(rows)[at]
+    for name in FILE_ID.names or ():
+        filed[name] = ids[name][at]
+    return filed
+
+
+def _requests(rows: EventArray) -> npt.NDArray[np.uint64]:
+    """A number for each request: connection, message id, and time, since the two recur."""
+    mixed: npt.NDArray[np.uint64] = rows["issued_ns"].astype(np.uint64)
+    mixed += rows["message_id"] * _MIX[0]
+    mixed += rows["connection_id"] * _MIX[1]
+    return mixed
+
+
+NO_FILES: Final = FileBook(0)
+"""Nothing is known of any file."""

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: MIT
+"""Totals of requests since the start, by server and command, for metrics.
+
+A batch is only put aside; what was put aside is counted at once when there is enough of it,
+or when somebody asks. So counting costs some 30 ns a request, whatever the batches' size.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from aodasync.detection.by_server import by_server
+from aodasync.events import REQUEST, EventArray
+from aodasync.smb.commands import COMMANDS, command_name
+from aodasync.smb.ntstatus import status_name
+
+__all__ = ["BOUNDS_SEC", "Durations", "RequestCounters", "Totals"]
+
+BOUNDS_SEC: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
+"""Upper bounds of the histogram's buckets; one more bucket has no bound."""
+
+_BOUNDS_NS: Final = np.array([round(bound * 1e9) for bound in BOUNDS_SEC], np.int64)
+_BUCKETS: Final = len(BOUNDS_SEC) + 1
+_COLUMNS: Final = ("kind", "connection_id", "command", "status", "issued_ns", "released_ns")
+_SLOTS: Final = len(COMMANDS) + 1  # the last one: every unknown command
+_MAX_PENDING_ROWS: Final = 2048
+_MAX_SERVERS: Final = 64
+_MAX_STATUSES: Final = 64
+OTHER: Final = "other"
+"""Stands for the servers, and statuses, beyond as many as are counted apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Durations:
+    """Requests of a server and command: how many by bucket (shape (14,)), and their sum in s."""
+
+    server: str
+    command: str
+    buckets: npt.NDArray[np.int64]
+    sum_sec: float
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """All that is counted; ``errors`` by server and NTSTATUS name."""
+
+    durations: tuple[Durations, ...]
+    errors: dict[tuple[str, str], int]
+
+
+class RequestCounters:
+    """Counts requests; ``server_of`` names the server of a connection id."""
+
+    def __init__(self, server_of: Callable[[int], str]) -> None:
+        self._server_of = server_of
+        self._pending: list[EventArray] = []
+        self._pending_rows = 0
+        self._counts: dict[str, npt.NDArray[np.int64]] = {}
+        self._sums_ns: dict[str, npt.NDArray[np.float64]] = {}
+        self._errors: dict[tuple[str, str], int] = {}
+
+    def add(self, rows: EventArray) -> None:
+        """Take a batch in, shape (N,); it must not change afterwards."""
+        self._pending.append(rows)
+        self._pending_rows += len(rows)
+        if self._pending_rows >= _MAX_PENDING_ROWS:
+            self._count()
+
+    def totals(self) -> Totals:
+        """What was counted so far."""
+        self._count()
+        durations = [
+            Durations(server, _command(slot), counts[slot].copy(), float(sums[slot]) / 1e9)
+            for server, counts in self._counts.items()
+            for sums in [self._sums_ns[server]]
+            for slot in np.flatnonzero(counts.sum(axis=1)).tolist()
+        ]
+        return Totals(tuple(durations), dict(self._errors))
+
+    def _count(self) -> None:
+        if not self._pending:
+            return
+        # Column by column: numpy copies whole rows 20 times slower.
+        columns = {n: np.concatenate([rows[n] for rows in self._pending]) for n in _COLUMNS}
+        self._pending.clear()
+        self._pending_rows = 0
+        known = np.flatnonzero((columns["kind"] == REQUEST) & (columns["issued_ns"] != 0))
+        columns = {name: column[known] for name, column in columns.items()}
+        if len(known) == 0:
+            return
+        grouped = by_server(columns["connection_id"], lambda c: self._name(self._server_of(c)))
+        servers = grouped.place
+        self._add_durations(grouped.servers, servers, columns)
+        failed = np.flatnonzero(columns["status"])
+        statuses = zip(servers[failed].tolist(), columns["status"][failed].tolist(), strict=True)
+        self._add_errors(grouped.servers, Counter(statuses))
+
+    def _name(self, server: str) -> str:
+        if server not in self._counts and len(self._counts) >= _MAX_SERVERS:
+            server = OTHER
+        if server not in self._counts:
+            self._counts[server] = np.zeros((_SLOTS, _BUCKETS), np.int64)
+            self._sums_ns[server] = np.zeros(_SLOTS)
+        return server
+
+    def _add_durations(
+        self,
+        names: Sequence[str],
+        servers: npt.NDArray[np.int64],
+        columns: dict[str, npt.NDArray[Any]],
+    ) -> None:
+        """Add requests up; ``servers``, of shape (N,) as each column, are places in ``names``."""
+        took_ns = (columns["released_ns"] - columns["issued_ns"]).astype(np.int64)
+        slots = servers * _SLOTS + np.minimum(columns["command"], _SLOTS - 1)
+        cells = slots * _BUCKETS + np.searchsorted(_BOUNDS_NS, took_ns)
+        counts = np.bincount(cells, minlength=len(names) * _SLOTS * _BUCKETS)
+        sums_ns = np.bincount(slots, weights=took_ns, minlength=len(names) * _SLOTS)
+        of_server = counts.reshape(-1, _SLOTS, _BUCKETS), sums_ns.reshape(-1, _SLOTS)
+        for name, its_counts, its_sums_ns in zip(names, *of_server, strict=True):
+            self._counts[name] += its_counts
+            self._sums_ns[name] += its_sums_ns
+
+    def _add_errors(self, names: Sequence[str], numbers: Counter[tuple[int, int]]) -> None:
+        for (server, status), number in numbers.items():
+            key = names[server], status_name(status)
+            if key not in self._errors and len(self._errors) >= _MAX_STATUSES:
+                key = (OTHER, OTHER)
+            self._errors[key] = self._errors.get(key, 0) + number
+
+
+def _command(slot: int) -> str:
+    return command_name(slot) if slot < len(COMMANDS) else OTHER

@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: MIT
+"""The contexts in which secrets stand, and the search for them in a line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from aodasync.privacy import finders
+from aodasync.privacy.commands import COMMANDS
+from aodasync.privacy.context import FLAG_START, GAP, Span, context
+from aodasync.privacy.line import Line
+from aodasync.privacy.prose import PROSE
+from aodasync.privacy.vocabulary import QUOTE, SECRET_NAMES
+
+__all__ = ["CONTEXTS", "NEEDLE", "secrets"]
+
+
+def _encoded(line: Line, match: re.Match[bytes]) -> Span | None:
+    """The audit system writes in hexadecimal what holds a blank or a NUL."""
+    begin, end = match.span("value")
+    plain = bytes.fromhex(line.low[begin : end - (end - begin) % 2].decode("ascii"))
+    inner = Line(plain.strip(b"\0"), argv=b"\0" in plain)
+    return (begin, end) if next(secrets(inner), None) else None
+
+
+_PASSWORD: Final = rb"pass(?:word|wd|phrase|code)s?"
+_NAMES: Final = (
+    b"pass",
+    b"pw",
+    b"secret",
+    b"token",
+    b"cred",
+    b"key",
+    b"sig",
+    b"sas",
+    b"hash",
+    b"psk",
+    b"authtok",
+    b"kennwort",
+    b"contrase",
+    b"wachtwoord",
+    b"senha",
+)
+_NO_OPTION: Final = (
+    rb"(?:(?:unknown|not recogni[sz]ed|unrecogni[sz]ed|invalid|bad|unsupported)(?![a-z]))"
+)
+_COLOUR: Final = rb"(?:(?:\x1b|\^\[|#033|\\x1b|\\u001b)\[[0-9;]{0,12}m)?"
+_SEPARATOR: Final = (
+    _COLOUR
+    + rb"[ \t]{0,64}+(?P<separator>:=|=>|->|={1,2}|:|%3d|%3a)"
+    + _COLOUR
+    + rb"[ \t]{0,1024}+"
+)
+_HEX_PAIRS: Final = rb"(?P<value>[0-9a-f]{2}(?:[ :-]?[0-9a-f]{2}){7,511}+)(?![0-9a-z])"
+
+
+CONTEXTS: Final = (
+    context(
+        "a private key in PEM, as far as it is on one line",
+        (b"private key",),
+        rb"-----begin [a-z0-9 ]{0,40}?private key(?: block)?-----",
+        finders.private_key,
+    ),
+    context(
+        "name=NAME value=X, also as an element of XML",
+        (b"value", b"<string>"),
+        rb"(?:name|key|id)(?:(?:%b)?[ \t]{0,8}[:=][ \t]{0,8}(?:%b)?|>)[a-z0-9_.-]{0,40}?"
+        % (QUOTE, QUOTE)
+        + SECRET_NAMES
+        + rb"(?:(?:%b)?[ \t]{0,8}[,;]?[ \t]{0,8}(?:%b)?value(?:%b)?[ \t]{0,8}[:=][ \t]{0,8}"
+        rb"|[\"']?(?:</[a-z]{1,8})?>[ \t]{0,8}<(?:value|string)>)" % (QUOTE, QUOTE, QUOTE),
+        finders.paired,
+    ),
+    context(
+        "value=X name=NAME",
+        (b"value",),
+        rb"value(?:%b)?[ \t]{0,8}[:=][ \t]{0,8}(?:%b)(?P<value>[^\"'\\\n]{1,256}+)(?:%b)"
+        rb"[ \t]{0,8}[,;]?[ \t]{0,8}"
+        rb"(?:%b)?(?:name|key)(?:%b)?[ \t]{0,8}[:=][ \t]{0,8}(?:%b)[a-z0-9_.-]{0,40}?"
+        % ((QUOTE,) * 6)
+        + SECRET_NAMES
+        + rb"(?:%b)" % QUOTE,
+        finders.claimed,
+    ),
+    context(
+        "a name and its value",
+        (*_NAMES, b"authorization", b"cookie"),
+        SECRET_NAMES + rb"(?P<closing>" + QUOTE + rb")?" + _SEPARATOR,
+        finders.named,
+    ),
+    context(
+        "a flag and the word behind it",
+        _NAMES,
+        FLAG_START + rb"--?[a-z0-9_-]{0,40}?" + SECRET_NAMES + GAP,
+        finders.flag_word,
+    ),
+    context(
+        "a name and its value as arguments of a call",
+        _NAMES,
+        rb"(?P<quote>"
+        + QUOTE
+        + rb")(?:[a-z0-9_.-]{0,40}?)"
+        + SECRET_NAMES
+        + rb"(?P=quote),[ \t]{0,8}(?="
+        + QUOTE
+        + rb")",
+        finders.call_argument,
+    ),
+    context(
+        "a password in the form of netrc",
+        (b"pass", b"bindpw", b"rootpw"),
+        rb"(?<![a-z0-9_-])(?:bind_?|root_?)?(?:password|passwd|(?<=bind)pw|(?<=root)pw)"
+        rb"[ \t]{1,64}+(?=[^\s=:])",
+        finders.netrc,
+    ),
+    context(
+        "a password in quotation marks, in prose",
+        (b"pass", b"secret"),
+        rb"(?:"
+        + _PASSWORD
+        + rb"(?: is| was| to| of)?|secret(?: is| was| to| of)):?[ \t]{1,8}+[\"'`]",
+        finders.quoted,
+    ),
+    context(
+        "a session, signing or Kerberos key, or a hash, in hexadecimal",
+        (b"key", b"hash", b"ntlm"),
+        rb"(?:key(?<!lease_key)(?<!kernel key)(?:block|s)?|hash|ntlm(?:v2)? response)"
+        rb"(?:[ \t]\([^)\n]{0,40}\))?"
+        rb"[ \t]{0,1024}+[:=]?[ \t]{0,1024}+(?:0x)?" + _HEX_PAIRS,
+        finders.claimed,
+    ),
+    context(
+        "a key of a keytab", (b"(0x",), rb"\(0x(?P<value>[0-9a-f]{32,512}+)\)", finders.claimed
+    ),
+    context(
+        "hashes of smbpasswd",
+        (b":lct-", b":::", b"ntlm", b"hash", b"no password"),
+        rb"(?<![0-9a-f])(?P<value>(?:[0-9a-f]{32}|no passwordx{21}|x{32}):[0-9a-f]{32})"
+        rb"(?![0-9a-f])",
+        finders.claimed,
+    ),
+    context(
+        "a hash of crypt(3)",
+        (b"$1$", b"$2", b"$5$", b"$6$", b"$7$", b"$y$", b"$gy$"),
+        rb"\$(?:[1567]|2[abxy]|g?y)\$(?P<value>[^\s:\"',]{8,256}+)",
+        finders.claimed,
+    ),
+    context(
+        "a token of HTTP",
+        (b"bearer", b"negotiate", b"ntlm", b"basic", b'"auth"'),
+        rb"(?P<scheme>(?<![a-z0-9_])(?:bearer|negotiate|ntlm|basic)|\"auth\"(?=:))[ \t:]{1,64}+\"?+"
+        rb"(?P<value>[a-z0-9._~+/=-]{6,2048}+)",
+        finders.web_token,
+    ),
+    context(
+        "a JSON web token",
+        (b"eyj",),
+        rb"\beyj[a-z0-9_-]{8,1024}+\.[a-z0-9_-]{1,1536}+(?:\.[a-z0-9_-]{0,1024}+)?",
+        finders.json_web_token,
+    ),
+    context(
+        "a message of NTLM",
+        (b"tlrmtvnt",),
+        rb"(?P<value>tlrmtvnt[a-z0-9+/=]{8,4096}+)",
+        finders.claimed,
+    ),
+    context(
+        "a storage account's key",
+        (b"==",),
+        rb"(?<![a-z0-9+/=])(?P<value>[a-z0-9+/]{86}==)",
+        finders.claimed,
+    ),
+    context(
+        "a value of the registry",
+        (b"reg_",),
+        SECRET_NAMES + rb"[\"']?[ \t]{1,32}+(?:/t[ \t]{1,8})?reg_[a-z_]{2,9}"
+        rb"[ \t]{1,32}+(?:/d[ \t]{1,8})?",
+        finders.rest,
+    ),
+    context(
+        "user%password as a mount option",
+        (b"%",),
+        rb"\buser(?:name)?=[^,%\s]{1,256}+%",
+        finders.option_percent,
+    ),
+    context(
+        "user:password of a URL",
+        (b"//", b"\\/\\/", b"%2f%2f"),
+        rb"(?://|\\/\\/)[^\s/:@\[\"'<>]{0,128}+:(?!//)|%2f%2f[a-z0-9._~;-]{0,128}+(?:%5c[a-z0-9._~-]{0,64}+)?%3a",
+        finders.url_userinfo,
+    ),
+    context(
+        "half a password that became a mount option",
+        (b"unknown", b"unrecogni", b" option", b" parameter", b"d value"),
+        rb"(?:bad value for|invalid (?P<value>value)(?=[ \t]{1,8}[\"'`])|parse mount option"
+        rb"|mount option(?=[ \t][^\s]{1,256}+ (?:is |was )?"
+        + _NO_OPTION
+        + rb")|"
+        + _NO_OPTION
+        + rb"[ \t](?:(?:mount|filesystem)[ \t])?(?P<kind>parameter|option)s?:?)[ \t]{1,8}+"
+        rb"(?:(?P<quote>[\"'`])|(?=[^\s\"'`]))",
+        finders.unknown_parameter,
+    ),
+    context(
+        "an element of XML",
+        _NAMES,
+        rb"(?P<opening><|&lt;|\\u003c)(?:[a-z0-9_.-]{1,20}:)?[a-z0-9_.-]{0,32}?"
+        + SECRET_NAMES
+        + rb"(?:[ \t][^<>]{0,256})?(?<!/)(?:>|&gt;|\\u003e)",
+        finders.element,
+    ),
+    context(
+        "the audit system's hexadecimal",
+        (b"proctitle=", b"audit(", b"execve", b"cmd="),
+        rb"\b(?:proctitle|cmd|data|a[0-9]{1,4}(?:\[[0-9]{1,4}\])?)="
+        rb"(?P<value>[0-9a-f]{12,4096}+)(?![0-9a-z])",
+        _encoded,
+    ),
+    *COMMANDS,
+    *PROSE,
+)
+
+
+_NEEDLES: Final = tuple(sorted({needle for row in CONTEXTS for needle in row.needles}))
+
+
+def _any_of(words: tuple[bytes, ...]) -> re.Pattern[bytes]:
+    """One of these words. Grouped by their first bytes, which is what makes it quick."""
+    rests: dict[bytes, list[bytes]] = {}
+    for word in words:
+        rests.setdefault(word[:1], []).append(re.escape(word[1:]))
+    return re.compile(
+        b"|".join(re.escape(first) + b"(?:%b)" % b"|".join(rest) for first, rest in rests.items())
+    )
+
+
+NEEDLE: Final = _any_of(_NEEDLES)
+"""A line without any of them, in lower case, holds no secret that the table knows."""
+
+
+def secrets(line: Line, limit: int | None = None) -> Iterator[Span]:
+    """Where a line's secrets are, from left to right.
+
+    Those of pieces of a line are looked for from ``line.begin``, and as far as their
+    triggers begin before ``limit``.
+    """
+    end = len(line.low.rstrip(b"\r\n") if line.whole else line.low)
+    last = len(line.low) if limit is None else limit
+    at = line.begin
+    present = [needle for needle in _NEEDLES if needle in line.low]
+    rows = [row for row in CONTEXTS if not row.needles.isdisjoint(present)]
+    waiting = [(m, row) for row in rows if (m := row.trigger.search(line.low, at))]
+    while waiting:
+        place = min(range(len(waiting)), key=lambda n: waiting[n][0].start())
+        match, row = waiting[place]
+        if match.start() >= last:
+            return
+        resume = match.end()
+        if match.start() < at:
+            resume = at
+        elif (span := row.find(line, match)) is not None and span[0] < min(span[1], end):
+            resume = at = min(span[1], end)
+            line.mask(at)
+            yield span[0], at
+        following = row.trigger.search(line.low, max(resume, match.start() + 1))
+        if following:
+            waiting[place] = (following, row)
+        else:
+            del waiting[place]

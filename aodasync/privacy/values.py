@@ -1,0 +1,312 @@
+# SPDX-License-Identifier: MIT
+"""Where the value behind a secret's name ends: a table of the syntaxes that a log holds.
+
+A rule is asked for the end of a value that begins at ``key.value`` and may reach to
+``key.bound``. None of them looks at a byte more often than a fixed number of times:
+what a rule has searched is either part of the value, and never searched again, or
+remembered (:meth:`Line.following`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from aodasync.privacy.line import Line
+from aodasync.privacy.mount_options import in_option_list, is_counter, option_value
+from aodasync.privacy.prose import is_message
+from aodasync.privacy.vocabulary import KEPT, NUMBER, QUOTE
+
+__all__ = ["Key", "key_value", "shell_word"]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """The name of a secret at ``start``, its value between ``value`` and at most ``bound``.
+
+    ``closing`` is the quotation mark right behind the name (``"password":``), ``separator``
+    what stands between the two.
+    """
+
+    start: int
+    value: int
+    bound: int
+    strong: bool
+    closing: bytes
+    separator: bytes
+
+
+_QUOTE: Final = re.compile(QUOTE)
+_KEPT: Final = re.compile(rb"(?:%b)(?![^\s,;:)\]}\"'\\&|<])" % KEPT)
+_NUMBER: Final = re.compile(rb"%b(?:/[0-9]{1,9})?(?![^\s,;:)\]}\"'\\&|<])" % NUMBER)
+_FLAG: Final = re.compile(rb"(?:^|[\s\0\"'\[,=(;])--?[a-z0-9_-]{0,40}$")
+_LINE_HEAD: Final = re.compile(
+    rb"[ \t#;-]{0,64}(?:(?:export|set|setenv|declare|-x)[ \t]{1,8}){0,2}\$?(?:env:)?"
+    rb"[a-z0-9_.-]{0,64}[\"']?"
+)
+_SHELL_WORD: Final = re.compile(
+    rb"(?:[^\s\0\"'\\]|\\[^\n]|\"(?:[^\"\\]|\\[^\n])*+(?:\"|$)|'[^']*+(?:'|$)|\\$)*+"
+)
+_BLOCK_SCALAR: Final = re.compile(
+    rb"(?:[!&][^\s]{1,64}[ \t]{1,8}){0,3}[|>][-+0-9]{0,3}[ \t]{0,64}(?:#[^\n]{0,256})?[\r\n]*$"
+)
+_URL_END: Final = re.compile(rb"%26|[&\s\"'<>#\0]|\\[\"nrt]")
+_FOLLOWED: Final = rb"[a-z_][a-z0-9_.-]{0,40}"
+_PROSE_END: Final = re.compile(
+    rb"[,;][ \t]{0,8}[\"']?%b[\"']?[=:]|;[a-z][a-z0-9_. -]{0,40}=|;(?=[ \t]|$)|&(?:amp;)?%b="
+    rb"|[ \t](?:[\"']?%b=|%b: |[;|>]|&&|:?//|\\\\|/|--[a-z])|[\]})](?=[\s\]}),;\"']|$)|\\[nr]"
+    % ((_FOLLOWED,) * 4)
+)
+# A bracket ends a map if nothing but more of them follows in that word.
+_MAP_END: Final = {
+    opening: re.compile(
+        rb"[ \t%b]%b:|[ \t]%b=|%b(?=[\]})\"'\\,;]{0,16}(?:\s|$))"
+        rb"|[ \t](?:[;|]|//|\\\\|/[a-z]{1,16}:)|\\[nr]" % (comma, _FOLLOWED, _FOLLOWED, closing)
+    )
+    for opening, comma, closing in ((b"[", b"", rb"\]"), (b"{", b",", rb"\}"))
+}
+_STRUCTURES: Final = (b"map[", b"&{", b"{key:", b"<key:")
+_FILE_NAME: Final = re.compile(rb"(?:^|[\s\"'(])[~.]?/[^\s:]*$")
+_SERVICES: Final = re.compile(
+    rb"(?:(?:files|compat|sss|systemd|winbind|ldap|nis|db|altfiles"
+    rb"|extrausers|\[[a-z!=]{1,32}\])[ \t]{0,8}){1,9}"
+)
+_COMMAND: Final = re.compile(
+    rb"[\"']?(?:;|[ \t]{1,8}(?:&&|(?:sudo[ \t]{1,8})?(?:/[a-z0-9./-]{1,64}/)?"
+    rb"(?:mount|smbclient|rclone|sshpass|psql|mysql|kinit|curl)[.a-z0-9]{0,8}(?:[ \t]|$)))"
+)
+_PAM: Final = re.compile(rb"\bpam_[a-z0-9_]{1,24}\($")
+_PROSE: Final = re.compile(rb"[a-z]{2,20}[ \t]|[^\s]{1,128} -> ")
+_VALUE_MEMBER: Final = re.compile(
+    rb"\{[ \t]{0,8}(?:%b)?(?:value|data|plain)(?:%b)?[ \t]{0,8}[:=][ \t]{0,8}" % (QUOTE, QUOTE)
+)
+_PARAMETER: Final = re.compile(rb"(?:[?&]|&amp;|%26)[a-z0-9_.-]{0,40}$")
+_GO_BYTES: Final = re.compile(rb"\[\][a-z0-9]{1,16}\{")
+_JSON_END: Final = re.compile(rb"[,}\]\s]")
+
+
+def key_value(line: Line, key: Key) -> tuple[int, int] | None:
+    """The value behind a name; None where it is none, or evidence."""
+    for rule in _RULES:
+        if rule.applies(line, key):
+            span = rule.find(line, key)
+            return span if span is not None and span[0] < span[1] else None
+    return None
+
+
+def shell_word(line: Line, begin: int, bound: int) -> tuple[int, int]:
+    """A word of a command line, or what its quotation marks enclose."""
+    if line.argv:
+        return begin, bound
+    mark = _QUOTE.match(line.low, begin, bound)
+    if mark:
+        end, after = line.string_end(mark[0], mark.end(), bound)
+        if line.ends_word(after):
+            return mark.end(), end
+    found = _SHELL_WORD.match(line.low, begin, bound)
+    return begin, found.end() if found else begin
+
+
+# Each of these: whether a rule applies, and the value by it.
+
+
+def _in_json(_line: Line, key: Key) -> bool:
+    return bool(key.closing)
+
+
+def _json(line: Line, key: Key) -> tuple[int, int] | None:
+    mark = _QUOTE.match(line.low, key.value, key.bound)
+    if mark:
+        return mark.end(), line.string_end(mark[0], mark.end(), len(line.low))[0]
+    first = line.low[key.value : key.value + 1]
+    if member := _VALUE_MEMBER.match(line.low, key.value):
+        return shell_word(line, member.end(), len(line.low))
+    if first == b"{" and not (key.strong and line.low[key.start : key.start + 4] == b"pass"):
+        return None  # the names within it decide
+    if first in (b"[", b"{"):
+        array = _GO_BYTES.match(line.low, key.value)
+        return key.value, _balanced(line, array.end() - 1 if array else key.value, key.bound)
+    if _KEPT.match(line.low, key.value) or _NUMBER.match(line.low, key.value):
+        return None
+    end = _JSON_END.search(line.low, key.value, key.bound)
+    return key.value, end.start() if end else key.bound
+
+
+_BRACKETS: Final = re.compile(rb"[\[{]|[\]}]|\\*+\"")
+
+
+def _balanced(line: Line, begin: int, bound: int) -> int:
+    """Behind the bracket that closes the one at ``begin``; strings hold none."""
+    deep = 0
+    at = begin
+    while found := _BRACKETS.search(line.low, at, bound):
+        at = found.end()
+        if found[0] in (b"[", b"{"):
+            deep += 1
+        elif found[0] in (b"]", b"}"):
+            deep -= 1
+            if deep == 0:
+                return at
+        else:
+            at = max(at, line.string_end(found[0], at, bound)[1])
+    return bound
+
+
+def _in_query(line: Line, key: Key) -> bool:
+    return _PARAMETER.search(_head(line, key)) is not None
+
+
+def _query(line: Line, key: Key) -> tuple[int, int] | None:
+    end = _URL_END.search(line.low, key.value, key.bound)
+    span = key.value, end.start() if end else key.bound
+    return None if not key.strong and _NUMBER.fullmatch(line.low, *span) else span
+
+
+def _in_flag(line: Line, key: Key) -> bool:
+    return b"=" in key.separator and _FLAG.search(_head(line, key)) is not None
+
+
+def _flag(line: Line, key: Key) -> tuple[int, int] | None:
+    return shell_word(line, key.value, key.bound)
+
+
+def _head(line: Line, key: Key) -> bytes:
+    return line.low[max(0, key.start - 48) : key.start]
+
+
+def _in_options(line: Line, key: Key) -> bool:
+    return b"=" in key.separator and in_option_list(line, key.start, key.value, key.bound)
+
+
+def _options(line: Line, key: Key) -> tuple[int, int] | None:
+    if not key.strong and is_counter(line, key.value, key.bound):
+        return None
+    if line.low[key.value - 1 : key.value] in (b" ", b"\t") and line.low.startswith(
+        (b"//", b"\\\\"), key.value
+    ):
+        return None  # an empty one
+    return option_value(line, key.value, key.bound)
+
+
+def _at_head(line: Line, key: Key) -> bool:
+    head = _LINE_HEAD.match(line.low, 0, key.start)
+    return line.begin == 0 and head is not None and head.end() == key.start
+
+
+def _rest(line: Line, key: Key) -> tuple[int, int] | None:
+    if _is_evidence(line, key) or line.low.startswith(_STRUCTURES, key.value):
+        return None
+    head = line.text[: key.value]
+    if key.separator == b"=" and head.isupper():  # NAME=X COMMAND, in a shell
+        begin, end = shell_word(line, key.value, key.bound)
+        if _COMMAND.match(line.low, end):
+            return begin, end
+    return line.trimmed(key.value, key.bound)
+
+
+def _in_header(line: Line, key: Key) -> bool:
+    if line.low.startswith((b"authorization", b"cookie"), key.start):
+        return True
+    return key.separator == b":" and _QUOTED_HEADER.search(_head(line, key)) is not None
+
+
+_BEFORE_HEADER: Final = re.compile(rb"([\"'])[a-z0-9-]{0,32}$")
+_QUOTED_HEADER: Final = re.compile(rb"[\"'](?:[a-z0-9]{1,16}-){1,4}$")
+
+
+_SCHEME: Final = re.compile(rb"(?:(?:basic|bearer|digest|negotiate|ntlm)[ \t]{1,8}+)?+")
+
+
+def _header(line: Line, key: Key) -> tuple[int, int] | None:
+    if line.low.startswith(b"[", key.value):
+        return key.value, _balanced(line, key.value, key.bound)
+    scheme = _SCHEME.match(line.low, key.value)
+    begin = scheme.end() if scheme else key.value
+    mark = _BEFORE_HEADER.search(_head(line, key))
+    if mark:
+        return begin, line.string_end(mark[1], begin, len(line.low))[0]
+    return line.trimmed(begin, key.bound)
+
+
+def _in_map(line: Line, key: Key) -> bool:
+    return line.low[key.value - 1 : key.value] == b":"
+
+
+def _map(line: Line, key: Key) -> tuple[int, int] | None:
+    if line.low.startswith((*_STRUCTURES, b"{"), key.value):
+        return None  # the names within it decide
+    if line.low.startswith(b"[", key.value):
+        return key.value, _balanced(line, key.value, key.bound)
+    head = line.low[max(0, key.start - 256) : key.start]
+    opening = b"{" if head.rfind(b"{") > head.rfind(b"[") else b"["
+    return _unquoted(line, key, _MAP_END[opening])
+
+
+def _always(_line: Line, _key: Key) -> bool:
+    return True
+
+
+def _prose(line: Line, key: Key) -> tuple[int, int] | None:
+    return _unquoted(line, key, _PROSE_END)
+
+
+def _unquoted(line: Line, key: Key, ends: re.Pattern[bytes]) -> tuple[int, int] | None:
+    if _is_evidence(line, key):
+        return None
+    begin = at = key.value
+    mark = _QUOTE.match(line.low, begin, key.bound)
+    if mark:
+        end, at = line.string_end(mark[0], mark.end(), key.bound)
+        if line.ends_word(at):
+            return mark.end(), end
+    found = ends.search(line.low, at, key.bound)
+    return line.trimmed(begin, found.start() if found else key.bound)
+
+
+def _is_evidence(line: Line, key: Key) -> bool:
+    """A counter, a status, a word for nothing, a block scalar; sudo's PWD= is a directory."""
+    if line.text.startswith(b"PWD=/", key.value - 4) or _KEPT.match(line.low, key.value):
+        return True
+    if is_message(line, key.value) or _is_prose(line, key):
+        return True
+    if _BLOCK_SCALAR.match(line.low, key.value, key.bound):
+        return True
+    number = _NUMBER.match(line.low, key.value)
+    return number is not None and (not key.strong or number.end() - number.start() <= 3)
+
+
+def _is_prose(line: Line, key: Key) -> bool:
+    """What a message says of a file, of a service of PAM, of a key."""
+    if not key.separator.startswith(b":"):
+        return False
+    head = _head(line, key)
+    if _PAM.search(head):
+        return True
+    about = not key.strong and not line.low.startswith((b"pass", b"pw"), key.start)
+    about = about or _FILE_NAME.search(head) is not None
+    if line.low.startswith(b"passwd", key.start) and _SERVICES.fullmatch(
+        line.low[key.value :].strip()
+    ):
+        return True
+    return about and _PROSE.match(line.text, key.value) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    name: str
+    applies: Callable[[Line, Key], bool]
+    find: Callable[[Line, Key], tuple[int, int] | None]
+
+
+_RULES: Final = (
+    _Rule("a member of JSON, Python or Ruby, up to its quotation mark", _in_json, _json),
+    _Rule("a header of HTTP, to its end", _in_header, _header),
+    _Rule("a parameter of a URL", _in_query, _query),
+    _Rule("--flag=value, one word", _in_flag, _flag),
+    _Rule("a credentials, INI, environment or YAML file: the whole line", _at_head, _rest),
+    _Rule("a mount option, up to the next one", _in_options, _options),
+    _Rule("a map or structure that Go printed, up to its next name", _in_map, _map),
+    _Rule("anything else, up to the next name, path, flag or end", _always, _prose),
+)

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: MIT
+"""The words that redaction knows: names of secrets, quotation marks, values that are none.
+
+All patterns are for lower-case bytes. None has two unbounded quantifiers side by side.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["KEPT", "NUMBER", "QUOTE", "SECRET_NAMES", "WEAK_NAMES"]
+
+# Each alternative begins with a letter, which is what makes the search for them quick; what
+# must not stand before a name is looked at behind it.
+_ALONE: Final = rb"(?:(?<![a-z0-9]%b)|(?<=\\[nrt]%b))"
+_OTHER_KEYS: Final = (
+    b"".join(
+        rb"(?<!%b[_-]key)" % word
+        for word in (b"public", b"pub", b"host", b"request", b"primary", b"foreign", b"lease")
+    )
+    + rb"(?<!kernel key)(?<!public key)(?<!host key)"
+)
+_OTHER_PASS: Final = b"".join(
+    rb"(?<!%bpass)" % word for word in (b"by", b"com", b"sur", b"tres", b"no-")
+)
+
+WEAK_NAMES: Final = frozenset(
+    [b"pass", b"token", b"cred", b"creds", b"pw", b"key", b"sig", b"sas", b"signature"]
+)
+"""Names behind which a number is a counter, an identifier or a signal."""
+
+SECRET_NAMES: Final = (
+    rb"(?P<name>pass(?:word|wd|phrase|code|wort)(?<!no-password)|pswd|psk%b|pwd(?<!oldpwd)|credentials?|secret"
+    rb"(?:[_ -]?(?:access[_-]?)?key)?|shared_?access_?(?:signature|key)|authorization"
+    rb"|authtok|kennwort|contrase\xc3\xb1a|wachtwoord|senha|mot de passe"
+    rb"|cookie(?=[\"']?:)|api[_ -]?key|ac(?:cess|count)[_ -]?key|private[_ -]?key|shared[_ -]?key"
+    rb"|s(?:torage|ubscription|igning|ession)[_ -]?key|encryption[_ -]?key|decryption[_ -]?key"
+    rb"|master[_ -]?key|auth[_ -]?key|client[_ -]?key|ntlm(?:v2)?[_ -]?hash|nt[_ -]?hash"
+    rb"|lm[_ -]?hash"
+    rb"|pass(?![a-z])%b|token|creds?(?![a-z])|pw%b|key%b%b"
+    rb"|s(?:ig(?:nature)?|as)(?<![a-z0-9_]sig)(?<![a-z0-9_]sas)(?<![a-z0-9_]signature))"
+    rb"(?:s|[_-]?(?:[0-9]{1,2}|value|text|plain|b64|base64|hash|old|new|current))?"
+) % (
+    _ALONE % (b"psk", b"psk"),
+    _OTHER_PASS,
+    _ALONE % (b"pw", b"pw"),
+    _ALONE % (b"key", b"key"),
+    _OTHER_KEYS,
+)
+"""Names whose value is a secret, also as the end of a longer name; group ``name``."""
+
+QUOTE: Final = rb"(?:\\{0,31}+\"|\\{0,31}+'|%22|%27|&quot;|&#34;|\\u0022|\\x22)"
+"""A quotation mark, as escapes of strings within strings, URLs and HTML have it."""
+
+NUMBER: Final = rb"[-+]?(?:0x[0-9a-f]{1,16}|[0-9]{1,20}(?:\.[0-9]{1,20})?)(?:[a-z%]{1,2})?"
+
+KEPT: Final = (
+    rb"(?:\(null\)|\(none\)|<nil>|<none>|<redacted>|null|none|nil|true|false|yes|no"
+    rb"|(?:nt_)?status_[a-z_]{1,60})"
+)
+"""Values that are no secrets but evidence."""

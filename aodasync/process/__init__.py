@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Child processes: how they are started, bounded, and stopped."""

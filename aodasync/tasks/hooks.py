@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: MIT
+"""Commands of the user's, run when an episode begins and when a bundle is written.
+
+A hook is an argument vector; its facts are in the environment. It runs in a child with a
+deadline, without the agent's capabilities, and its output is bounded. Nobody waits for it:
+what it does is logged when it fails, and counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from structlog.typing import FilteringBoundLogger
+
+from aodasync.config.model import Config
+from aodasync.errors import AodasyncError
+from aodasync.evidence.model import Finding, Trigger
+from aodasync.process.children import Children
+from aodasync.verdict.judge import Verdict
+
+__all__ = ["HookMetrics", "Hooks"]
+
+_QUEUED: Final = 64
+_AT_ONCE: Final = 2
+_TIMEOUT_SEC: Final = 30.0
+_MAX_BYTES: Final = 4096
+
+
+@dataclass(slots=True)
+class HookMetrics:
+    """Counts since the start: those that ended with 0, that failed, and that were not started."""
+
+    ok: int = 0
+    failed: int = 0
+    dropped: int = 0
+
+
+class Hooks:
+    """``config.on_bundle`` and ``config.on_episode``; without either there is nothing to do."""
+
+    def __init__(self, config: Config, children: Children, log: FilteringBoundLogger) -> None:
+        self.reconfigure(config)
+        self._children = children
+        self._log = log.bind(component="hooks")
+        self._queue: asyncio.Queue[tuple[str, ...]] = asyncio.Queue(_QUEUED)
+        self.metrics = HookMetrics()
+
+    def reconfigure(self, config: Config) -> None:
+        """Run other commands from now on."""
+        self._on_bundle = config.on_bundle
+        self._on_episode = config.on_episode
+
+    def episode_began(self, finding: Finding) -> None:
+        """Run ``on_episode``."""
+        self._order(self._on_episode, _facts(finding.anomaly, finding))
+
+    def bundle_written(self, trigger: Trigger, path: Path, verdict: Verdict) -> None:
+        """Run ``on_bundle``."""
+        facts = _facts(trigger.anomaly, trigger.finding)
+        said = {"BUNDLE": str(path), "CAUSE": verdict.cause, "SENTENCE": verdict.sentence}
+        self._order(self._on_bundle, {**facts, **said})
+
+    def _order(self, hook: tuple[str, ...], facts: Mapping[str, str]) -> None:
+        if not hook:
+            return
+        words = (f"{name}={value.replace(chr(0), '')}" for name, value in facts.items())
+        try:
+            self._queue.put_nowait(("env", *words, *hook))
+        except asyncio.QueueFull:
+            self.metrics.dropped += 1
+
+    async def run(self) -> None:
+        """Run hooks until cancelled, two at once."""
+        async with asyncio.TaskGroup() as group:
+            for number in range(_AT_ONCE):
+                group.create_task(self._work(), name=f"hooks-{number}")
+
+    async def _work(self) -> None:
+        while True:
+            command = await self._queue.get()
+            output = io.BytesIO()
+            try:
+                end = await self._children.run(
+                    command, output, timeout_sec=_TIMEOUT_SEC, max_bytes=_MAX_BYTES
+                )
+                error = end.error
+            except (AodasyncError, OSError) as failure:
+                error = str(failure)
+            if not error:
+                self.metrics.ok += 1
+                continue
+            self.metrics.failed += 1
+            text = output.getvalue().decode("utf-8", "replace")
+            program = next(word for word in command[1:] if "=" not in word)
+            self._log.warning("hook_failed", hook=program, error=error, output=text[-400:])
+
+
+def _facts(anomaly: str, finding: Finding | None) -> dict[str, str]:
+    return {"ANOMALY": anomaly, "SERVER": finding.server if finding else ""}

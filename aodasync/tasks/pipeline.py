@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: MIT
+"""The pipeline that a live agent and a replay share: queues, recorder, detector, collector."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from structlog.typing import FilteringBoundLogger
+
+from aodasync.actions import Action
+from aodasync.actions.crash_memory import CrashMemory
+from aodasync.bundle.output_dir import OutputDirectory
+from aodasync.config.model import Config
+from aodasync.events import EventArray
+from aodasync.evidence.model import EvidenceSource, Sample, Trigger
+from aodasync.evidence.recorder import FlightRecorder
+from aodasync.host.aodv2_syslog import Audit
+from aodasync.host.clock import Clock
+from aodasync.process.children import Children
+from aodasync.tasks.batch_queue import BatchQueue
+from aodasync.tasks.collector import Collector
+from aodasync.tasks.detector import DetectorTask
+from aodasync.tasks.history_keeper import HistoryKeeper
+from aodasync.tasks.hooks import Hooks
+from aodasync.tasks.sampler import Sampler
+
+__all__ = ["Pipeline", "Servers"]
+
+_TRIGGERS = 64
+_FRESH_NS = 1_000_000_000
+_RETRY_NS = 50_000_000
+
+
+class Servers:
+    """Names of servers by connection id, as read a second ago at most.
+
+    A name may change (DFS failover). One that is missing is read at once, but not
+    more often than 20 times a second: a connection may stay unknown.
+    """
+
+    def __init__(self, source: EvidenceSource, clock: Clock) -> None:
+        self._source = source
+        self._clock = clock
+        self._names: dict[int, str] = {}
+        self._read_ns: int | None = None
+
+    def __call__(self, connection_id: int) -> str:
+        """The server's name; ``connection N`` while it is not known, ``unknown`` for 0."""
+        if connection_id == 0:
+            return "unknown"
+        known = connection_id in self._names
+        now_ns = self._clock.monotonic_ns()
+        if self._read_ns is None or now_ns - self._read_ns >= (_FRESH_NS if known else _RETRY_NS):
+            self._read_ns = now_ns
+            self._read()
+        return self._names.get(connection_id) or f"connection {connection_id}"
+
+    def _read(self) -> None:
+        now = self._source.snapshot("connections")
+        if not now.errors:  # otherwise the names as they were will do
+            self._names = {n: c.server or c.address for n, c in now.connections.items()}
+
+
+class Pipeline:
+    """Wires the stages together; ``source`` is where evidence comes from.
+
+    ``samples`` are those of a source that is not live.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        source: EvidenceSource,
+        recorder: FlightRecorder,
+        output: OutputDirectory,
+        clock: Clock,
+        log: FilteringBoundLogger,
+        audit: Audit,
+        children: Children,
+        memory: CrashMemory | None = None,
+        samples: Callable[[], tuple[Sample, ...]] | None = None,
+        captures: tuple[Action, ...] = (),
+        on_done: Callable[[Trigger, Path | None], None] | None = None,
+        publish: Callable[[EventArray], None] | None = None,
+        history: HistoryKeeper | None = None,
+        hooks: Hooks | None = None,
+    ) -> None:
+        self.batches = BatchQueue()
+        self.triggers: asyncio.Queue[Trigger] = asyncio.Queue(_TRIGGERS)
+        self.server_of = Servers(source, clock)
+        self.sampler = Sampler(source, clock) if source.live else None
+        self.detector = DetectorTask(
+            config,
+            batches=self.batches,
+            triggers=self.triggers,
+            recorder=recorder,
+            server_of=self.server_of,
+            clock=clock,
+            log=log,
+            audit=audit,
+            ticks=source.live,
+            source=source,
+            samples=self.sampler.history if self.sampler else samples,
+            publish=publish,
+            history=history,
+            hooks=hooks,
+        )
+        self.collector = Collector(
+            config,
+            output,
+            source,
+            log,
+            children=children,
+            memory=memory,
+            sample=self.sampler.at_once if self.sampler else None,
+            captures=captures,
+            on_done=on_done,
+            history=history,
+            hooks=hooks,
+        )
+
+    def reconfigure(self, config: Config) -> None:
+        """Go on by another configuration; what is queued, recorded and learnt stays."""
+        self.detector.reconfigure(config)
+        self.collector.reconfigure(config)
+
+    async def collect(self) -> None:
+        """The collector's life."""
+        await self.collector.run(self.triggers)
+
+    async def sample(self) -> None:
+        """The sampler's life, where the host is live."""
+        if self.sampler is not None:
+            await self.sampler.run()

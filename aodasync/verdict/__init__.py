@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""The verdict on a finding: figures, rules, the cause that they lead to."""

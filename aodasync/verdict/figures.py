@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: MIT
+"""The figures that a verdict rests on, computed from recorded events and samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from aodasync.detection.long_waits import announced_opens, may_wait
+from aodasync.events import NS_PER_MS, REQUEST, RETRY, EventArray, Kind, latency_ns
+from aodasync.evidence.model import Connection, Finding, Sample, Symptom
+from aodasync.evidence.quantiles import is_in, median, quantile
+from aodasync.smb.commands import COMMAND_CODES, SMB_PORT
+from aodasync.verdict.stated import Stated, stated
+from aodasync.verdict.tcp_figures import Pressure, TcpFigures, pressure, tcp_figures
+from aodasync.verdict.waiting import (
+    LARGE_ANSWERS,
+    answered_since,
+    behind_large,
+    number_announced,
+    sufferer,
+)
+
+__all__ = ["Figures", "Phases", "figures_of"]
+
+_UNANSWERED_NS: Final = 500_000_000
+_SLACK_NS: Final = 2_000_000_000  # what led to a trouble may be released after it
+
+
+@dataclass(frozen=True, slots=True)
+class Phases:
+    """Where the time of requests went: medians in ms.
+
+    ``wire_ms`` is issued to received (server and network), ``client_ms`` received
+    to released, ``usual_wire_ms`` of the requests before the episode. A quarter
+    of all requests during it took at most ``quarter_wire_ms``; of the slow ones, nine in ten
+    at least ``least_wire_ms``, and nine in ten at most ``most_wire_ms``. ``others`` were not
+    slow meanwhile, and took ``others_wire_ms``.
+    """
+
+    slow: int
+    least_wire_ms: float
+    most_wire_ms: float
+    others: int
+    others_wire_ms: float
+    wire_ms: float
+    client_ms: float
+    usual_wire_ms: float
+    quarter_wire_ms: float
+
+    @property
+    def client_share(self) -> float:
+        """Share of the time after the response had arrived."""
+        return self.client_ms / ((self.wire_ms + self.client_ms) or 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What the rules compare. ``phases`` and ``tcp`` are None where nothing is known.
+
+    ``unanswered`` requests wait for a response for half a second or more, the oldest
+    for ``oldest_ms``, ``unanswered_large`` of them for one of more than a packet; where
+    ``behind_large``, the oldest does, nothing was answered since, and TCP delivers in order;
+    ``answered_since`` were answered though issued later; ``announced`` are known as pending;
+    ``announced_opens`` wait for another client, the oldest for ``oldest_open_ms``;
+    ``untaken`` got one during the episode that the waiting thread has not picked up for
+    as long; ``cut_off_ms`` is the age of the oldest request that a reconnect cut off;
+    ``starved`` counts troubles with credits; ``waiting_for_credits`` and
+    ``waiting_for_reconnect`` operations have no request in flight, and neither have those
+    ``waiting_for_client``, for something of this host.
+    """
+
+    symptom: Symptom
+    server: str
+    address: str
+    port: int
+    count: int
+    commands: tuple[str, ...]
+    codes: tuple[str, ...]
+    unanswered: int
+    unanswered_large: int
+    behind_large: bool
+    answered_since: int
+    announced: int
+    untaken: int
+    announced_opens: int
+    oldest_open_ms: float
+    oldest_ms: float
+    reconnects: int
+    cut_off_ms: float
+    stated: Stated
+    starved: int
+    waiting_for_credits: int
+    waiting_for_client: int
+    waiting_for_reconnect: int
+    phases: Phases | None
+    tcp: TcpFigures | None
+    cpu: Pressure
+    io: Pressure
+    memory: Pressure
+
+    def as_evidence(self) -> dict[str, Any]:
+        """As plain values by name (``tcp_rtt_ms``); unknown ones are left out."""
+        evidence: dict[str, Any] = {}
+        for name, value in asdict(self).items():
+            parts = value if isinstance(value, dict) else {"": value}
+            for part, figure in parts.items():
+                key = part if name in ("phases", "stated") else f"{name}_{part}".rstrip("_")
+                evidence[key] = round(figure, 3) if isinstance(figure, float) else figure
+        return {key: figure for key, figure in evidence.items() if figure is not None}
+
+
+def figures_of(
+    finding: Finding,
+    *,
+    rows: EventArray,
+    in_flight: EventArray,
+    connections: Mapping[int, Connection],
+    samples: Sequence[Sample],
+    later: Sample | None,
+    now_ns: int,
+) -> Figures:
+    """The figures of the finding's connections; rows and requests in flight have shape (N,).
+
+    ``samples`` end with that of the decision at ``now_ns``, ``later`` was taken
+    when the evidence had been collected.
+    """
+    ids = np.array(finding.connections, np.uint64)
+    mine = _of_connections(rows, ids)
+    waiting = in_flight[is_in(in_flight["connection_id"], ids)]
+    opens = waiting[announced_opens(waiting) & (waiting["received_ns"] == 0)]
+    waiting = waiting[~may_wait(waiting)]
+    received_ns = waiting["received_ns"].astype(np.int64)
+    unanswered = waiting[received_ns == 0]
+    age_ns = now_ns - unanswered["issued_ns"].astype(np.int64)
+    unanswered = unanswered[age_ns >= _UNANSWERED_NS]
+    recent = mine[mine["released_ns"].astype(np.int64) >= finding.first_ns - _SLACK_NS]
+    cut_off = recent[recent["outcome"] == RETRY]
+    begin_ns = _beginning(finding, cut_off)
+    own = [connections[i] for i in finding.connections if i in connections]
+    slow = recent[latency_ns(recent) >= max(1, round(finding.threshold_ms * NS_PER_MS))]
+    worst = connections.get(sufferer(unanswered, slow, finding.connections) or 0)
+    worst = worst or next(iter(own), None)
+    peers = {(c.address, c.port, c.netns) for c in own}
+    series = [*samples, later] if later is not None else list(samples)
+    kinds = recent["kind"]
+    return Figures(
+        symptom=finding.symptom,
+        server=finding.server,
+        address=worst.address if worst else "",
+        port=(worst.port if worst else 0) or SMB_PORT,
+        count=finding.count,
+        commands=finding.commands,
+        codes=finding.codes,
+        unanswered=len(unanswered),
+        unanswered_large=int(is_in(unanswered["command"], LARGE_ANSWERS).sum()),
+        behind_large=behind_large(unanswered, mine),
+        answered_since=answered_since(unanswered, mine, now_ns),
+        announced=number_announced(unanswered),
+        untaken=_untaken(received_ns[received_ns != 0], begin_ns, now_ns),
+        announced_opens=len(opens),
+        oldest_open_ms=float((now_ns - opens["issued_ns"].astype(np.int64)).max(initial=0))
+        / NS_PER_MS,
+        oldest_ms=float(age_ns.max(initial=0)) / NS_PER_MS,
+        reconnects=int(np.count_nonzero(kinds == Kind.RECONNECT)),
+        cut_off_ms=float(latency_ns(cut_off).max(initial=0)) / NS_PER_MS,
+        stated=stated(mine, recent, finding.first_ns),
+        starved=int(
+            is_in(kinds, [Kind.CREDIT_TIMEOUT, Kind.INSUFFICIENT_CREDITS]).sum(),
+        ),
+        waiting_for_client=sum(s.waits_for == "client" for s in finding.stalls),
+        waiting_for_credits=sum(s.waits_for == "credits" for s in finding.stalls),
+        waiting_for_reconnect=sum(s.waits_for == "reconnect" for s in finding.stalls),
+        phases=_phases(finding, mine, begin_ns),
+        tcp=tcp_figures(series, peers, begin_ns) if series else None,
+        # The agent's own collecting is no evidence: up to the decision only.
+        cpu=pressure(samples, "cpu", begin_ns),
+        io=pressure(samples, "io", begin_ns),
+        memory=pressure(samples, "memory", begin_ns),
+    )
+
+
+def _of_connections(rows: EventArray, ids: npt.NDArray[np.uint64]) -> EventArray:
+    """The rows of these connections; a trouble that names a session alone is that session's."""
+    mine = is_in(rows["connection_id"], ids)
+    sessions = rows["session_id"][mine & (rows["session_id"] != 0)]
+    alone = (rows["kind"] != REQUEST) & (rows["connection_id"] == 0)
+    found: EventArray = rows[mine | (alone & is_in(rows["session_id"], sessions))]
+    return found
+
+
+def _untaken(received_ns: npt.NDArray[np.int64], begin_ns: int, now_ns: int) -> int:
+    """How many responses of the episode were not picked up for half a second or longer."""
+    late = (received_ns >= begin_ns) & (received_ns <= now_ns - _UNANSWERED_NS)
+    return int(np.count_nonzero(late))
+
+
+def _beginning(finding: Finding, cut_off: EventArray) -> int:
+    """When the first request that suffered was issued."""
+    begin_ns = finding.first_ns
+    if finding.symptom == Symptom.SLOW:
+        begin_ns -= round(finding.max_latency_ms * NS_PER_MS)
+    if finding.symptom == Symptom.CONNECTION and len(cut_off):
+        begin_ns = min(begin_ns, int(cut_off["issued_ns"].min()))
+    return begin_ns
+
+
+def _phases(finding: Finding, rows: EventArray, begin_ns: int) -> Phases | None:
+    """Phases of the slow requests, against all of that time and those before it."""
+    complete = (rows["kind"] == REQUEST) & (rows["received_ns"] != 0)
+    complete &= rows["received_ns"] >= rows["issued_ns"]
+    complete &= rows["released_ns"] >= rows["received_ns"]
+    named = [COMMAND_CODES[name] for name in finding.commands if name in COMMAND_CODES]
+    rows = rows[complete & (~may_wait(rows) | is_in(rows["command"], named))]
+    released = rows["released_ns"].astype(np.int64)
+    during = rows[released >= finding.first_ns] if finding.first_ns else rows
+    least_ns = finding.threshold_ms * NS_PER_MS
+    before = rows[released < begin_ns]
+    slow = during[latency_ns(during) >= least_ns]
+    if finding.symptom not in (Symptom.SLOW, Symptom.WAITING) or len(slow) == 0:
+        return None
+    wire, others = _wire(slow), _meanwhile(slow, rows[latency_ns(rows) < least_ns])
+    return Phases(
+        slow=len(slow),
+        least_wire_ms=quantile(wire, 0.1) / NS_PER_MS,
+        most_wire_ms=quantile(wire, 0.9) / NS_PER_MS,
+        others=len(others),
+        others_wire_ms=median(_wire(others)) / NS_PER_MS if len(others) else 0.0,
+        wire_ms=median(wire) / NS_PER_MS,
+        client_ms=median(latency_ns(slow).astype(np.int64) - wire) / NS_PER_MS,
+        usual_wire_ms=median(_wire(before)) / NS_PER_MS if len(before) else 0.0,
+        quarter_wire_ms=quantile(_wire(during), 0.25) / NS_PER_MS,
+    )
+
+
+def _meanwhile(slow: EventArray, others: EventArray) -> EventArray:
+    """Those of the others that were asked for and answered while slow ones were on their way."""
+    inside = others["issued_ns"] > slow["issued_ns"].min()
+    found: EventArray = others[inside & (others["received_ns"] < slow["received_ns"].max())]
+    return found
+
+
+def _wire(rows: EventArray) -> npt.NDArray[np.int64]:
+    wire: npt.NDArray[np.int64] = (rows["received_ns"] - rows["issued_ns"]).astype(np.int64)
+    return wire

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: MIT
+"""What else the figures say beside the cause: sentences that make it no more or less certain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from aodasync.smb.ntstatus import status_names
+from aodasync.verdict.figures import Figures
+from aodasync.verdict.rules import LOST, LOST_WRITES, REFUSED, Rule
+
+__all__ = ["remarks"]
+
+_SLOW_SERVER: Final = "slow to answer"
+_ANOTHER_CLIENT: Final = "waits for another client"
+_STATED: Final = "stated by the server"
+
+
+_MEANINGS: Final = (
+    (
+        status_names("ACCESS_DENIED"),
+        "The account of the mount has no right to what was asked for.",
+    ),
+    (
+        status_names(
+            "CRC_ERROR DATA_ERROR DEVICE_DATA_ERROR DEVICE_NOT_READY DISK_CORRUPT_ERROR"
+            " FILE_CORRUPT_ERROR IO_DEVICE_ERROR IO_TIMEOUT UNEXPECTED_IO_ERROR VOLUME_DISMOUNTED"
+        ),
+        "The storage of the server fails.",
+    ),
+    (
+        status_names("DISK_FULL DISK_QUOTA_EXCEEDED QUOTA_EXCEEDED"),
+        "The server has no room, or the account of the mount has used up its quota.",
+    ),
+    (
+        status_names(
+            "INSUFFICIENT_RESOURCES INSUFF_SERVER_RESOURCES NETWORK_BUSY NO_MEMORY"
+            " REMOTE_SESSION_LIMIT REQUEST_NOT_ACCEPTED SERVER_UNAVAILABLE TOO_MANY_COMMANDS"
+            " TOO_MANY_OPENED_FILES TOO_MANY_SESSIONS"
+        ),
+        "The server is at a limit: memory, sessions, open files, or it throttles.",
+    ),
+)
+_FEW: Final = 10
+_ALIKE: Final = 1.3
+_STOPPED_MS: Final = 1000.0  # what waits for longer was stopped, not slowed
+
+
+def remarks(rule: Rule, figures: Figures) -> Iterator[str]:
+    """Formats over the figures, beside the sentence of the rule that decided."""
+    if rule.name not in (LOST, REFUSED) and not LOST_WRITES.isdisjoint(figures.codes):
+        yield "Data that programs had written before was lost."
+    if rule.name != _ANOTHER_CLIENT and figures.announced_opens > 0:
+        yield (
+            "Besides, it announced {opens} as pending: usually another client does not give up"
+            " its lease or oplock."
+        )
+    if rule.name == _STATED:
+        yield from (meaning for names, meaning in _MEANINGS if not names.isdisjoint(figures.codes))
+    if rule.name == _SLOW_SERVER and figures.phases is not None:
+        yield from _of_slow(figures)
+
+
+def _of_slow(figures: Figures) -> Iterator[str]:
+    phases = figures.phases
+    if phases is None:
+        return
+    if phases.others >= _FEW and phases.others_wire_ms <= phases.wire_ms / 3:
+        yield (
+            "Meanwhile {others} other requests took {others_wire_ms} ms: it is what the slow ones"
+            " do (one command, file, share or disk), not the whole server."
+        )
+        return
+    tcp = figures.tcp
+    steady = tcp is None or tcp.usual_rtt_ms is None or tcp.rtt_ms <= 2 * tcp.usual_rtt_ms
+    alike = steady and phases.most_wire_ms <= _ALIKE * phases.least_wire_ms
+    if alike and phases.slow >= _FEW and phases.wire_ms < _STOPPED_MS:
+        yield (
+            "All took about the same ({least_wire_ms} to {most_wire_ms} ms), as where a limit on"
+            " the server (throttling) delays each."
+        )

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: MIT
+"""What made requests slow that ended."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aodasync.evidence.model import Symptom
+from aodasync.verdict.figures import Figures
+from aodasync.verdict.rules.rule import HALF, RuleTable, lossless, short_of_cpu, short_of_memory
+
+__all__ = ["LATENCY_RULES"]
+
+LATENCY_RULES: Final = RuleTable()
+
+# A delayed acknowledgement of a slow response looks like a round trip of up to 40 ms.
+_DELAYED_ACK_MS: Final = 60.0
+
+
+@LATENCY_RULES.rule(
+    "segments lost",
+    cause="network",
+    confidence="high",
+    sentence="The network loses packets: {sent_again} and {tcp_out_of_order} came out of order"
+    " meanwhile.",
+    refuted_by="nstat TcpRetransSegs: it rises as fast while requests are quick",
+)
+def _lossy(f: Figures) -> bool:
+    if f.symptom == Symptom.STATUS or f.tcp is None or f.tcp.lost < 1:
+        return False
+    # A round trip that grows at once beyond the timer costs each socket a needless one.
+    spurious = f.tcp.lost <= max(1, f.tcp.sockets) and f.tcp.backoff <= 1
+    return not (spurious and _long_round_trips(f))
+
+
+@LATENCY_RULES.rule(
+    "long round trips",
+    cause="network",
+    confidence="high",
+    sentence="The network is slow: a round trip takes {tcp_rtt_ms} ms, {tcp_usual_rtt_ms} ms"
+    " before.",
+    refuted_by="ping -c 20 {address}: round trips are as short as before",
+)
+def _long_round_trips(f: Figures) -> bool:
+    """The round trip became longer, enough to explain the latency.
+
+    Where a queue builds up, TCP's smoothed figure trails behind: it explains the
+    quickest quarter of the requests, if these are slow, too.
+    """
+    if f.phases is None or f.tcp is None or f.tcp.usual_rtt_ms is None:
+        return False
+    usual, risen = f.tcp.usual_rtt_ms, f.tcp.rtt_ms - f.tcp.usual_rtt_ms
+    everything = f.phases.quarter_wire_ms >= HALF * f.tcp.rtt_ms
+    long = risen >= _DELAYED_ACK_MS
+    all_of_it = risen >= HALF * (f.phases.wire_ms - f.phases.usual_wire_ms)
+    quickest = risen >= HALF * (f.phases.quarter_wire_ms - f.phases.usual_wire_ms)
+    explains = (all_of_it and (long or everything)) or (quickest and long and everything)
+    return f.tcp.rtt_ms >= 3 * usual and explains
+
+
+@LATENCY_RULES.rule(
+    "short of memory",
+    cause="client",
+    confidence="low",
+    sentence="This host is short of memory ({memory} of the time, {memory_before} before), and"
+    " nothing points to the network.",
+    refuted_by="on the server: iostat -x 1 5 and its own latency figures are as bad",
+)
+def _only_short_of_memory(f: Figures) -> bool:
+    return short_of_memory(f) and not (f.phases is not None and lossless(f))
+
+
+@LATENCY_RULES.rule(
+    "short of CPU",
+    cause="client",
+    confidence="low",
+    sentence="This host is short of CPU ({cpu} of the time, {cpu_before} before), and nothing"
+    " points to the network.",
+    refuted_by="on the server: iostat -x 1 5 and its own latency figures are as bad",
+)
+def _only_short_of_cpu(f: Figures) -> bool:
+    return short_of_cpu(f)
+
+
+@LATENCY_RULES.rule(
+    "slow to answer",
+    cause="server",
+    confidence="high",
+    sentence="The server is slow: it took {wire_ms} ms to answer, while the network lost nothing"
+    " and a round trip takes {tcp_rtt_ms} ms.",
+    refuted_by="on the server: tcpdump -w smb.pcap tcp port {port} shows that it answered at once",
+)
+def _server_slow(f: Figures) -> bool:
+    return f.phases is not None and lossless(f)
+
+
+@LATENCY_RULES.rule(
+    "not this client",
+    cause="unknown",
+    confidence="medium",
+    sentence="The network or the server is slow, not this client: answers took {wire_ms} ms,"
+    " {usual_wire_ms} ms before. Without TCP's figures the two cannot be distinguished.",
+    refuted_by="in the network namespace of the mount: ss -tin dst {address}",
+)
+def _answered_late(f: Figures) -> bool:
+    return f.phases is not None and f.tcp is None

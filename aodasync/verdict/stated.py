@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: MIT
+"""What servers and this host state themselves in rows: NTSTATUS and errno, counted. Pure."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from aodasync.events import ANSWERED, REQUEST, EventArray, Kind
+from aodasync.evidence.quantiles import distinct, is_in
+from aodasync.smb.commands import COMMAND_CODES
+from aodasync.smb.ntstatus import (
+    LOGIN_REFUSED,
+    LOGIN_UNCHECKED,
+    NEVER_AN_ERROR,
+    STATUS_CODES,
+    status_name,
+)
+
+__all__ = ["Stated", "stated"]
+
+_SESSION_SETUP: Final = COMMAND_CODES["SMB2_SESSION_SETUP"]
+_WRITES: Final = [COMMAND_CODES[name] for name in ("SMB2_WRITE", "SMB2_FLUSH")]
+_EXPIRED: Final = [int(Kind.SESSION_EXPIRED), int(Kind.KEY_EXPIRED)]
+_IO_TIMEOUT: Final = STATUS_CODES["STATUS_IO_TIMEOUT"]
+_SESSION_EXPIRED: Final = STATUS_CODES["STATUS_NETWORK_SESSION_EXPIRED"]
+_SESSION_DELETED: Final = STATUS_CODES["STATUS_USER_SESSION_DELETED"]
+_TIMED_OUT_NS: Final = 60_000_000_000  # the last one before what it led to
+_LEAST_ERROR: Final = 0xC0000000  # severity error (MS-ERREF 2.3)
+_UNREACHABLE: Final = frozenset(
+    {errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN}
+)
+_RESET: Final = frozenset({errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE})
+_OWN: Final = frozenset(
+    {
+        errno.EACCES,
+        errno.EPERM,
+        errno.EADDRNOTAVAIL,
+        errno.EADDRINUSE,
+        errno.ENOBUFS,
+        errno.ENOMEM,
+        errno.EMFILE,
+        errno.ENFILE,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """Counts of what was stated, and its names.
+
+    Attempts to connect were ``refused``, found the host ``unreachable``, were ``reset`` or
+    failed on this host ``not_allowed``; ``connect_errors`` names the errno of all.
+    ``logins_refused`` failed for the account or the password, ``logins_unchecked`` as the server
+    could not ask its domain, ``logins_failed`` otherwise; ``login_statuses`` names all.
+    ``sessions_expired`` and ``sessions_deleted`` ended; ``io_timeouts`` are those of the
+    connection so far, ``write_statuses`` why writes failed.
+    """
+
+    refused: int
+    unreachable: int
+    reset: int
+    not_allowed: int
+    connect_errors: tuple[str, ...]
+    logins_refused: int
+    logins_unchecked: int
+    logins_failed: int
+    login_statuses: tuple[str, ...]
+    sessions_expired: int
+    sessions_deleted: int
+    io_timeouts: int
+    write_statuses: tuple[str, ...]
+
+
+def stated(rows: EventArray, recent: EventArray, first_ns: int) -> Stated:
+    """What the rows state, of one server, shape (N,); ``recent`` are those of the episode.
+
+    It began at ``first_ns`` (CLOCK_MONOTONIC).
+    """
+    connect = recent[recent["kind"] == Kind.CONNECT_ERROR]["status"].tolist()
+    answered = recent[(recent["kind"] == REQUEST) & (recent["outcome"] == ANSWERED)]
+    failed = answered[_is_error(answered)]
+    logins = failed[failed["command"] == _SESSION_SETUP]["status"]
+    refused, unchecked = is_in(logins, [*LOGIN_REFUSED]), is_in(logins, [*LOGIN_UNCHECKED])
+    expired = is_in(recent["kind"], _EXPIRED) | (recent["status"] == _SESSION_EXPIRED)
+    timed_out = rows[rows["status"] == _IO_TIMEOUT]["released_ns"].astype(np.int64)
+    writes = failed[is_in(failed["command"], _WRITES)]["status"]
+    return Stated(
+        refused=sum(code == errno.ECONNREFUSED for code in connect),
+        unreachable=sum(code in _UNREACHABLE for code in connect),
+        reset=sum(code in _RESET for code in connect),
+        not_allowed=sum(code in _OWN for code in connect),
+        connect_errors=tuple(
+            errno.errorcode.get(code, str(code)) for code in dict.fromkeys(connect)
+        ),
+        logins_refused=int(np.count_nonzero(refused)),
+        logins_unchecked=int(np.count_nonzero(unchecked)),
+        logins_failed=int(np.count_nonzero(~refused & ~unchecked)),
+        login_statuses=_names(logins),
+        sessions_expired=int(np.count_nonzero(expired)),
+        sessions_deleted=int(np.count_nonzero(recent["status"] == _SESSION_DELETED)),
+        # The client counts them from the beginning of a connection on (cifs_demultiplex_thread).
+        io_timeouts=len(timed_out) if (timed_out >= first_ns - _TIMED_OUT_NS).any() else 0,
+        write_statuses=_names(writes),
+    )
+
+
+def _is_error(rows: EventArray) -> npt.NDArray[np.bool_]:
+    error: npt.NDArray[np.bool_] = rows["status"] >= _LEAST_ERROR
+    return error & ~is_in(rows["status"], [*NEVER_AN_ERROR])
+
+
+def _names(statuses: npt.NDArray[np.uint32]) -> tuple[str, ...]:
+    return tuple(status_name(status) for status in distinct(statuses))

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: MIT
+"""What the requests without an answer say, beside those that were answered meanwhile. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+import numpy as np
+
+from aodasync.events import ANSWERED, REQUEST, EventArray, Flag
+from aodasync.evidence.quantiles import is_in
+from aodasync.smb.commands import COMMAND_CODES
+
+__all__ = ["LARGE_ANSWERS", "answered_since", "behind_large", "number_announced", "sufferer"]
+
+LARGE_ANSWERS: Final = [
+    COMMAND_CODES[name] for name in ("SMB2_READ", "SMB2_QUERY_DIRECTORY", "SMB2_IOCTL")
+]
+_ANSWERED_BY_NS: Final = 100_000_000
+
+
+def behind_large(unanswered: EventArray, rows: EventArray) -> bool:
+    """Whether all that is missing may wait for one large answer, which got lost.
+
+    It is the oldest, and whatever was answered later proves that nothing waits behind it.
+    """
+    if len(unanswered) == 0:
+        return False
+    at = int(np.argmin(unanswered["issued_ns"]))
+    first, others = unanswered[at], np.delete(unanswered, at)
+    later = rows["received_ns"] > first["issued_ns"] + np.uint64(_ANSWERED_BY_NS)
+    later &= rows["connection_id"] == first["connection_id"]
+    small = others[~is_in(others["command"], LARGE_ANSWERS)]
+    return bool(
+        first["command"] in LARGE_ANSWERS
+        and (others["connection_id"] == first["connection_id"]).all()
+        and (small["issued_ns"] > first["issued_ns"]).all()
+        and not later.any()
+    )
+
+
+def answered_since(unanswered: EventArray, rows: EventArray, now_ns: int) -> int:
+    """How many requests were answered though issued after all of those that wait.
+
+    Up to ``now_ns``, and on the same connections: what comes later may be the end of it.
+    """
+    if len(unanswered) == 0:
+        return 0
+    later = (rows["kind"] == REQUEST) & (rows["outcome"] == ANSWERED)
+    later &= (rows["received_ns"] != 0) & (rows["received_ns"] <= np.uint64(max(0, now_ns)))
+    later &= rows["issued_ns"] > unanswered["issued_ns"].max()
+    later &= is_in(rows["connection_id"], unanswered["connection_id"])
+    return int(np.count_nonzero(later))
+
+
+def number_announced(unanswered: EventArray) -> int:
+    """How many of them the server has announced as pending (STATUS_PENDING)."""
+    return int(np.count_nonzero(unanswered["flags"] & int(Flag.ASYNC_RESPONSE)))
+
+
+def sufferer(unanswered: EventArray, slow: EventArray, own: tuple[int, ...]) -> int | None:
+    """The connection that suffers most: of the oldest request, else of most slow ones."""
+    if len(unanswered):
+        return int(unanswered["connection_id"][np.argmin(unanswered["issued_ns"])])
+    most = Counter(slow["connection_id"].tolist()).most_common(1)
+    return most[0][0] if most else next(iter(own), None)

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which file a request is about: its id, and of a CREATE the name.
+ *
+ *   paths     SMB2_open_init, entry: the thread is about to build a CREATE; its name
+ *             will stand in a buffer of its own, apart from the request
+ *   alloc     reads the id that stands behind the header of a request (MS-SMB2 2.2),
+ *             and sends the name of a CREATE to the agent, in a ring of its own
+ *   received  reads the id that a CREATE's response gives
+ *
+ * All of it is lossy, and counted: no request is lost with the name of its file.
+ */
+#ifndef AODASYNC_SMB_FILES_H
+#define AODASYNC_SMB_FILES_H
+
+#include "smb_mid.h"
+#include "smb_slots.h"
+
+#ifdef FILE_NAMES
+/* Up to the last file id, and the length of a CREATE's name. */
+#define REQUEST_BYTES 112
+
+#define SMB2_CREATE 5
+#define BODY_AT 64
+#define CREATE_NAME_LENGTH_AT 110
+#define CREATED_ID_AT 128
+
+/* Where a command has its file id: so many words into its body, less one; 0: it has none. */
+#define ID_WORDS(command, words) ((u64)(words) << 2 * (command))
+#define ID_AT                                                                             \
+	(ID_WORDS(6, 1) /* CLOSE */ | ID_WORDS(7, 1) /* FLUSH */ | ID_WORDS(8, 2) /* READ */ | \
+	 ID_WORDS(9, 2) /* WRITE */ | ID_WORDS(10, 1) /* LOCK */ |                         \
+	 ID_WORDS(11, 1) /* IOCTL */ | ID_WORDS(14, 1) /* QUERY_DIRECTORY */ |             \
+	 ID_WORDS(15, 1) /* CHANGE_NOTIFY */ | ID_WORDS(16, 3) /* QUERY_INFO */ |          \
+	 ID_WORDS(17, 2) /* SET_INFO */)
+
+static __always_inline void take_id(struct smb_event *event, const u8 *id)
+{
+	event->persistent_id = *(u64 *)id;
+	event->volatile_id = *(u64 *)(id + 8);
+}
+
+/* The id in a request, whose first REQUEST_BYTES are given. */
+static __always_inline void read_requested_id(struct smb_event *event, const u8 *request)
+{
+	u32 words = ID_AT >> 2 * (event->command & 31) & 3;
+
+	if (words == 1)
+		take_id(event, request + BODY_AT + 8);
+	else if (words == 2)
+		take_id(event, request + BODY_AT + 16);
+	else if (words == 3)
+		take_id(event, request + BODY_AT + 24);
+}
+
+/* The id that a CREATE was given, when its response is matched to its MID. */
+static __always_inline void read_created_id(struct smb_event *event, u64 response)
+{
+	u8 id[16] __attribute__((aligned(8)));
+
+	if (event->command != SMB2_CREATE || event->status || event->flags & FLAG_STATUS_UNSEEN)
+		return;
+	if (!bpf_probe_read_kernel(id, sizeof(id), (void *)(response + CREATED_ID_AT)))
+		take_id(event, id);
+}
+#else
+#define REQUEST_BYTES HDR_BYTES
+#endif
+
+#ifdef PATH_RQST_ARG
+/* A row of the `paths` map: the CREATE that a thread is about to send (struct smb_rqst). */
+struct smb_path {
+	u64 pid_tgid;
+	u64 rqst;
+};
+
+static __always_inline struct smb_path *path_of(u64 pid_tgid)
+{
+	u32 slot = pid_tgid * GOLDEN_RATIO >> (64 - PATH_SLOT_BITS);
+
+	return bpf_map_lookup_elem_(MAP(MAP_PATHS), &slot);
+}
+
+static __always_inline int on_create_begun(u64 rqst)
+{
+	u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct smb_path *kept = path_of(pid_tgid);
+
+	if (kept) {
+		kept->rqst = rqst;
+		kept->pid_tgid = pid_tgid;
+	}
+	return 0;
+}
+
+/* rq_iov[0] is the request up to the name, rq_iov[1] the name (struct kvec). */
+static __always_inline void send_name(const struct smb_event *event, u64 at, const u8 *request,
+				      u64 pid_tgid)
+{
+	u32 bytes = *(u16 *)(request + CREATE_NAME_LENGTH_AT);
+	struct smb_path *kept = path_of(pid_tgid);
+	struct smb_file_name *name;
+	u64 vectors[3] = {};
+	u64 path;
+
+	if (kept && kept->pid_tgid == pid_tgid)
+		bpf_probe_read_kernel(vectors, sizeof(vectors),
+				      (void *)read_pointer(kept->rqst + RQST_rq_iov));
+	if (!kept || vectors[0] != at) {
+		count(COUNT_NAME_UNSEEN);
+		return;
+	}
+	kept->pid_tgid = 0; /* once: it may not be there any more */
+	path = vectors[2];
+	name = bpf_ringbuf_reserve((void *)MAP(MAP_NAMES), sizeof(*name), 0);
+	if (!name) {
+		count(COUNT_NAME_RING_FULL);
+		return;
+	}
+	name->issued_ns = event->issued_ns;
+	name->message_id = event->message_id;
+	name->connection_id = event->connection_id;
+	name->pid = event->pid;
+	name->bytes = bytes;
+	if (bytes >= NAME_BYTES) {
+		path += bytes - (NAME_BYTES - 2);
+		bytes = NAME_BYTES - 2;
+	}
+	bpf_probe_read_kernel(name->text, bytes & (NAME_BYTES - 1), (void *)path);
+	bpf_ringbuf_submit(name, BPF_RB_NO_WAKEUP);
+}
+#endif
+
+#endif

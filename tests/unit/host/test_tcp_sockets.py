@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: MIT
+"""The kernel tells of TCP sockets what happened to them."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from aodasync.host.tcp_sockets import tcp_sockets
+
+Pair = tuple[socket.socket, socket.socket, tuple[str, int]]
+
+
+@pytest.fixture(params=["127.0.0.1", "::1"])
+def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
+    """Both ends of a connection on this host, and the address connected to."""
+    family = socket.AF_INET6 if ":" in request.param else socket.AF_INET
+    with socket.socket(family) as listener:
+        try:
+            listener.bind((request.param, 0))
+        except OSError as error:
+            pytest.skip(f"no {request.param} on this host: {error}")
+        listener.listen()
+        address = listener.getsockname()[:2]
+        with socket.create_connection(address) as client, listener.accept()[0] as server:
+            yield client, server, address
+
+
+def test_a_socket_is_found_by_its_peer(pair: Pair) -> None:
+    """What nobody read yet is counted; nothing was lost."""
+    client, server, address = pair
+    server.sendall(b"x" * 1000)
+    client.recv(400, socket.MSG_WAITALL)
+    (found,) = tcp_sockets([address])
+    assert (found.address, found.port) == address
+    assert found.established
+    assert found.unread_bytes == 600
+    assert (found.retransmits, found.out_of_order, found.backoff) == (0, 0, 0)
+    assert 0 < found.rtt_ms < 1000
+
+
+def test_its_cookie_stays_and_no_other_has_it(pair: Pair) -> None:
+    """A second connection to the same peer is another socket."""
+    _, _, address = pair
+    (first,) = tcp_sockets([address])
+    with socket.create_connection(address):
+        both = tcp_sockets([address])
+    assert len({found.cookie for found in both}) == 2
+    assert first.cookie in {found.cookie for found in both}
+
+
+def test_other_peers_are_left_out(pair: Pair) -> None:
+    """The same port elsewhere, or nobody at all, finds nothing."""
+    _, _, (address, port) = pair
+    assert tcp_sockets([("192.0.2.1", port)]) == []
+    assert tcp_sockets([]) == []
+    assert len(tcp_sockets([(address, port), ("192.0.2.1", port)])) == 1

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: MIT
+"""Tables of the last seconds: the figures are those of a naive count over the same rows."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aodasync.events import EventArray
+from aodasync.live.window import VIEWS, Window
+from tests.builders import MS, SECOND, in_flight, request, requests
+
+_STATE: dict[str, Any] = {
+    "now_ns": 20 * SECOND,
+    "connections": [
+        {"connection_id": 1, "server": "nas1", "address": "192.0.2.1", "port": 445},
+        {"connection_id": 2, "server": "nas1", "address": "192.0.2.2", "port": 445},
+        {"connection_id": 3, "server": "", "address": "192.0.2.3", "port": 445},
+    ],
+    "shares": [{"session_id": "0x7", "tree_id": 5, "share": "//nas1/data"}],
+    "sockets": [{"address": "192.0.2.1", "port": 445, "rtt_ms": 0.4, "retransmits": 3}],
+    "usual": [{"server": "nas1", "command": "SMB2_READ", "ms": 9.0}],
+}
+
+_ROW = st.tuples(
+    st.integers(1, 4),  # connection
+    st.integers(0, 18),  # command
+    st.integers(0, 3000),  # latency in ms
+    st.sampled_from([b"a", b"b"]),
+    st.integers(1, 3),  # tgid
+    st.booleans(),  # failed
+)
+
+
+def _rows(drawn: list[tuple[Any, ...]]) -> EventArray:
+    return requests(
+        *(
+            request(
+                command,
+                released_ns=15 * SECOND,
+                latency_ns=ms * MS + 1,
+                connection_id=connection,
+                comm=comm,
+                tgid=tgid,
+                status=0xC0000022 if failed else 0,
+            )
+            for connection, command, ms, comm, tgid, failed in drawn
+        )
+    )
+
+
+@settings(max_examples=50)
+@given(st.lists(_ROW, min_size=1, max_size=60), st.sampled_from(sorted(VIEWS)))
+def test_a_table_agrees_with_counting_row_by_row(drawn: list[tuple[Any, ...]], view: str) -> None:
+    """Requests, errors and summed time of every group are those of a plain loop."""
+    window = Window(10)
+    window.update(_STATE, in_flight(issued_ns=19 * SECOND)[:0])
+    rows = _rows(drawn)
+    window.add(rows)
+    expected: dict[Any, list[float]] = defaultdict(lambda: [0, 0, 0.0])
+    servers = {1: "nas1", 2: "nas1", 3: "192.0.2.3", 4: "connection 4"}
+    for row in rows:
+        key = {
+            "server": (servers[int(row["connection_id"])],),
+            "share": (servers[int(row["connection_id"])], "-"),
+            "command": (servers[int(row["connection_id"])], int(row["command"])),
+            "process": (row["comm"].decode(), int(row["tgid"])),
+        }[view]
+        found = expected[key]
+        found[0] += 1
+        found[1] += int(row["status"] != 0)
+        found[2] += (int(row["released_ns"]) - int(row["issued_ns"])) / MS
+    lines = window.table(view)
+    assert len(lines) == len(expected)
+    assert sum(line.requests for line in lines) == len(rows)
+    by_total = sorted((n, e, round(s, 3)) for n, e, s in expected.values())
+    assert sorted((x.requests, x.errors, round(x.sum_ms, 3)) for x in lines) == by_total
+
+
+def test_a_server_of_several_connections_is_one_line_with_its_figures() -> None:
+    """Waiting requests, the oldest, TCP's round trip, and what is usual."""
+    window = Window(10)
+    window.add(requests(*(request(released_ns=19 * SECOND, connection_id=c) for c in (1, 2))))
+    window.update(_STATE, in_flight(issued_ns=11 * SECOND, connection_id=2))
+    (line,) = window.table("server")
+    assert line.key == ("nas1",)
+    assert (line.requests, line.waiting, line.oldest_ms) == (2, 1, 9000.0)
+    assert (line.rtt_ms, line.usual_ms) == (0.4, 9.0)
+
+
+def test_a_share_is_named_by_session_and_tree() -> None:
+    """Without its server, which has a column of its own."""
+    window = Window(10)
+    window.update(_STATE, in_flight(issued_ns=1)[:0])
+    window.add(request(released_ns=19 * SECOND, session_id=7, tree_id=5))
+    (line,) = window.table("share")
+    assert line.key == ("nas1", "data")
+
+
+def test_rows_older_than_the_window_are_not_counted() -> None:
+    """Nor kept, once the newest state is later than them by the window's length."""
+    window = Window(10)
+    window.add(request(released_ns=5 * SECOND))
+    window.add(request(released_ns=19 * SECOND))
+    window.update(_STATE, in_flight(issued_ns=1)[:0])
+    assert len(window.rows()) == 1
+
+
+def test_memory_is_bounded_without_a_state() -> None:
+    """A stream of rows alone does not grow without end."""
+    window = Window(10)
+    rows = np.repeat(request(released_ns=SECOND), 100_000)
+    for _ in range(8):
+        window.add(rows)
+    assert len(window.rows()) <= 500_000

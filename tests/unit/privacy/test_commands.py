@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: MIT
+"""Secrets on command lines: behind short flags, as words, piped, and in here-strings."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+
+from aodasync.privacy.redaction import redact_text
+
+_MASKED: Final = (
+    "nxc smb 10.1.2.3 -u u1 -p '@'",
+    "ldapsearch -x -D 'CN=a' -w '@ and more' -b dc=x",
+    'type=EXECVE argc=4 a0="ldapsearch" a1="-w" a2="@" a3="-b"',
+    "kadmin -p adm -w @ -q q",
+    "7z x -p@ a.7z",
+    "smbtar -u u1 -p @ -s s -x d",
+    "xfreerdp /u:u1 /p:@ /v:h",
+    "ktpass /mapuser u1 /pass @ /out k",
+    "schtasks /ru u1 /rp @ /tn x",
+    "samba-tool user create u1 @ --given-name=G",
+    "net user u1 @ /add",
+    "ConvertTo-SecureString '@' -AsPlainText -Force",
+    'ConvertTo-SecureString -String "@" -AsPlainText',
+    "smbclient '//s/my share' '@' -U u1",
+    "printf @ | smbpasswd -s",
+    "(echo @ | smbpasswd -s u1",
+    "yes @ | passwd u1",
+    "kinit u1 <<< @",
+    "smbpasswd -a u1 <<< '@'",
+    "cifscreds add -u u1 s <<<@",
+    "psexec.py -hashes @ h",
+    "smbclient --pw-nt-hash -U u1%@ //s/d",
+    "ktutil: addent -password -p u1 -w @",
+)
+
+
+@pytest.mark.parametrize("text", _MASKED)
+def test_the_word_that_is_a_secret_goes(text: str) -> None:
+    """And it alone: the command, its other words and the quotation marks stay."""
+    secret = "31d6cfe0d16ae931b73c59d7e0c089c0" if "hash" in text else "S3cretX"
+    before, _, after = text.partition("@")
+    kept = redact_text(f"{before}{secret}{after}")
+    assert kept == f"{before}********{after.removeprefix(' and more')}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mkdir -p /a; ssh -p 22 h; rsync -p a b; ldconfig -p",
+        "grep -w word file; ps -p 17 -w x; netstat -w",
+        "cat <<< hello; echo hello | grep x",
+        "add_entry -password -p u1@R -k 1 -e aes256-cts",
+        "the net user count is 5",
+        "samba-tool user list --verbose",
+        "path /p:x /pass /rp",
+    ],
+)
+def test_other_commands_stay_as_they_are(text: str) -> None:
+    """The same flags are paths, ports and switches elsewhere."""
+    assert redact_text(text) == text

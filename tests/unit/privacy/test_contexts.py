@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: MIT
+"""Each context in which a secret stands: what goes, and what stays beside it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Final
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from aodasync.privacy.redaction import redact_argv, redact_text
+
+_REPORTED: Final = {
+    '{"username":"u1","password":"S3cretX","uid":"0"}': (
+        '{"username":"u1","password":"********","uid":"0"}'
+    ),
+    r"{\"username\":\"u1\",\"password\":\"S3cr\\\"etX\"}": (
+        r"{\"username\":\"u1\",\"password\":\"********\"}"
+    ),
+    "map[password:S3cretX username:u1]": "map[password:******** username:u1]",
+    "map[username:u1 password:Two WordsX]": "map[username:u1 password:********]",
+    "&{User:u1 Password:S3cretX Domain:D}": "&{User:u1 Password:******** Domain:D}",
+    '"azurestorageaccountkey":"S3cretX"': '"azurestorageaccountkey":"********"',
+    "the accountKey: S3cretX": "the accountKey: ********",
+    "COMMAND=/bin/mount -t cifs -o username=u1,password=pre,S3cretX,uid=0 //s/d /m": (
+        "COMMAND=/bin/mount -t cifs -o username=u1,password=********,uid=0 //s/d /m"
+    ),
+    "kernel: cifs: Unknown parameter 'S3cretX'": "kernel: cifs: Unknown parameter '********'",
+    "kernel: cifs: Unknown parameter 'it's X'": "kernel: cifs: Unknown parameter '********'",
+    "kernel: cifs: Unknown parameter 'multichannel'": (
+        "kernel: cifs: Unknown parameter 'multichannel'"
+    ),
+    'kernel: CIFS: Unknown mount option "S3cretX"': 'kernel: CIFS: Unknown mount option "********"',
+    "az storage --account-key S3cretX --share-name s": (
+        "az storage --account-key ******** --share-name s"
+    ),
+    "kubelet: tool --password S3cretX -v": "kubelet: tool --password ******** -v",
+    "tool --password 'Two WordsX' -v": "tool --password '********' -v",
+    'argc=4 a2="--password" a3="S3cretX" a4="-v"': 'argc=4 a2="--password" a3="********" a4="-v"',
+    'argc=4 a2="--password" a3=533363726574582059': 'argc=4 a2="--password" a3=********',
+    '"args":["--password","S3cretX","-v"]': '"args":["--password","********","-v"]',
+    r"smbclient -U 'D\u1%Two WordsX' //s/d": r"smbclient -U 'D\u1%********' //s/d",
+    r"wbinfo -a D\\u1%S3cretX": r"wbinfo -a D\\u1%********",
+    "stringData:\n  password: |-\n    S3cretX\n    X2\n  username: u1\n": (
+        "stringData:\n  password: |-\n    ********\n    ********\n  username: u1\n"
+    ),
+    "h kubelet[7]:   password: >\nh sshd[9]: hello\nh kubelet[7]:     X\nh kubelet[7]: end": (
+        "h kubelet[7]:   password: >\nh sshd[9]: hello\nh kubelet[7]:     ********\n"
+        "h kubelet[7]: end"
+    ),
+    "- name: SMB_PASSWORD\n  value: S3cretX\n- name: A\n  value: b": (
+        "- name: SMB_PASSWORD\n  value: ********\n- name: A\n  value: b"
+    ),
+    r"mount -o password=pre \S3cretX,uid=0": "mount -o password=********,uid=0",
+    r"-fstype=cifs,password=S3cretX\,tailY,uid=0 ://s/d": (
+        "-fstype=cifs,password=********,uid=0 ://s/d"
+    ),
+    "smb://u1:pre/S3cretX@s/d": "smb://u1:********@s/d",
+    "smb://:S3cretX@s/d": "smb://:********@s/d",
+    "open smb://u:Q7x@Q7y'Q7z@srv/share now": "open smb://u:********@srv/share now",
+    "<password>S3cretX</password><user>u1</user>": "<password>********</password><user>u1</user>",
+    "it said pass: S3cretX": "it said pass: ********",
+    "machine s login u1 password S3cretX": "machine s login u1 password ********",
+    "machine s\n  login u1\n  password S3cretX\n": "machine s\n  login u1\n  password ********\n",
+    "curl -u u1:S3cretX https://h/p": "curl -u u1:******** https://h/p",
+    "sshpass -p S3cretX ssh u1@h": "sshpass -p ******** ssh u1@h",
+    r"net use Z: \\s\d S3cretX /user:u1": r"net use Z: \\s\d ******** /user:u1",
+    "https://a/s?sv=2022&sig=S3cretX%3D&se=2024": "https://a/s?sv=2022&sig=********&se=2024",
+    "AccountName=a;AccountKey=S3cretX==;EndpointSuffix=core": (
+        "AccountName=a;AccountKey=********;EndpointSuffix=core"
+    ),
+    "curl -H 'Authorization: Bearer S3cretX' https://h": (
+        "curl -H 'Authorization: Bearer ********' https://h"
+    ),
+    "CIFS: VFS: Signing Key   a1 b2 c3 d4 e5 f6 07 18": "CIFS: VFS: Signing Key   ********",
+    "key: (aes256) 0xa1b2c3d4e5f60718a1b2c3d4": "key: ********",
+    "1 host/h@R (aes256-cts)  (0xa1b2c3d4e5f60718a1b2c3d4e5f60718)": (
+        "1 host/h@R (aes256-cts)  (0x********)"
+    ),
+    "u1:1000:AAD3B435B51404EEAAD3B435B51404EE:31D6CFE0D16AE931B73C59D7E0C089C0:[U ]:LCT-6:": (
+        "u1:1000:********:[U ]:LCT-6:"
+    ),
+    '{"secret":{"value":"S3cretX"}}': '{"secret":{"value":"********"}}',
+    '<add key="password" value="S3cretX"/>': '<add key="password" value="********"/>',
+    "<name>smb.password</name><value>S3cretX</value>": (
+        "<name>smb.password</name><value>********</value>"
+    ),
+    r'a0="net" a1="use" a2="Z:" a3="\\s\d" a4="S3cretX"': (
+        r'a0="net" a1="use" a2="Z:" a3="\\s\d" a4=********'
+    ),
+    "%7B%22password%22%3A%22S3cretX%22%7D": "%7B%22password%22%3A%22********%22%7D",
+    'fsconfig(3, FSCONFIG_SET_STRING, "password", "S3cretX", 0) = 0': (
+        'fsconfig(3, FSCONFIG_SET_STRING, "password", "********", 0) = 0'
+    ),
+    r'smbclient "-UD\u1%Two WordsX" //s/d': r'smbclient "-UD\u1%********" //s/d',
+    '{"password":[]uint8{0x53, 0x33}, "user":"u1"}': '{"password":********, "user":"u1"}',
+    '"password": [\n  "S3cretX"\n],\n"user": "u1"': (
+        '"password": ********\n  ********\n],\n"user": "u1"'
+    ),
+    "<password>\n  S3cretX\n</password>\n<user>u1": (
+        "<password>\n  ********\n</password>\n<user>u1"
+    ),
+    "az login -u u1 -p S3cretX --tenant t": "az login -u u1 -p ******** --tenant t",
+    'secrets:<key:"password" value:"S3cretX" > secrets:<key:"username" value:"u1" >': (
+        'secrets:<key:"password" value:"********" > secrets:<key:"username" value:"u1" >'
+    ),
+    "PASSWD=S3cretX mount -t cifs //s/d /m": "PASSWD=******** mount -t cifs //s/d /m",
+    "PASSWD='Two WordsX' mount.cifs //s/d /m": "PASSWD='********' mount.cifs //s/d /m",
+    "PASSWD=Two WordsX": "PASSWD=********",
+    "reg add K /v DefaultPassword /t REG_SZ /d S3cretX": (
+        "reg add K /v DefaultPassword /t REG_SZ /d ********"
+    ),
+    "/user:u1 /password:S3cretX /domain:CORP": "/user:u1 /password:******** /domain:CORP",
+    '[{"value":"S3cretX","key":"password"}]': '[{"value":"********","key":"password"}]',
+    "cifs: Unsupported parameter 'S3cretX'": "cifs: Unsupported parameter '********'",
+    "cifs: Invalid value 'S3cretX' for password": "cifs: Invalid value '********' for password",
+    "CIFS: mount option S3cretX not recognized": "CIFS: mount option ******** not recognized",
+    "curl -H 'x-api-key: S3cretX' -v": "curl -H 'x-api-key: ********' -v",
+    "\x1b[36mpassword\x1b[0m=S3cretX uid=0": "\x1b[36mpassword\x1b[0m=******** uid=0",
+    "a #033[36mpassword#033[0m: S3cretX": "a #033[36mpassword#033[0m: ********",
+    '{"auth":"dTE6UzNjcmV0WA=="}': '{"auth":"********"}',
+    "mount: /m: unknown filesystem option 'S3cretX'": (
+        "mount: /m: unknown filesystem option '********'"
+    ),
+    "/etc/fstab: line 3: unknown option S3cretX": "/etc/fstab: line 3: unknown option ********",
+    'password: "S3cretX\n  tailY"\nx: 1': "password: ********\n  ********\nx: 1",
+    "- password: S3cretX\n    tailY\n  x: 1": "- password: ********\n    ********\n  x: 1",
+    "password:\n- S3cretX\nx: 1": "password:\n- ********\nx: 1",
+    "open smb://u1:pre S3cretX@s/d now": "open smb://u1:********@s/d now",
+    "smb%3A%2F%2Fu1%3AS3cretX%40s%2Fd": "smb%3A%2F%2Fu1%3A********%40s%2Fd",
+    "smb:\\/\\/u1:S3cretX@s\\/d": "smb:\\/\\/u1:********@s\\/d",
+    "https://h/?access_token=S3cretX#frag": "https://h/?access_token=********#frag",
+    "User ID=u1;Password=S3cretX;Initial Catalog=c": (
+        "User ID=u1;Password=********;Initial Catalog=c"
+    ),
+    "NTLMv2 response: a1b2c3d4e5f60718a1b2c3d4e5f60718": "NTLMv2 response: ********",
+    "u1:1:NO PASSWORDXXXXXXXXXXXXXXXXXXXXX:31D6CFE0D16AE931B73C59D7E0C089C0:[U]:": (
+        "u1:1:********:[U]:"
+    ),
+    '"mountOptions":["vers=3.0","password=S3cretX","uid=0"]': (
+        '"mountOptions":["vers=3.0","password=********","uid=0"]'
+    ),
+}
+
+
+@pytest.mark.parametrize("text", _REPORTED)
+def test_the_value_goes_and_what_is_beside_it_stays(text: str) -> None:
+    """What people's logs hold: the secret is masked, and it alone."""
+    assert redact_text(text) == _REPORTED[text]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "winbindd: logon failed for user u1: NT_STATUS_LOGON_FAILURE",
+        "session setup pass=2 fail=7 rc=-13",
+        "total=9,pass=2,fail=7 token=17 key=0x1f",
+        "NT_STATUS_WRONG_PASSWORD: logon of u1",
+        "smb3_lease_done: lease_key=0x1122334455667788aabbccddeeff0011 lease_state=0x7",
+        "sshd[1]: Failed password for jdoe from 10.1.2.3 port 22 ssh2",
+        "type=SYSCALL msg=audit(1.2:3): a0=ffffff9c a1=55d0c2a5e2b0 exit=-13 key=(null)",
+        'type=SYSCALL msg=audit(1.2:3): comm="mount.cifs" key="mounts"',
+        'wanted("user", ["password", "domain"])',
+        "3 of 5 tests: pass: 3/5",
+        "0 logon     cifs:a:10.9.9.1: 20",
+        "CIFS: VFS: Session Id   a1 b2 c3 d4 e5 f6 07 18",
+        "https://host:8080/path?mail=a@b date -u +%Y-%m-%d",
+        "mkdir -p /var/lib/x; ssh -p 22 h; login -p 22",
+        "pid 7 (ptr (0xffff888012345678) bypass=yes compass: north",
+        '{"secretKeyRef":{"name":"smbcreds","key":"password"}}',
+        "invalid value 5; CIFS: invalid value 5, mount option noperm is unknown",
+        '{"password":null,"token":17,"secretName":"smbcreds"}',
+    ],
+)
+def test_evidence_that_looks_like_a_secret_stays(line: str) -> None:
+    """Counters, statuses, prose, pointers, references."""
+    assert redact_text(line) == line
+
+
+def _hex(secret: str) -> str:
+    return secret.encode().hex()
+
+
+def _escaped(secret: str) -> str:
+    return json.dumps(json.dumps(secret)[1:-1])[1:-1]
+
+
+_ANY = st.characters(blacklist_categories=["Cs", "Cc", "Zl", "Zp"], blacklist_characters="\x85")
+_WORD = st.characters(
+    blacklist_categories=["Cs", "Cc", "Zl", "Zp", "Zs"], blacklist_characters="\x85\"'\\"
+)
+_PATH = st.characters(blacklist_categories=["Cs", "Cc", "Zl", "Zp", "Zs"])
+_BASE64 = st.sampled_from("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
+_Plant = Callable[[str], str]
+
+_CONTEXTS: Final[dict[str, tuple[_Plant, st.SearchStrategy[str]]]] = {
+    "JSON": (lambda s: f'{{"user":"u","password":{json.dumps(s)},"uid":0}} end', _ANY),
+    "JSON, spaced": (lambda s: f'{{"x" : 1, "accountKey" : {json.dumps(s)} }}', _ANY),
+    "JSON in JSON": (lambda s: rf'{{"log":"{{\"passwd\":\"{_escaped(s)}\"}}"}}', _ANY),
+    "mount options": (lambda s: f"mount -o username=u,password={s},uid=0 //s/d /m", _ANY),
+    "first option": (lambda s: f"mount -o password={s},vers=3.0 //s/d /m", _ANY),
+    "fstab": (lambda s: f"//s/d /m cifs user=u,pass={s},uid=0 0 0", _ANY),
+    "credentials file": (lambda s: f"username=u\npassword={s}\ndomain=d", _ANY),
+    "INI": (lambda s: f"[s]\n  Password2 = {s}\n", _ANY),
+    "YAML": (lambda s: f"a: 1\npassword: {json.dumps(s)}\nb: 2\n", _ANY),
+    "YAML block": (lambda s: f"data:\n  secret: |-\n    {s}\n    {s}\n  u: 1\n", _ANY),
+    "XML": (lambda s: f"<a><Password>{s.replace('<', '&lt;')}</Password></a>", _ANY),
+    "attribute": (lambda s: f'<user name="u" password={json.dumps(s)}/>', _ANY),
+    "Go": (lambda s: f"map[password:{s} username:u1]", _WORD),
+    "flag": (lambda s: f"tool --password {s} -v", _WORD),
+    "flag=": (lambda s: f"tool --db-password={s} -v", _WORD),
+    "sshpass": (lambda s: f"sshpass -p {s} ssh h", _WORD),
+    "URL": (lambda s: f"open smb://u:{s}@srv/share now", _PATH),
+    "user%": (lambda s: f"smbclient -U D\\u%{s} //s/d", _WORD),
+    "user%, quoted": (lambda s: f"smbclient -U 'D\\u%{s}' //s/d", _WORD),
+    "audit": (lambda s: f'type=EXECVE argc=3 a0="x" a1="--password" a2={_hex(s)}', _ANY),
+    "proctitle": (lambda s: "proctitle=" + _hex(f"mount\0-o\0username=u,password={s}"), _ANY),
+    "netrc": (lambda s: f"machine s login u password {s}", _WORD),
+    "kernel": (lambda s: f"kernel: cifs: Unknown parameter '{s}'", _ANY),
+    "header": (lambda s: f"> Authorization: Basic {s}", _BASE64),
+    "bearer": (lambda s: f"token was Bearer {s}", _BASE64),
+    "SAS": (lambda s: f"https://a/s?sv=1&sig={s}&se=2", _BASE64),
+    "connection string": (lambda s: f"AccountName=a;AccountKey={s}==;EndpointSuffix=c", _BASE64),
+    "PEM": (
+        lambda s: f"-----BEGIN PRIVATE KEY-----\n{s}\n{s}\n-----END PRIVATE KEY-----\nafter",
+        _BASE64,
+    ),
+}
+
+
+@pytest.mark.parametrize("context", _CONTEXTS)
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_no_part_of_any_secret_is_kept(context: str, data: st.DataObject) -> None:
+    """Whatever the secret is made of; and to redact twice changes nothing."""
+    plant, characters = _CONTEXTS[context]
+    part = st.text(characters, max_size=8)
+    secret = "Q7x" + data.draw(part) + "Q7y" + data.draw(part) + "Q7z"
+    if "mount" in context or context in ("first option", "fstab"):
+        assume(not re.search(r",uid\W| +(//|\\\\)[^/\\, ]+[/\\]", secret))
+    text = plant(secret)
+    kept = redact_text(text)
+    assert "********" in kept
+    assert not re.search("Q7[xyz]|" + "|".join(_hex(f"Q7{c}") for c in "xyz"), kept), kept
+    assert redact_text(kept) == kept
+
+
+_HARMLESS = st.text(st.sampled_from("abde ,;.:=/\\[]{}()'\"0123456789\n\t"), max_size=200)
+
+
+@given(text=_HARMLESS)
+def test_text_without_a_secret_is_unchanged(text: str) -> None:
+    """Punctuation alone makes nothing a secret."""
+    assume("//" not in text)
+    assert redact_text(text) == text
+
+
+def test_the_words_of_a_command_are_redacted_together() -> None:
+    """A flag and its value are two words; a value goes no further than its word."""
+    argv = ["tool", "--password", "Two WordsX", "-o", "user=u,password=a b,uid=0", "//s/d"]
+    expected = ["tool", "--password", "********", "-o", "user=u,password=********,uid=0", "//s/d"]
+    assert redact_argv(argv) == expected

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+"""A verdict about credentials or a share names the mount and its user, in its commands too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aodasync.events import EVENT
+from aodasync.evidence.model import Connection, Trigger
+from aodasync.smb.ntstatus import STATUS_CODES
+from aodasync.verdict.judge import Verdict, judge
+from aodasync.verdict.mounts import mounts_of
+from tests.builders import SECOND, finding, request
+
+_NAS = {1: Connection(1, "nas", "10.0.0.1", 445)}
+
+
+def _mount(n: int = 1, **changes: Any) -> dict[str, Any]:
+    mount = {
+        "source": f"//NAS/data{n}",
+        "mount_point": f"/mnt/{n}",
+        "server": "NAS",
+        "username": "svc",
+    }
+    return mount | changes
+
+
+def _judged(mounts: Any, status: str = "STATUS_LOGON_FAILURE") -> Verdict:
+    login = request("SMB2_SESSION_SETUP", released_ns=100 * SECOND, status=STATUS_CODES[status])
+    found = finding("connection", codes=(status,), first_ns=100 * SECOND)
+    trigger = Trigger("connection", found, (), 101 * SECOND, 0, 1)
+    return judge(
+        trigger,
+        rows=login,
+        in_flight=np.zeros(0, EVENT),
+        connections=_NAS,
+        shares={},
+        later=None,
+        mounts=mounts,
+    )
+
+
+def test_refused_credentials_name_the_mount_and_its_user() -> None:
+    """And the commands hold its user name instead of a placeholder."""
+    judged = _judged([_mount(), _mount(2, server="other")])
+    assert judged.sentence.endswith("It is about //NAS/data1 on /mnt/1 (username=svc).")
+    assert judged.refuted_by.startswith("smbclient -L //10.0.0.1 -U svc succeeds:")
+    assert any("-U svc" in step for step in judged.next)
+
+
+def test_users_that_differ_are_not_guessed() -> None:
+    """Two mounts of one server as two users: the command keeps its placeholder."""
+    judged = _judged([_mount(), _mount(2, username="jane")])
+    assert "-U USER" in judged.refuted_by
+    assert "//NAS/data1 on /mnt/1 (username=svc), //NAS/data2 on /mnt/2" in judged.sentence
+
+
+def test_many_mounts_are_counted() -> None:
+    """Three are named."""
+    sentence = mounts_of([_mount(n) for n in range(9)], ["nas"]).sentence()
+    assert sentence.endswith("/mnt/2 (username=svc) and 6 more.")
+
+
+def test_a_name_is_quoted_for_a_shell() -> None:
+    """Whatever somebody mounted, and with bytes that are no UTF-8 shown as such."""
+    mounts = mounts_of([_mount(source="//nas/a;rm -rf b", username="x\\y \udcff")], ["nas"])
+    assert mounts.filled_in("-U USER //h/SHARE") == "-U 'x\\y ?' //h/'a;rm -rf b'"
+
+
+@pytest.mark.parametrize("odd", [None, "x", [None], [{"server": "nas"}], [_mount(username=5)]])
+def test_odd_mounts_of_a_recording_are_left_out(odd: Any) -> None:
+    """A verdict does not fail for them."""
+    assert _judged(odd).rule == "credentials refused"
+    assert "about" not in _judged(odd).sentence

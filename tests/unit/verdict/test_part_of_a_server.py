@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: MIT
+"""One file, lock, path or process of many: what is well meanwhile narrows the cause down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aodasync.events import EVENT, EventArray, Flag, Kind
+from aodasync.evidence.model import Connection, Finding, Sample, Trigger
+from aodasync.smb.ntstatus import STATUS_CODES
+from aodasync.verdict.judge import Verdict, judge
+from aodasync.verdict.next_steps import next_steps
+from tests.builders import MS, SECOND, finding, in_flight, request, requests, tcp_socket, trouble
+
+_NONE = np.zeros(0, EVENT)
+_AT = 100 * SECOND
+_ONE = {1: Connection(1, "nas", "10.0.0.1", 445)}
+_TWO = {**_ONE, 3: Connection(3, "", "10.0.0.3", 445)}
+_TCP = tcp_socket()
+
+
+def _samples(share_of_cpu: float = 0.0, **late: Any) -> list[Sample]:
+    """Ten calm seconds, then ten in which the socket was as ``late`` says."""
+    samples = []
+    for n in range(-10, 11):
+        cpu_us = round(max(0, n) * share_of_cpu * 1e6)
+        socket = replace(_TCP, **late) if n > 0 else _TCP
+        samples.append(Sample(_AT + n * SECOND, (socket,), {"cpu": cpu_us}))
+    return samples
+
+
+def _judged(
+    finding_: Finding,
+    rows: EventArray = _NONE,
+    waiting: EventArray = _NONE,
+    samples: Sequence[Sample] = (),
+    connections: Mapping[int, Connection] = _ONE,
+) -> Verdict:
+    trigger = Trigger(
+        finding_.anomaly, finding_, (), _AT + 10 * SECOND, 0, 1, tuple(samples or _samples())
+    )
+    return judge(
+        trigger, rows=rows, in_flight=waiting, connections=connections, shares={}, later=None
+    )
+
+
+def _hang(**changes: Any) -> Finding:
+    return finding("hang", first_ns=_AT, last_ns=_AT + 10 * SECOND, threshold_ms=5000.0, **changes)
+
+
+def _took(ms: float, at_ms: int, **fields: Any) -> EventArray:
+    at_ns = _AT + at_ms * MS
+    latency_ns = round(ms * MS)
+    return request(released_ns=at_ns, latency_ns=latency_ns, received_ns=at_ns, **fields)
+
+
+def test_a_server_that_answers_others_is_not_silent() -> None:
+    """One READ hangs, what was sent later is answered: the file or its disk, for sure."""
+    others = requests(*(_took(2, 500 * n, command=0x10) for n in range(1, 9)))
+    judged = _judged(_hang(), others, in_flight(issued_ns=_AT))
+    assert (judged.rule, judged.confidence) == ("some not answered", "high")
+    assert "8 that were sent later" in judged.sentence
+    assert "not 1 request, the oldest for 10.0 s" in judged.sentence
+
+
+def test_what_was_answered_before_proves_nothing() -> None:
+    """Or after the decision: the service may have been silent all the time between."""
+    others = requests(_took(2, -10), _took(2, 10_500))
+    judged = _judged(_hang(), others, in_flight("SMB2_WRITE", issued_ns=_AT))
+    assert judged.rule == "acknowledged but not answered"
+
+
+def test_a_server_that_announced_what_it_does_not_finish() -> None:
+    """It is there, and said so: its storage does not keep up."""
+    waiting = in_flight("SMB2_WRITE", issued_ns=_AT, flags=int(Flag.ASYNC_RESPONSE))
+    judged = _judged(_hang(), waiting=waiting)
+    assert (judged.cause, judged.rule) == ("server", "announced but not done")
+
+
+def test_an_open_that_waits_for_another_client_is_said_beside_another_cause() -> None:
+    """The other client is on a path that is down, and so are requests of this one."""
+    opened = in_flight("SMB2_CREATE", issued_ns=_AT, flags=int(Flag.ASYNC_RESPONSE))
+    waiting = requests(opened, in_flight("SMB2_WRITE", issued_ns=_AT))
+    judged = _judged(_hang(), waiting=waiting, samples=_samples(backoff=4, unacked=3))
+    assert judged.rule == "nothing gets through"
+    assert "it announced 1 open (SMB2_CREATE) as pending" in judged.sentence
+
+
+def test_a_rename_waits_for_another_client_as_an_open_does() -> None:
+    """Somebody has a file below the directory open, and does not give up its lease."""
+    waiting = in_flight("SMB2_SET_INFO", issued_ns=_AT, flags=int(Flag.ASYNC_RESPONSE))
+    judged = _judged(_hang(commands=("SMB2_SET_INFO",)), waiting=waiting)
+    assert judged.rule == "waits for another client"
+    assert "announced 1 request (SMB2_SET_INFO) as pending" in judged.sentence
+
+
+def test_a_hang_of_a_host_short_of_cpu_is_not_certainly_the_server() -> None:
+    """Its own receiving thread may not run."""
+    waiting = in_flight("SMB2_WRITE", issued_ns=_AT)
+    judged = _judged(_hang(), waiting=waiting, samples=_samples(share_of_cpu=0.95))
+    assert (judged.cause, judged.confidence) == ("server", "medium")
+    assert "short of CPU (95% of the time, 0% before)" in judged.sentence
+
+
+@pytest.mark.parametrize(("answered", "cause"), [(False, "client"), (True, "server")])
+def test_little_unread_data_is_enough_while_nothing_is_answered(answered: bool, cause: str) -> None:
+    """A stream always has some unread; 60 KB for seconds in which nothing came are cifsd's."""
+    rows = _took(2, 8000) if answered else _NONE
+    waiting = in_flight("SMB2_WRITE", issued_ns=_AT)
+    samples = _samples(unread_bytes=60_000)
+    assert _judged(_hang(), rows, waiting, samples).cause == cause
+
+
+def test_answers_that_lay_unread_are_the_client_afterwards_too() -> None:
+    """All was read at last, and the requests ended: eight seconds late."""
+    rows = requests(*(_took(8000, 8000 + n) for n in range(5)))
+    slow = finding("latency", first_ns=_AT + 8 * SECOND, threshold_ms=100.0, max_latency_ms=8000.0)
+    judged = _judged(slow, rows, samples=_samples(unread_bytes=2_000_000))
+    assert (judged.cause, judged.rule) == ("client", "responses read late")
+
+
+def test_the_path_of_several_that_suffers_is_named() -> None:
+    """The second address of a server is down: commands are for that one."""
+    waiting = in_flight("SMB2_WRITE", issued_ns=_AT, connection_id=3)
+    dead = replace(_TCP, cookie=8, address="10.0.0.3", backoff=4, unacked=3)
+    samples = [replace(sample, sockets=(_TCP, dead)) for sample in _samples()]
+    judged = _judged(_hang(connections=(1, 3)), _NONE, waiting, samples, _TWO)
+    assert judged.rule == "nothing gets through"
+    assert judged.evidence["address"] == "10.0.0.3"
+    assert "10.0.0.3" in judged.next[0]
+
+
+def test_a_few_slow_requests_of_many_are_not_the_whole_server() -> None:
+    """A virus scanner delays each open; what is read meanwhile is quick."""
+    opens = [_took(150, 200 * n, command=0x05) for n in range(1, 12)]
+    reads = [_took(2, 100 * n) for n in range(1, 20)]
+    slow = finding(
+        "latency", first_ns=_AT, threshold_ms=100.0, max_latency_ms=150.0, commands=("SMB2_CREATE",)
+    )
+    judged = _judged(slow, requests(*opens, *reads))
+    assert judged.rule == "slow to answer"
+    assert "other requests took 2.0 ms" in judged.sentence
+
+
+def test_one_slow_request_is_held_against_those_while_it_was_on_its_way() -> None:
+    """They ended before it did, and none of those that came later counts."""
+    flush = _took(3000, 3000, command=0x07)
+    meanwhile = [_took(2, 100 * n) for n in range(1, 29)]
+    later = [_took(400, 4000 + 500 * n) for n in range(9)]
+    slow = finding("latency", first_ns=_AT + 3 * SECOND, threshold_ms=500.0, max_latency_ms=3000.0)
+    judged = _judged(slow, requests(flush, *meanwhile, *later))
+    assert "Meanwhile 28 other requests took 2.0 ms" in judged.sentence
+
+
+@pytest.mark.parametrize(
+    ("anomaly", "codes", "rule"),
+    [
+        ("connection", ("SHUTDOWN",), "torn down on this host"),
+        ("error", ("EHOSTDOWN",), "torn down on this host"),
+        ("error", ("EIO",), "answers not understood"),
+    ],
+)
+def test_requests_that_end_without_an_ntstatus_say_why(
+    anomaly: str, codes: tuple[str, ...], rule: str
+) -> None:
+    """A forced umount, and responses that nobody can parse."""
+    assert _judged(finding(anomaly, codes=codes, first_ns=_AT)).rule == rule
+
+
+def test_a_round_trip_that_rose_is_no_throttling() -> None:
+    """A queue of the network delays each as evenly."""
+    rows = requests(*(_took(300 + n % 5, 50 * n) for n in range(1, 30)))
+    slow = finding("latency", first_ns=_AT, threshold_ms=100.0, max_latency_ms=305.0)
+    judged = _judged(slow, rows, samples=_samples(rtt_ms=120.0))
+    assert judged.confidence == "medium"
+    assert "throttling" not in judged.sentence
+
+
+def test_a_plateau_looks_like_a_limit() -> None:
+    """Each takes 200 ms, whatever it is: that is how a server throttles."""
+    rows = requests(*(_took(200 + n % 5, 50 * n) for n in range(1, 30)))
+    slow = finding("latency", first_ns=_AT, threshold_ms=100.0, max_latency_ms=205.0)
+    assert "throttling" in _judged(slow, rows).sentence
+    spread = requests(*(_took(110 + 20 * n, 50 * n) for n in range(1, 30)))
+    assert "throttling" not in _judged(slow, spread).sentence
+
+
+@pytest.mark.parametrize(
+    ("status", "rule", "words"),
+    [
+        ("STATUS_LOCK_NOT_GRANTED", "held by another", "open or locked"),
+        ("STATUS_SHARING_VIOLATION", "held by another", "open or locked"),
+        ("STATUS_IO_DEVICE_ERROR", "stated by the server", "storage of the server fails"),
+        ("STATUS_DISK_FULL", "stated by the server", "no room"),
+        ("STATUS_QUOTA_EXCEEDED", "stated by the server", "quota"),
+        ("STATUS_INSUFFICIENT_RESOURCES", "stated by the server", "at a limit"),
+        ("STATUS_REQUEST_NOT_ACCEPTED", "stated by the server", "throttles"),
+        ("STATUS_ACCESS_DENIED", "stated by the server", "no right"),
+    ],
+)
+def test_an_ntstatus_says_whose_affair_it_is(status: str, rule: str, words: str) -> None:
+    """A lock is no fault of the server; a full disk and a limit are."""
+    judged = _judged(finding("error", codes=(status,), first_ns=_AT))
+    assert judged.rule == rule
+    assert words in judged.sentence
+
+
+def test_data_lost_is_told_with_the_reason_of_the_server() -> None:
+    """The disk was full when it was written back: no figure of TCP is needed for that."""
+    full = request("SMB2_WRITE", released_ns=_AT, status=STATUS_CODES["STATUS_DISK_FULL"])
+    lost = trouble(Kind.FSYNC_ERROR, at_ns=_AT + MS, connection_id=1)
+    judged = _judged(
+        finding("connection", codes=("FSYNC_ERROR",), first_ns=_AT), requests(full, lost)
+    )
+    assert (judged.cause, judged.confidence) == ("server", "high")
+    assert "answered STATUS_DISK_FULL" in judged.sentence
+    assert judged.sentence.count("was lost") == 1
+
+
+def test_no_step_is_for_an_address_that_nobody_knows() -> None:
+    """Nothing to ping; what is left can be run."""
+    steps = next_steps("", "unknown", "unknown", "", 445)
+    assert steps
+    assert not any("ping" in step for step in steps)

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: MIT
+"""What servers and this host state themselves decides: NTSTATUS of logins, errno of connects."""
+
+from __future__ import annotations
+
+import errno
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aodasync.events import EVENT, EventArray, Kind
+from aodasync.evidence.model import Connection
+from aodasync.smb.ntstatus import STATUS_CODES
+from aodasync.verdict.figures import figures_of
+from aodasync.verdict.judge import Verdict, decide
+from tests.builders import MS, SECOND, finding, request, requests, trouble
+
+_AT = 100 * SECOND
+_NAS = {1: Connection(1, "nas", "10.0.0.1", 445)}
+
+
+def _judged(*rows: EventArray, codes: tuple[str, ...] = ("RECONNECT",), **changes: Any) -> Verdict:
+    figures = figures_of(
+        finding("connection", first_ns=_AT, last_ns=_AT, codes=codes, **changes),
+        rows=requests(*rows),
+        in_flight=np.zeros(0, EVENT),
+        connections=_NAS,
+        samples=(),
+        later=None,
+        now_ns=_AT + SECOND,
+    )
+    return decide(figures)
+
+
+def _answer(command: str, status: str, at_ns: int = _AT) -> EventArray:
+    return request(command, released_ns=at_ns, status=STATUS_CODES[status])
+
+
+@pytest.mark.parametrize(
+    ("status", "cause", "rule"),
+    [
+        ("STATUS_ACCOUNT_LOCKED_OUT", "credentials", "credentials refused"),
+        ("STATUS_PASSWORD_MUST_CHANGE", "credentials", "credentials refused"),
+        ("STATUS_ACCOUNT_DISABLED", "credentials", "credentials refused"),
+        ("STATUS_LOGON_TYPE_NOT_GRANTED", "credentials", "credentials refused"),
+        ("STATUS_LOGIN_WKSTA_RESTRICTION", "credentials", "credentials refused"),
+        ("STATUS_NTLM_BLOCKED", "credentials", "credentials refused"),
+        ("STATUS_TIME_DIFFERENCE_AT_DC", "credentials", "clocks differ"),
+        ("STATUS_NO_LOGON_SERVERS", "server", "login not checked"),
+        ("STATUS_TRUSTED_RELATIONSHIP_FAILURE", "server", "login not checked"),
+        ("STATUS_NETLOGON_NOT_STARTED", "server", "login not checked"),
+        ("STATUS_REQUEST_NOT_ACCEPTED", "server", "login failed"),
+        ("STATUS_INVALID_PARAMETER", "server", "login failed"),
+    ],
+)
+def test_a_login_that_fails_after_a_reconnect_is_named(status: str, cause: str, rule: str) -> None:
+    """Account, clock, domain or server: never a connection that the server closed."""
+    lost = trouble(Kind.RECONNECT, at_ns=_AT, connection_id=1)
+    judged = _judged(lost, _answer("SMB2_SESSION_SETUP", status, _AT + MS))
+    assert (judged.cause, judged.rule) == (cause, rule)
+    assert status in judged.sentence
+
+
+def test_an_expired_key_names_its_session_alone() -> None:
+    """The kernel does not say on which connection: the session's own requests do."""
+    rows = (
+        request(released_ns=_AT - SECOND, session_id=77),
+        trouble(Kind.RECONNECT, at_ns=_AT, connection_id=1),
+        trouble(Kind.KEY_EXPIRED, at_ns=_AT + MS, connection_id=0, session_id=77),
+    )
+    assert _judged(*rows).rule == "session expired"
+    rows[2]["session_id"] = 78
+    assert _judged(*rows).rule == "ended, TCP unknown"
+
+
+def test_a_session_that_the_server_deleted_is_no_expired_ticket() -> None:
+    """It was restarted, or somebody closed the session there."""
+    deleted = _answer("SMB2_READ", "STATUS_USER_SESSION_DELETED")
+    judged = _judged(deleted, codes=("STATUS_USER_SESSION_DELETED",))
+    assert (judged.cause, judged.rule) == ("server", "session ended")
+
+
+@pytest.mark.parametrize(
+    ("number", "cause", "rule"),
+    [
+        (errno.ECONNREFUSED, "server", "connection refused"),
+        (errno.ENETUNREACH, "network", "no route to the server"),
+        (errno.ECONNRESET, "unknown", "connecting is reset"),
+        (errno.EPERM, "client", "connecting fails on this host"),
+        (errno.EADDRNOTAVAIL, "client", "connecting fails on this host"),
+        (errno.EINVAL, "unknown", "connecting fails"),
+    ],
+)
+def test_an_attempt_to_connect_says_why_it_failed(number: int, cause: str, rule: str) -> None:
+    """A host that refuses, one that is not there, one that resets, and this one's own firewall."""
+    attempt = trouble(Kind.CONNECT_ERROR, at_ns=_AT, connection_id=1, status=number)
+    judged = _judged(attempt, codes=("CONNECT_ERROR",))
+    assert (judged.cause, judged.rule) == (cause, rule)
+    if rule != "connection refused":
+        assert errno.errorcode[number] in judged.sentence
+    assert "10.0.0.1" in judged.refuted_by or ":445" in judged.refuted_by
+
+
+@pytest.mark.parametrize(
+    ("status", "command", "rule"),
+    [
+        ("STATUS_NOT_SUPPORTED", "SMB2_NEGOTIATE", "negotiation refused"),
+        ("STATUS_BAD_NETWORK_NAME", "SMB2_TREE_CONNECT", "no such share"),
+        ("STATUS_ACCESS_DENIED", "SMB2_TREE_CONNECT", "no access to the share"),
+        ("STATUS_ACCOUNT_RESTRICTION", "SMB2_TREE_CONNECT", "no access to the share"),
+    ],
+)
+def test_a_first_mount_that_fails_says_why(status: str, command: str, rule: str) -> None:
+    """Dialect, share name, rights and encryption."""
+    judged = _judged(_answer(command, status), codes=(status,), commands=(command,))
+    assert judged.rule == rule
+    assert status in judged.sentence
+
+
+def test_time_outs_of_the_storage_count_over_the_whole_connection() -> None:
+    """The client adds them up, however far apart, and reconnects by itself at the sixth."""
+    late = [_answer("SMB2_READ", "STATUS_IO_TIMEOUT", _AT - n * 15 * SECOND) for n in range(6)]
+    judged = _judged(*late, trouble(Kind.RECONNECT, at_ns=_AT, connection_id=1))
+    assert (judged.cause, judged.rule) == ("server", "storage timed out")
