@@ -18,7 +18,7 @@ from aodasync.probes.program_loader import patched
 from aodasync.probes.shared import MapNumber
 from tests.kernel.program_stats import ProgramStats
 
-__all__ = ["warm_ns"]
+__all__ = ["reference", "warm_ns"]
 
 _TIMES: Final = 50
 _ROUNDS: Final = 200
@@ -30,10 +30,40 @@ _INSTRUCTION: Final = np.dtype(
 )
 _EXIT: Final = 0x95
 _JUMP: Final = 0x05
+_KTIME_GET_NS: Final = 5  # enum bpf_func_id
+_GET_CURRENT_PID_TGID: Final = 14
 
 
-def warm_ns(codes: Sequence[bytes], maps: Mapping[MapNumber, int], context: Sequence[int]) -> float:
-    """Time of all of ``codes``, one after another on the same ``context``; the best of many."""
+def reference() -> bytes:
+    """Byte code that asks for the time and the task, eight times: a measure of the machine."""
+    calls = _insn(0x85, imm=_KTIME_GET_NS) + _insn(0x85, imm=_GET_CURRENT_PID_TGID)
+    return calls * 8 + _insn(_EXIT)
+
+
+def warm_ns(
+    programs: Sequence[Sequence[bytes]], maps: Mapping[MapNumber, int], context: Sequence[int]
+) -> list[float]:
+    """Time of each of ``programs``, whose parts run one after another on the same ``context``.
+
+    The best of many rounds, in each of which every program runs: whatever slows the
+    machine for a while slows all of them.
+    """
+    loaded = [_repeated(parts, maps) for parts in programs]
+    arguments = [*context, *([0] * (12 - len(context)))]
+    best = [float("inf")] * len(loaded)
+    stats = ProgramStats({str(number): program for number, program in enumerate(loaded)})
+    for _ in range(_ROUNDS):
+        for number, program in enumerate(loaded):
+            with stats:
+                before = stats.totals()[str(number)]
+                run(program, arguments)
+                spent_ns, _ = np.subtract(stats.totals()[str(number)], before)
+            best[number] = min(best[number], float(spent_ns))
+    return [spent_ns / _TIMES for spent_ns in best]
+
+
+def _repeated(codes: Sequence[bytes], maps: Mapping[MapNumber, int]) -> int:
+    """A program that runs all of ``codes`` as often as ``_TIMES`` says."""
     body = b"".join(_once(patched(code, maps)) for code in codes)
     tail = (
         _insn(0x79, 1, 10, offset=_COUNTER_AT)  # r1 = counter
@@ -48,16 +78,7 @@ def warm_ns(codes: Sequence[bytes], maps: Mapping[MapNumber, int], context: Sequ
         for word in range(_WORDS)
     )
     head += _insn(0x7A, 10, offset=_COUNTER_AT)  # counter = 0
-    program = load_program(ProgramType.RAW_TRACEPOINT, head + body + tail, "test_repeated")
-    best = float("inf")
-    for _ in range(_ROUNDS):
-        stats = ProgramStats({"repeated": program})
-        with stats:
-            before = stats.totals()["repeated"]
-            run(program, [*context, *([0] * (12 - len(context)))])
-            spent_ns, _ = np.subtract(stats.totals()["repeated"], before)
-            best = min(best, float(spent_ns))
-    return best / _TIMES
+    return load_program(ProgramType.RAW_TRACEPOINT, head + body + tail, "test_repeated")
 
 
 def _once(code: bytes) -> bytes:
