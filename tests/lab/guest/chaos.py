@@ -80,7 +80,8 @@ class ChaosAgent(Agent):
         argv = [*prefix, *program, "--config", str(self._config)]
         pipe = self.reader.stdin
         fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-        self.process = subprocess.Popen(argv, stdout=pipe, stderr=pipe)
+        environment = {**os.environ, "PYTHONFAULTHANDLER": "1"}
+        self.process = subprocess.Popen(argv, stdout=pipe, stderr=pipe, env=environment)
         pipe.close()
 
     def ready(self) -> None:
@@ -107,6 +108,16 @@ class ChaosAgent(Agent):
             ended = self.process.poll() if self.process else None
             raise RuntimeError(f"no snapshot (the agent's status {ended}): {done.stderr.strip()}")
         return Path(done.stdout.strip())
+
+    def explain(self) -> None:
+        """Print what it is at: its status, the end of its log, and where its threads are."""
+        assert self.process is not None
+        print("the agent's status:", self.process.poll(), flush=True)
+        if self.process.poll() is None:
+            os.kill(self.pid, signal.SIGABRT)  # Python's fault handler writes the stacks
+            time.sleep(2)
+        print(self.tail(), flush=True)
+        print(lab("dmesg | tail -n 20"), flush=True)
 
     @property
     def pid(self) -> int:
