@@ -22,6 +22,7 @@ import product
 import wire
 from files_on_wire import ALL_ONES, CREATE, FilesOnWire, files_on_wire
 from product import MOUNT, OUT, SHARE_DIR, Agent, check, lab
+from truth import described
 
 from aodasync.events import EventArray
 from aodasync.evidence.file_book import File
@@ -101,6 +102,8 @@ def compare(rows: EventArray, files: list[File], on_wire: FilesOnWire) -> None:
         if not same:
             told = on_wire.names.get(message), on_wire.ids.get((message, command))
             differing.append((command_name(command), message, file, told))
+            expected_id = on_wire.created.get(message), on_wire.create_of.get(message)
+            print("differs:", *differing[-1], *expected_id, described(row), flush=True)
     print("compared:", dict(compared), flush=True)
     missing = len(on_wire.names) + len(on_wire.ids) - compared.total() - untold
     check("requests were compared", compared.total() >= FEWEST_REQUESTS, compared.total())
