@@ -99,6 +99,7 @@ HEADS: Final[Mapping[str, tuple[str, ...]]] = {
 _FIGURES: Final = ("REQ/S", "p50", "p99", "USUAL", "ERR/S", "WAIT", "OLDEST")
 _FIGURE_WIDTH: Final = 7
 _MOST_CHAINS: Final = 2
+_CREDITS_FROM_WIDTH: Final = 90
 _UNIT_FROM_WIDTH: Final = 100
 
 
@@ -148,7 +149,9 @@ def _episodes(window: Window) -> list[StyledLine]:
 def _table(
     view: str, lines: Sequence[Line], width: int, unit_of: Callable[[int], str]
 ) -> list[StyledLine]:
+    with_credits = width >= _CREDITS_FROM_WIDTH
     heads = (*_FIGURES, "RTT", "RETR") if view == "server" else _FIGURES
+    heads = (*heads, "CREDITS") if view == "server" and with_credits else heads
     names = HEADS[view]
     with_unit = view == "process" and width >= _UNIT_FROM_WIDTH
     names = (*names, "UNIT") if with_unit else names
@@ -165,8 +168,8 @@ def _table(
             _ms(line.oldest_ms or None),
         ]
         if view == "server":
-            retransmits = "-" if line.retransmits is None else str(line.retransmits)
-            figures += [_ms(line.rtt_ms), retransmits]
+            figures += [_ms(line.rtt_ms), _count(line.retransmits)]
+            figures += [_count(line.credits)] if with_credits else []
         slow = line.usual_ms is not None and (line.p50_ms or 0) > 3 * line.usual_ms
         style = Style.BAD if slow or line.oldest_ms >= _OLD_MS else Style.PLAIN
         key = (*line.key, unit_of(int(line.key[1]))) if with_unit else line.key
@@ -177,6 +180,10 @@ def _table(
 def _row(names: Sequence[Any], figures: Sequence[str], name_width: int) -> str:
     left = " ".join(str(name)[:name_width].ljust(name_width) for name in names)
     return left + "".join(figure.rjust(_FIGURE_WIDTH) for figure in figures)
+
+
+def _count(value: int | None) -> str:
+    return "-" if value is None else str(value)
 
 
 def _ms(value: float | None) -> str:

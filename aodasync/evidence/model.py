@@ -168,6 +168,8 @@ class Snapshot:
     """Operations inside the client, oldest first."""
     connections: Mapping[int, Connection] = field(default_factory=dict)
     """Connections seen so far, by connection id."""
+    credits: Mapping[int, int] = field(default_factory=dict)
+    """Requests that a connection may send now (MS-SMB2 3.2.4.1.2), by its id."""
     shares: Mapping[tuple[int, int], str] = field(default_factory=dict)
     """Shares seen so far, ``//server/share``, by session id and tree id."""
     files: FileBook = NO_FILES

@@ -47,7 +47,7 @@ MAX_PAYLOAD_BYTES: Final = 16 << 20
 
 State: TypeAlias = Mapping[str, Any]
 """What the agent knows besides rows: ``now_ns`` (CLOCK_MONOTONIC), ``connections``
-(connection_id, server, address, port), ``shares`` (session_id, tree_id, share),
+(connection_id, server, address, port, credits), ``shares`` (session_id, tree_id, share),
 ``sockets`` (TCP_INFO figures by address), ``usual`` (server, command, median in ms),
 ``files`` (names, of the first requests in flight), ``episodes`` (the open ones),
 ``operations``, ``losses``, ``probe``, ``blind``."""

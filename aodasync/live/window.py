@@ -29,7 +29,8 @@ class Line:
     """One line of a table, over the window. Times in ms; None where there is nothing to say.
 
     ``usual_ms`` is the learnt median, ``waiting`` counts requests in flight, ``oldest_ms`` is
-    the age of the oldest of them, ``retransmits`` are those of the window.
+    the age of the oldest of them, ``retransmits`` are those of the window, ``credits`` are
+    those of the server's connection that has the fewest.
     """
 
     key: Key
@@ -46,6 +47,7 @@ class Line:
     usual_ms: float | None = None
     rtt_ms: float | None = None
     retransmits: int | None = None
+    credits: int | None = None
 
 
 @dataclass(slots=True)
@@ -203,7 +205,17 @@ class Window:
             usual_ms=self._usual_ms(view, key),
             rtt_ms=max((s["rtt_ms"] for s in sockets), default=None),
             retransmits=self._retransmitted(key[0]) if sockets else None,
+            credits=self._credits(key[0]) if view == "server" else None,
         )
+
+    def _credits(self, server: str) -> int | None:
+        """Of its connections that are still there."""
+        granted = (
+            c.get("credits")
+            for c in self.state.get("connections", [])
+            if str(c["server"] or c["address"]) == server
+        )
+        return min((c for c in granted if c is not None), default=None)
 
     def _sockets(self) -> dict[str, list[Mapping[str, Any]]]:
         """TCP figures by server."""

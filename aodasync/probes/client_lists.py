@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, NamedTuple
 
 from aodasync.probes import bpf
@@ -26,19 +27,23 @@ __all__ = ["ClientLists", "ListLayout", "Walker"]
 
 _POINTER_BYTES: Final = 8
 _TRIES: Final = 8
+_MOST_ASKED: Final = 128
 
 
 @dataclass(frozen=True, slots=True)
 class ListLayout:
     """Where the lists are: the address of ``cifs_tcp_ses_list`` (0: unknown), and offsets.
 
-    Of ``tcp_ses_list`` and ``pending_mid_q`` in a connection, of ``qhead`` in a request.
+    Of ``tcp_ses_list``, ``pending_mid_q``, ``conn_id`` and ``credits`` (-1: it has none) in
+    a connection, of ``qhead`` in a request.
     """
 
     connections: int
     next_connection: int
     requests: int
     next_request: int
+    connection_id: int
+    credits: int
 
 
 class Walker(NamedTuple):
@@ -80,6 +85,22 @@ class ClientLists:
             if connection_id not in self._walked:
                 self._take_in_requests(server)
         self._walked = servers
+
+    def credits(self, servers: Mapping[int, int]) -> dict[int, int]:
+        """Requests that each connection (addresses by id) may send now; some 5 us each.
+
+        One that ended is left out, and so are those beyond :data:`_MOST_ASKED`.
+        """
+        layout = self._layout
+        found: dict[int, int] = {}
+        if layout.credits < 0:
+            return found
+        for connection_id, server in islice(servers.items(), _MOST_ASKED):
+            granted = bpf.run(self._walker.word_fd, (server + layout.credits,))
+            # Read after it: freed memory may be anything by now.
+            if self._pointer(server + layout.connection_id) == connection_id:
+                found[connection_id] = granted if granted < 1 << 31 else granted - (1 << 32)
+        return found
 
     def _take_in_requests(self, server: int) -> None:
         for entry in self._entries(server + self._layout.requests, IN_FLIGHT_MAX):

@@ -103,6 +103,7 @@ class RequestProbe:
             "in_flight": self.in_flight,
             "operations": self.operations,
             "connections": self.connections,
+            "credits": self.credits,
             "shares": self.shares,
             "files": self.files,
             "losses": self.losses,
@@ -184,6 +185,14 @@ class RequestProbe:
             if self._lists is not None:
                 self._lists.take_in_new(self._connections.servers())
             return known
+
+    def credits(self) -> Mapping[int, int]:
+        """Credits of each connection now, by connection id; see :class:`ClientLists`."""
+        with self._lock:
+            if self._closed or self._lists is None:
+                return {}
+            self._connections.read()
+            return self._lists.credits(self._connections.servers())
 
     def shares(self) -> Mapping[tuple[int, int], str]:
         """Shares seen so far, ``//server/share``, by session id and tree id. Raises BpfError."""

@@ -45,7 +45,7 @@ class LiveFacts:
         """What a live view needs besides rows, and the requests in flight."""
         evidence, engine = self.evidence, self.pipeline.detector.engine
         now = evidence.snapshot(
-            "in_flight", "operations", "connections", "shares", "losses", "files"
+            "in_flight", "operations", "connections", "credits", "shares", "losses", "files"
         )
         now_ns = now.clocks.monotonic_ns
         sampler = self.pipeline.sampler
@@ -53,7 +53,10 @@ class LiveFacts:
             "now_ns": now_ns,
             "probe": evidence.probe.plan.name if evidence.probe else None,
             "blind": self.blindness.blind,
-            "connections": [asdict(c) for c in now.connections.values()],
+            "connections": [
+                asdict(c) | {"credits": now.credits.get(c.connection_id)}
+                for c in now.connections.values()
+            ],
             "shares": [
                 {"session_id": f"0x{session:x}", "tree_id": tree, "share": share}
                 for (session, tree), share in now.shares.items()

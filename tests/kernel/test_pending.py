@@ -102,6 +102,20 @@ def test_what_was_taken_in_ends_as_any_other(client: FakeClient) -> None:
     assert len(client.rig.probe.in_flight()) == 0
 
 
+def test_credits_are_those_of_connections_that_are_there(client: FakeClient) -> None:
+    """Also negative ones; memory that is another connection's by now says nothing."""
+    first = client.server(0, 12, "nas", "10.0.0.1")
+    second = client.server(1, 13, "other", "10.0.0.2")
+    layout = client.list_connections(first, second)
+    for server, granted in ((first, 511), (second, -1)):
+        client.rig.arena.write(server + layout.credits, "=i", granted)
+    lists = walker(client, layout)
+    at = {number: client.rig.arena.base + server for number, server in ((12, first), (13, second))}
+    assert lists.credits(at) == {12: 511, 13: -1}
+    assert lists.credits({12: at[13], 13: 4096}) == {}
+    assert walker(client, replace(layout, credits=-1)).credits(at) == {}
+
+
 def test_a_request_that_is_followed_is_not_taken_in_again(client: FakeClient) -> None:
     """Its allocation was seen, and its row stays as it is; so does one of an earlier walk."""
     server = client.server(0, 12, "nas", "10.0.0.1")

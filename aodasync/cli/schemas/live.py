@@ -115,6 +115,9 @@ LINE: Final = record(
     errors=COUNT,
     waiting=COUNT,
     oldest_ms=NUMBER,
+    rtt_ms=of("number|null", "of a server: TCP's smoothed round trip"),
+    retransmits=of("integer|null", "of a server, in the window"),
+    credits=of("integer|null", "of a server: of its connection that has the fewest"),
 )
 PROCESS_LINE: Final = {
     "allOf": [LINE, record(process=TEXT, pid=COUNT, unit=of("string", "its service or container"))]

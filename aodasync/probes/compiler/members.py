@@ -59,6 +59,7 @@ _LIST_MEMBERS = (
     ("next_request", "mid_q_entry", "mid", "qhead"),
 )
 _LIST_HEAD_BYTES = 16
+_CREDITS = ("credits", 4)  # how many requests a connection may send now
 _TREE_NAMES = ("tree_name", "treeName")  # renamed in v6.0 or so
 _MAX_SPAN = 256  # they are copied to the BPF stack, of 512 bytes
 
@@ -83,8 +84,16 @@ def struct_definitions(btf: Btf) -> dict[str, int]:
 
 
 def list_members(btf: Btf) -> dict[str, int]:
-    """Offsets of the list heads of connections and requests; empty where one is missing."""
-    offsets = {}
+    """Offsets of the list heads of connections and requests; empty where one is missing.
+
+    ``credits`` and ``connection_id`` as well; ``credits`` is -1 where it is missing.
+    """
+    server = _struct(btf, "TCP_Server_Info", "conn_id")
+    credits_at = member_offset(btf, server, *_CREDITS)
+    offsets = {
+        "connection_id": member_offset(btf, server, "conn_id", 8) or 0,
+        "credits": -1 if credits_at is None else credits_at,
+    }
     for name, struct, having, member in _LIST_MEMBERS:
         offset = member_offset(btf, _struct(btf, struct, having), member, _LIST_HEAD_BYTES)
         if offset is None:

@@ -15,6 +15,7 @@ import grp
 import json
 import os
 import pty
+import re
 import select
 import socket
 import struct
@@ -166,6 +167,10 @@ def hang(agent: Agent) -> None:
             f"{oldest.get('latency_ms')} ms, stopped {least:.1f} to {most:.1f} s before",
         )
         check("inflight: it names the process", any(r["comm"] == "victim" for r in waiting))
+        before = granted()
+        (line,) = json.loads(aodasync("top", "--json", "--once", "-d", "1"))["server"]
+        seen = {before, granted()}
+        check("top: the credits are the client's", line["credits"] in seen, (line["credits"], seen))
         episode = f"hang on {SERVER}"
         screen = drawn(80, 24, episode, "victim")
         check("top: the open episode is on the screen", episode in screen, screen[-300:])
@@ -183,6 +188,13 @@ def hang(agent: Agent) -> None:
     names = [each["name"] for each in why["who"].get("processes", [])]
     check("why: it names who waited", "victim" in names, names)
     print(aodasync("why", why["id"]), flush=True)
+
+
+def granted() -> int:
+    """Credits of the one connection, as the client shows them."""
+    text = Path("/proc/fs/cifs/DebugData").read_text()
+    found = re.search(r"Number of credits: (\d+)", text)
+    return int(found[1]) if found else -1
 
 
 def explained(anomaly: str) -> dict[str, Any]:

@@ -75,6 +75,18 @@ def test_who_waits_for_one_round_trip_after_another_is_said() -> None:
     assert line.startswith("i ls 9 waits 95% of its time: 400 round trips one after another")
 
 
+def test_credits_are_shown_where_there_is_room() -> None:
+    """Names of servers need the width of a small terminal."""
+    window = _window()
+    for connection in (connections := [dict(each) for each in _STATE["connections"]]):
+        connection["credits"] = 510
+    window.update({**_STATE, "connections": connections}, window.in_flight)
+    wide = "\n".join(text for text, _ in draw(window, Screen(), width=90, height=24))
+    assert "CREDITS" in wide
+    assert "    510" in wide
+    assert "CREDITS" not in "\n".join(t for t, _ in draw(window, Screen(), width=89, height=24))
+
+
 def test_what_hurts_is_on_top_and_marked() -> None:
     """The episode, the mount, then the server and process that wait, before those that do more."""
     drawn = draw(_window(), Screen(), width=80, height=24)

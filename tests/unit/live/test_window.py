@@ -92,6 +92,21 @@ def test_a_server_of_several_connections_is_one_line_with_its_figures() -> None:
     assert (line.rtt_ms, line.usual_ms) == (0.4, 9.0)
 
 
+def test_credits_of_a_server_are_those_of_its_poorest_connection() -> None:
+    """One that has none cannot send, whatever the others have; an ended one does not count."""
+    window = Window(10)
+    window.add(request(released_ns=19 * SECOND, connection_id=1))
+    granted = {1: 512, 2: 1, 3: None}
+    connections = [
+        {**connection, "credits": granted[connection["connection_id"]]}
+        for connection in _STATE["connections"]
+    ]
+    window.update({**_STATE, "connections": connections}, in_flight(issued_ns=1)[:0])
+    found = {line.key[0]: line.credits for line in window.table("server")}
+    assert found["nas1"] == 1
+    assert all(line.credits is None for line in window.table("command"))
+
+
 def test_a_share_is_named_by_session_and_tree() -> None:
     """Without its server, which has a column of its own."""
     window = Window(10)

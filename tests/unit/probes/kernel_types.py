@@ -85,6 +85,7 @@ def kernel_blobs(
             ("dstaddr", 128, storage),
             ("net", 392 if types.server_passed else 384, net),
             ("pending_mid_q", 456 if types.server_passed else 448, list_head),
+            ("credits", 480 if types.server_passed else 472, s32),
         ),
     )
     sync = cifs.struct("", 8, [("ProcessId", 0, le32), ("TreeId", 4, le32)])

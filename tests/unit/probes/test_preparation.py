@@ -62,7 +62,7 @@ async def test_an_answer_becomes_programs(tmp_path: Path) -> None:
             "programs": {"request_alloc": "AAE="},
             "notes": ["a note"],
             "lists": dict.fromkeys(("connections", "next_connection", "requests"), 8)
-            | {"next_request": 0},
+            | {"next_request": 0, "connection_id": 56, "credits": -1},
             "steps_ms": {"layout": 1.5},
             "byte_code": "imported",
             "compiler": "",
@@ -76,7 +76,7 @@ async def test_an_answer_becomes_programs(tmp_path: Path) -> None:
     assert prepared.programs == (Program("alloc", "request_alloc", b"\0\1", "fexit", "f", 7),)
     assert prepared.tried == (Candidate("alloc", "f", chosen=True, why="known"),)
     assert prepared.notes == ("a note",)
-    assert prepared.lists == ListLayout(8, 8, 8, 0)
+    assert prepared.lists == ListLayout(8, 8, 8, 0, 56, -1)
     assert prepared.steps_ms == {"layout": 1.5}
     assert (prepared.byte_code, prepared.compiler, prepared.key) == ("imported", "", "abc")
     request = json.loads((tmp_path / "request").read_text())
