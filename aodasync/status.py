@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from aodasync.events import NS_PER_MS, EventArray, Kind, Outcome, latency_ns, pick
+from aodasync.evidence.arrays import is_in, median, quantile
 from aodasync.evidence.failures import failed
-from aodasync.evidence.quantiles import is_in, median, quantile
 from aodasync.host.printable import printable
 from aodasync.smb.commands import command_name
 

@@ -33,8 +33,8 @@ from aodasync.bundle.writing import Writer
 from aodasync.config.model import Config
 from aodasync.errors import BundleError
 from aodasync.events import OperationArray
+from aodasync.evidence.arrays import distinct
 from aodasync.evidence.model import ClockPair, EvidenceSource, Sample, Snapshot, Trigger
-from aodasync.evidence.quantiles import distinct
 from aodasync.host.memory_tuning import give_back
 from aodasync.host.network_namespace import own_netns
 from aodasync.host.threads import in_thread

@@ -10,9 +10,9 @@ import numpy as np
 
 from aodasync.detection.long_waits import may_wait
 from aodasync.events import NS_PER_MS, REQUEST, EventArray, latency_ns
+from aodasync.evidence.arrays import is_in, median
 from aodasync.evidence.history import PastEpisode, values_of
 from aodasync.evidence.model import Finding, Trigger
-from aodasync.evidence.quantiles import is_in, median
 from aodasync.smb.commands import COMMAND_CODES
 
 __all__ = ["describe_episode", "past_episode"]

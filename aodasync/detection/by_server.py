@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from aodasync.evidence.quantiles import distinct
+from aodasync.evidence.arrays import distinct
 
 __all__ = ["ByServer", "by_server"]
 

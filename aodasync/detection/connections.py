@@ -47,7 +47,7 @@ from aodasync.detection.trouble_rows import (
     suspects,
 )
 from aodasync.events import EVENT, REQUEST, RETRY, EventArray, Kind, Outcome, pick
-from aodasync.evidence.quantiles import distinct, is_in
+from aodasync.evidence.arrays import distinct, is_in
 from aodasync.smb.ntstatus import SESSION_ENDED, status_name
 
 __all__ = ["UNKNOWN_CONNECTION", "Connections", "Troubles"]

@@ -32,8 +32,8 @@ from aodasync.events import (
     latency_ns,
     pick,
 )
+from aodasync.evidence.arrays import distinct, median
 from aodasync.evidence.model import Finding, Symptom
-from aodasync.evidence.quantiles import distinct, median
 from aodasync.smb.commands import command_name
 
 __all__ = ["SLOT_NS", "DriftDetector"]

@@ -27,8 +27,8 @@ from aodasync.detection.detector import Context, Detector, Firing, Signal, View
 from aodasync.detection.long_waits import announced_opens, may_wait
 from aodasync.detection.stalls import Stalled, StallWatch
 from aodasync.events import NS_PER_MS, REQUEST, EventArray, pick
+from aodasync.evidence.arrays import is_in
 from aodasync.evidence.model import Finding, Symptom
-from aodasync.evidence.quantiles import is_in
 from aodasync.smb.commands import COMMAND_CODES, command_name
 
 __all__ = ["HangDetector", "hanging", "named_commands"]

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aodasync.events import EventArray, Flag
-from aodasync.evidence.quantiles import is_in
+from aodasync.evidence.arrays import is_in
 from aodasync.smb.commands import COMMAND_CODES, COMMANDS, MAY_WAIT_FOREVER
 
 __all__ = ["NEVER_EXCUSED", "WAIT_FOR_OTHERS", "announced_opens", "may_wait"]

@@ -29,8 +29,8 @@ from aodasync.events import (
     OperationArray,
     WaitsFor,
 )
+from aodasync.evidence.arrays import is_in
 from aodasync.evidence.model import Stall
-from aodasync.evidence.quantiles import is_in
 
 __all__ = ["StallWatch", "Stalled"]
 

@@ -19,8 +19,8 @@ from aodasync.config.model import LatencyAnomaly
 from aodasync.detection.by_server import by_server
 from aodasync.detection.detector import Context, Firing
 from aodasync.events import NS_PER_MS, EventArray, pick
+from aodasync.evidence.arrays import distinct, is_in
 from aodasync.evidence.model import Finding, Symptom
-from aodasync.evidence.quantiles import distinct, is_in
 from aodasync.smb.commands import command_name
 
 __all__ = ["SlowStreaks"]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aodasync.events import ANSWERED, REQUEST, RETRY, EventArray, Kind, Outcome
-from aodasync.evidence.quantiles import is_in
+from aodasync.evidence.arrays import is_in
 from aodasync.smb.commands import COMMAND_CODES
 from aodasync.smb.ntstatus import NEVER_AN_ERROR, SESSION_ENDED, STATUS_CODES
 

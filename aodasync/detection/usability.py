@@ -21,8 +21,8 @@ from aodasync.detection.long_waits import may_wait
 from aodasync.detection.lost_shares import LostShares, Tree
 from aodasync.detection.trouble_rows import ECHO, ended_session
 from aodasync.events import EventArray, Kind, Outcome
+from aodasync.evidence.arrays import is_in
 from aodasync.evidence.model import Connection
-from aodasync.evidence.quantiles import is_in
 from aodasync.host.mountinfo import Mount
 from aodasync.smb.commands import COMMAND_CODES
 from aodasync.smb.ntstatus import SESSION_ENDED, STATUS_CODES, status_name

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aodasync.events import EventArray, Flag, Kind, Outcome
-from aodasync.evidence.quantiles import is_in
+from aodasync.evidence.arrays import is_in
 from aodasync.smb.ntstatus import ANY_COMMAND, EXPECTED_IN_COMPOUND, EXPECTED_NOISE
 
 __all__ = ["failed", "silent"]

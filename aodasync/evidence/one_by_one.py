@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from aodasync.events import ANSWERED, NS_PER_MS, REQUEST, EventArray
-from aodasync.evidence.quantiles import median
+from aodasync.evidence.arrays import median
 from aodasync.smb.commands import command_name
 
 __all__ = ["Chain", "chains"]

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from aodasync.events import EventArray, Flag
-from aodasync.evidence.quantiles import is_in
+from aodasync.evidence.arrays import is_in
 from aodasync.probes.scanning import MapScanner
 from aodasync.probes.shared import MAX_INTERIM
 

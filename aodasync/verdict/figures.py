@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from aodasync.detection.long_waits import announced_opens, may_wait
 from aodasync.events import NS_PER_MS, REQUEST, RETRY, EventArray, Kind, latency_ns
+from aodasync.evidence.arrays import is_in, median, quantile
 from aodasync.evidence.model import Connection, Finding, Sample, Symptom
-from aodasync.evidence.quantiles import is_in, median, quantile
 from aodasync.smb.commands import COMMAND_CODES, SMB_PORT
 from aodasync.verdict.stated import Stated, stated
 from aodasync.verdict.tcp_figures import Pressure, TcpFigures, pressure, tcp_figures

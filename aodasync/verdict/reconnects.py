@@ -11,8 +11,8 @@ import numpy as np
 
 from aodasync.detection.trouble_rows import ECHO, RECONNECTS, SESSION_SETUP
 from aodasync.events import ANSWERED, REQUEST, RETRY, EventArray
+from aodasync.evidence.arrays import is_in
 from aodasync.evidence.model import Finding, Symptom
-from aodasync.evidence.quantiles import is_in
 from aodasync.smb.ntstatus import NEVER_AN_ERROR
 
 __all__ = ["is_undecided"]

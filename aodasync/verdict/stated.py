@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aodasync.events import ANSWERED, REQUEST, EventArray, Kind
-from aodasync.evidence.quantiles import distinct, is_in
+from aodasync.evidence.arrays import distinct, is_in
 from aodasync.smb.commands import COMMAND_CODES
 from aodasync.smb.ntstatus import (
     LOGIN_REFUSED,

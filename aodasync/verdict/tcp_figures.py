@@ -9,8 +9,8 @@ from typing import TypeAlias
 
 import numpy as np
 
+from aodasync.evidence.arrays import median
 from aodasync.evidence.model import Sample
-from aodasync.evidence.quantiles import median
 from aodasync.host.tcp_sockets import TcpSocket
 
 __all__ = ["Pressure", "TcpFigures", "pressure", "tcp_figures"]

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from aodasync.events import ANSWERED, REQUEST, EventArray, Flag
-from aodasync.evidence.quantiles import is_in
+from aodasync.evidence.arrays import is_in
 from aodasync.smb.commands import COMMAND_CODES
 
 __all__ = ["LARGE_ANSWERS", "answered_since", "behind_large", "number_announced", "sufferer"]

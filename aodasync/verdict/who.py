@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from aodasync.events import NS_PER_MS, REQUEST, EventArray, latency_ns
+from aodasync.evidence.arrays import is_in
 from aodasync.evidence.file_book import NO_FILES, FileBook
 from aodasync.evidence.model import Connection, Trigger
-from aodasync.evidence.quantiles import is_in
 from aodasync.smb.commands import command_name
 
 __all__ = ["Sufferer", "Who", "who_suffers", "who_waited"]

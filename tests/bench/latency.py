@@ -22,7 +22,7 @@ from itertools import cycle
 
 import numpy as np
 
-from aodasync.evidence.quantiles import quantile
+from aodasync.evidence.arrays import quantile
 from tests.bench.agent_process import AgentProcess
 from tests.bench.figures import Figure
 from tests.bench.rigging import Bench

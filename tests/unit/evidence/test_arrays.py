@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import aodasync
-from aodasync.evidence.quantiles import distinct, is_in, median, quantile
+from aodasync.evidence.arrays import distinct, is_in, median, quantile
 
 _VALUES = st.lists(st.integers(0, 2**50), min_size=1, max_size=50)
 
@@ -45,7 +45,7 @@ def test_ranks_and_membership_do_without_masked_arrays() -> None:
     """Each function by itself loads no numpy.ma, unless numpy did."""
     program = (
         "import sys, numpy as np; before = set(sys.modules);"
-        "from aodasync.evidence.quantiles import distinct, is_in, quantile;"
+        "from aodasync.evidence.arrays import distinct, is_in, quantile;"
         "distinct(np.arange(9)); quantile(np.arange(9), 0.9); is_in(np.arange(9), range(50));"
         "assert 'numpy.ma' not in set(sys.modules) - before"
     )
