@@ -10,13 +10,13 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import platform
 import struct
 from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any, Final
 
 from aodasync.errors import BpfError
+from aodasync.probes.compiler.machines import machine
 
 __all__ = [
     "AttachType",
@@ -31,14 +31,7 @@ __all__ = [
     "run",
 ]
 
-_MACHINE: Final = platform.machine()
-_SYSCALL_NUMBER: Final = {
-    "x86_64": 321,
-    "aarch64": 280,
-    "riscv64": 280,
-    "loongarch64": 280,
-    "ppc64le": 361,
-}.get(_MACHINE)
+_MACHINE: Final = machine()
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 _LICENSE: Final = ctypes.create_string_buffer(b"Dual MIT/GPL")
 _LOG_BYTES: Final = 256 * 1024
@@ -84,13 +77,13 @@ class AttachType(IntEnum):
 
 def call(command: Command, attributes: bytes | bytearray, what: str) -> int:
     """One bpf(2) call; outputs are written into ``attributes`` when it is a bytearray."""
-    if _SYSCALL_NUMBER is None:
-        raise BpfError(f"bpf(2) is not known on {_MACHINE}", errno.ENOSYS)
+    if _MACHINE is None:
+        raise BpfError(f"bpf(2) is not known on {os.uname().machine}", errno.ENOSYS)
     size = len(attributes)
     writable = attributes if isinstance(attributes, bytearray) else bytearray(attributes)
     buffer = (ctypes.c_char * size).from_buffer(writable)
     result: int = _LIBC.syscall(
-        ctypes.c_long(_SYSCALL_NUMBER), ctypes.c_int(command), buffer, ctypes.c_uint(size)
+        ctypes.c_long(_MACHINE.bpf), ctypes.c_int(command), buffer, ctypes.c_uint(size)
     )
     if result < 0:
         code = ctypes.get_errno()

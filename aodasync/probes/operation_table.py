@@ -21,6 +21,7 @@ from typing import Final
 import numpy as np
 
 from aodasync.events import OPERATION, OperationArray, WaitsFor
+from aodasync.probes.barrier import memory_barrier
 from aodasync.probes.shared import MAX_OPERATIONS
 
 __all__ = ["OperationTable", "wait_of"]
@@ -90,19 +91,23 @@ class OperationTable:
         self._memory = mmap.mmap(map_fd, MAX_OPERATIONS * OPERATION.itemsize)
         self._stacks: dict[int, _Stack] = {}
         self._wanted: tuple[int, ...] = ()
+        self._barrier = memory_barrier()
 
     def read(self, now_ns: int) -> OperationArray:
         """The operations inside the client, oldest first, as a copy.
 
         An operation whose thread was found to be gone, or elsewhere, is left out, and its
-        slot freed. What begins or ends meanwhile may be torn: it is young.
+        slot freed. What begins meanwhile may be torn: it is young. What ends is left out, so
+        that no row is half of an old operation and half of the next one in its slot.
         """
         slots = np.frombuffer(self._memory, OPERATION)
         # Compared first: numpy raises when what it searches changes under it.
         taken = np.flatnonzero(slots["started_ns"] != 0)
         taken = taken[np.argsort(slots["started_ns"][taken], kind="stable")]
+        self._barrier()
         rows = slots[taken]
-        kept = rows["started_ns"] != 0
+        self._barrier()
+        kept = (rows["started_ns"] != 0) & (slots["started_ns"][taken] == rows["started_ns"])
         old = int(np.count_nonzero(rows["started_ns"] + np.uint64(_OLD_NS) <= now_ns))
         threads = rows["pid"][:old].tolist()
         wanted: dict[int, None] = {}

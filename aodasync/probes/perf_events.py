@@ -12,17 +12,17 @@ import ctypes
 import errno
 import fcntl
 import os
-import platform
 import struct
 from pathlib import Path
 from typing import Final
 
 from aodasync.errors import BpfError
 from aodasync.host.tracefs import tracefs
+from aodasync.probes.compiler.machines import machine
 
 __all__ = ["attach_kprobe", "attach_tracepoint"]
 
-_SYSCALL_NUMBER: Final = {"x86_64": 298, "aarch64": 241}.get(platform.machine())
+_MACHINE: Final = machine()
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 _KPROBES: Final = Path("/sys/bus/event_source/devices/kprobe")
 _ATTRIBUTE_BYTES: Final = 112  # PERF_ATTR_SIZE_VER5
@@ -56,14 +56,14 @@ def attach_tracepoint(program_fd: int, tracepoint: str) -> int:
 
 
 def _attach(program_fd: int, what: str, kind: int, config: int, config1: int = 0) -> int:
-    if _SYSCALL_NUMBER is None:
-        raise BpfError(f"{what}: not known on {platform.machine()}", errno.ENOSYS)
+    if _MACHINE is None or not _MACHINE.perf_event_open:
+        raise BpfError(f"{what}: not known on {os.uname().machine}", errno.ENOSYS)
     attributes = bytearray(_ATTRIBUTE_BYTES)
     struct.pack_into("IIQ", attributes, 0, kind, _ATTRIBUTE_BYTES, config)
     struct.pack_into("Q", attributes, 56, config1)
     buffer = (ctypes.c_char * _ATTRIBUTE_BYTES).from_buffer(attributes)
     fd: int = _LIBC.syscall(
-        ctypes.c_long(_SYSCALL_NUMBER),
+        ctypes.c_long(_MACHINE.perf_event_open),
         buffer,
         ctypes.c_int(_EVERY_PROCESS),
         ctypes.c_int(0),

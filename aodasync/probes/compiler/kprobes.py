@@ -8,35 +8,24 @@ return only the result, so a program at the entry keeps what is needed later.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from .functions import Choice, Target
+from .machines import machine
 from .members import LayoutProblemError
 
 __all__ = ["as_kprobes"]
 
 
-class _Registers(NamedTuple):
-    """Words of struct pt_regs: of the first arguments in their order, and of the result."""
-
-    arguments: tuple[int, ...]
-    result: int
-
-
-_REGISTERS = {
-    "x86_64": _Registers(arguments=(14, 13, 12, 11, 9, 8), result=10),
-    "aarch64": _Registers(arguments=(0, 1, 2, 3, 4, 5, 6, 7), result=0),
-}
 # Roles at a return for which arguments are kept at the entry, and the entry's role.
 _ENTERED = {"alloc": "entered", "trees": "trees_entered"}
 _METHODS = {"fentry": "kprobe", "fexit": "kretprobe"}
 
 
-def as_kprobes(choice: Choice, machine: str) -> Choice:
+def as_kprobes(choice: Choice, machine_name: str) -> Choice:
     """The choice with registers for arguments. Raises :class:`LayoutProblemError`."""
-    registers = _REGISTERS.get(machine)
+    known = machine(machine_name)
+    registers = known.registers if known else None
     if registers is None:
-        raise LayoutProblemError(f"where {machine} passes arguments is not known")
+        raise LayoutProblemError(f"where {machine_name} passes arguments is not known")
     definitions = {"KPROBES": 1}
     for name, value in choice.definitions.items():
         if name.endswith("_ARG"):

@@ -93,6 +93,46 @@ def test_operations_come_and_go_while_the_table_is_read(tmp_path: Path) -> None:
     assert len(found) > 1
 
 
+def test_a_request_whose_slot_changes_hands_while_it_is_copied_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MIDs, then rows, then MIDs again, with a barrier in each gap: here the slot changes."""
+    mids = np.memmap(tmp_path / "mids", np.uint64, "w+", shape=IN_FLIGHT_MAX)
+    rows = np.memmap(tmp_path / "rows", RECORD, "w+", shape=IN_FLIGHT_MAX)
+    mids[:3] = 64, 128, 192
+    rows["issued_ns"][:3] = 1, 2, 3
+    at = iter([0, 1])
+
+    def other_cpu() -> None:
+        mids[next(at)] = 256
+
+    monkeypatch.setattr("aodasync.probes.in_flight_table.memory_barrier", lambda: other_cpu)
+    with (tmp_path / "mids").open("rb") as keys, (tmp_path / "rows").open("rb") as values:
+        table = InFlightTable(keys.fileno(), values.fileno(), None)
+    assert table.read(now_ns=10)["issued_ns"].tolist() == [3]
+    assert next(at, None) is None
+    table.close()
+
+
+def test_an_operation_that_ends_while_it_is_copied_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No row mixes it with what takes its slot next, whatever a machine reorders."""
+    slots = np.memmap(tmp_path / "slots", OPERATION, "w+", shape=MAX_OPERATIONS)
+    slots["started_ns"][:3] = 1, 2, 3
+    after = iter([0, 7])
+
+    def other_cpu() -> None:
+        slots["started_ns"][:2] = 0, next(after)
+
+    monkeypatch.setattr("aodasync.probes.operation_table.memory_barrier", lambda: other_cpu)
+    with (tmp_path / "slots").open("r+b") as file:
+        table = OperationTable(file.fileno())
+    assert table.read(now_ns=10)["started_ns"].tolist() == [3]
+    assert next(after, None) is None
+    table.close()
+
+
 class _HalfReadable:
     """A probe of which one table cannot be read."""
 
