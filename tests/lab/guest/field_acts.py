@@ -21,8 +21,8 @@ _UNCACHED = f"{_CALM},nolease,cache=none"
 _killed: list[subprocess.Popen[bytes]] = []
 began: list[float] = []
 """When the faults of the case began."""
-restarted_unmounted: list[float] = []
-"""When Samba was restarted though nothing was mounted."""
+unmounted: list[float] = []
+"""When the last mount of the case was gone."""
 
 
 @contextmanager
@@ -40,6 +40,8 @@ def mounted(options: str = _UNCACHED, name: str = "field", source: str = "") -> 
     finally:
         reap()
         lab(f"timeout 60 umount {point} || umount -l {point}")
+        if " cifs " not in Path("/proc/mounts").read_text():
+            unmounted.append(time.time())
 
 
 def reap() -> None:
@@ -81,17 +83,11 @@ def fault(command: str, undo: str) -> Iterator[None]:
 def samba(*lines: str, share: str = "") -> Iterator[None]:
     """Samba with other settings in [global]."""
     quoted = " ".join(f"'{line}'" for line in lines)
-    _restart(f"LAB_SMB_SHARE_LINES='{share}' lab_start_samba {quoted}")
+    lab(f"lab_stop_samba; LAB_SMB_SHARE_LINES='{share}' lab_start_samba {quoted}")
     try:
         yield
     finally:
-        _restart("lab_start_samba")
-
-
-def _restart(start: str) -> None:
-    if " cifs " not in Path("/proc/mounts").read_text():
-        restarted_unmounted.append(time.time())
-    lab(f"lab_stop_samba; {start}")
+        lab("lab_stop_samba; lab_start_samba")
 
 
 @contextmanager
@@ -267,24 +263,23 @@ def lease_break_unanswered(agent: Agent) -> None:
 
     With several channels, Samba itself gives a client up whose TCP does not acknowledge that.
     """
-    with samba("server multi channel support = no"):
+    options = "server multi channel support = no", "bind interfaces only = no"
+    with _address(SECOND_ADDRESS), samba(*options):
         _lease_break_unanswered(agent)
 
 
 def _lease_break_unanswered(agent: Agent) -> None:
     _file("leased", 4096)
-    port_of = "ss -Htn dport = :445 | awk '{{print $4}}' | sed 's/.*://' | sort > {}"
-    options = "nosharesock,echo_interval=60,actimeo=0"
-    lab(port_of.format("/run/lab/ports"))
-    with mounted(options, "holder") as holder, running(_HOLD, holder / "leased"):
+    options = "vers=3.1.1,nosharesock,echo_interval=60,actimeo=0"
+    drop = (
+        "lab_in_server nft 'add table inet field; add chain inet field input { type filter"
+        f" hook input priority 0; }}; add rule inet field input ip daddr {SECOND_ADDRESS}"
+        " drop; add chain inet field output { type filter hook output priority 0; };"
+        f" add rule inet field output ip saddr {SECOND_ADDRESS} drop'"
+    )
+    source = f"//{SECOND_ADDRESS}/$LAB_SHARE"
+    with mounted(options, "holder", source) as holder, running(_HOLD, holder / "leased"):
         time.sleep(2)
-        port = lab(f"{port_of.format('/run/lab/now')}; comm -13 /run/lab/ports /run/lab/now")
-        drop = (
-            "lab_in_server nft 'add table inet field; add chain inet field input { type filter"
-            " hook input priority 0; }; add rule inet field input tcp sport"
-            f" {port.split()[0]} drop; add chain inet field output {{ type filter hook output"
-            f" priority 0; }}; add rule inet field output tcp dport {port.split()[0]} drop'"
-        )
         with mounted(options, "waiter") as waiter:
             (waiter / ".").stat()
             with (

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import time
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,32 +39,60 @@ def configuration() -> dict[str, object]:
     }
 
 
-def _quiet(agent: Agent) -> bool:
+def _quiet(agent: Agent, kept: frozenset[int]) -> bool:
     """Whether every episode has ended, but for those of connections that the client kept."""
-    began = {e["episode"] for e in agent.events("anomaly_detected") if not _is_left_over(e)}
+    of = _connections(agent)
+    began = {
+        e["episode"] for e in agent.events("anomaly_detected") if not _is_left_over(e, of, kept)
+    }
     return began <= {e["episode"] for e in agent.events("anomaly_ended")}
+
+
+@cache
+def _manifest(bundle: Path) -> dict[str, Any]:
+    return product.bundle_manifest(bundle)
+
+
+def _connections(agent: Agent) -> dict[int, set[int]]:
+    """The connections that each episode is about, by the manifests of its bundles."""
+    found: dict[int, set[int]] = {}
+    for event in agent.events("bundle_written"):
+        anomaly = _manifest(Path(event["path"]))["anomaly"]
+        found.setdefault(anomaly["episode"], set()).update(anomaly.get("connections", ()))
+    return found
+
+
+def _known_to_client() -> frozenset[int]:
+    """Ids of the connections that the client has."""
+    text = Path("/proc/fs/cifs/DebugData").read_text()
+    return frozenset(int(found, 16) for found in re.findall(r"ConnectionId: 0x([0-9a-f]+)", text))
 
 
 def _verdicts(agent: Agent, written: int) -> list[Event]:
     """The verdicts of the bundles written since, of the beginnings of episodes."""
     found = []
     for event in agent.events("bundle_written")[written:]:
-        manifest = product.bundle_manifest(Path(event["path"]))
+        manifest = _manifest(Path(event["path"]))
         if event["anomaly"] != "snapshot" and manifest["anomaly"]["phase"] == "start":
-            found.append({**manifest["verdict"], "anomaly": event["anomaly"]})
+            episode = manifest["anomaly"]["episode"]
+            found.append({**manifest["verdict"], "anomaly": event["anomaly"], "episode": episode})
     return found
 
 
-def _is_left_over(event: Event) -> bool:
-    """Whether it is the end of a connection that the client kept though nothing was mounted.
+def _is_left_over(event: Event, of: dict[int, set[int]], kept: frozenset[int]) -> bool:
+    """Whether it is about connections that the client kept though nothing was mounted.
 
-    After a reconnect, some kernels do not close it at the umount. Restarting Samba with other
-    settings then ends it, or lets its ECHO wait, which is reported, and no part of a case.
+    After a reconnect, some kernels do not close them at the umount. A restart of Samba then
+    ends them, or lets their ECHO wait, which is reported, and no part of a case. They are
+    told by their ids: ``kept`` are those that were there before the case, whose mounts share
+    none. So are those that the case's own mounts leave, once the last of them is gone.
     """
     if event["anomaly"] != "connection" and event["command"] != ["SMB2_ECHO"]:
         return False
-    at = product.unix_time(event)
-    return any(0 <= at - began < 10 for began in field_acts.restarted_unmounted)
+    if field_acts.unmounted and product.unix_time(event) > field_acts.unmounted[-1]:
+        return True
+    connections = of.get(event["episode"], set())
+    return bool(connections) and connections <= kept
 
 
 def _keep(agent: Agent, case: Case, written: int) -> None:
@@ -79,6 +109,8 @@ def tried(agent: Agent, case: Case) -> Line:
     seen, written = len(agent.events("anomaly_detected")), len(agent.events("bundle_written"))
     logged, begun = len(agent.events()), time.time()
     field_acts.began.clear()
+    field_acts.unmounted.clear()
+    kept = _known_to_client()
     failure = ""
     try:
         case.act(agent)
@@ -86,16 +118,18 @@ def tried(agent: Agent, case: Case) -> Line:
         failure = f"it could not be done: {error!r:.300}"
     time.sleep(3)
     try:
-        product.wait_for("every episode is over", lambda: _quiet(agent), 60)
+        product.wait_for("every episode is over", lambda: _quiet(agent, kept), 60)
     except TimeoutError:
         failure = failure or "an episode does not end"
     time.sleep(2)
     reported = agent.events("anomaly_detected")[seen:]
-    found = _verdicts(agent, written)
+    of = _connections(agent)
+    events = [event for event in reported if not _is_left_over(event, of, kept)]
+    left_over = {e["episode"] for e in reported if e not in events}
+    found = [v for v in _verdicts(agent, written) if v["episode"] not in left_over]
     for event in reported:
-        kept = " (of a connection without a mount)" if _is_left_over(event) else ""
-        print(f"  reported{kept}:", event, flush=True)
-    events = [event for event in reported if not _is_left_over(event)]
+        whose = "" if event in events else " (of a connection without a mount)"
+        print(f"  reported{whose}:", event, flush=True)
     for verdict in found:
         said = f"{verdict['cause']}/{verdict['confidence']}: {verdict['sentence']}"
         print(f"  {verdict['anomaly']}: {said}", flush=True)
