@@ -23,12 +23,14 @@ import subprocess
 import sys
 import termios
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 sys.path.insert(0, "/lab")
+import injections
 import product
 from product import MOUNT, OUT, SERVER, SHARE_DIR, Agent, Workload, check, lab
 
@@ -190,6 +192,22 @@ def hang(agent: Agent) -> None:
     print(aodasync("why", why["id"]), flush=True)
 
 
+def lossy_link() -> None:
+    """Packets are lost for a while: TCP sends again, and the server's line says so."""
+    process = victim("hangs", 20)
+    with ThreadPoolExecutor(1) as beside:
+        losing = beside.submit(injections.loss, {})
+        time.sleep(1)
+        top = json.loads(aodasync("top", "--json", "--once", "-d", "6"))
+        losing.result()
+    process.wait(120)
+    (line,) = (each for each in top["server"] if each["server"] == SERVER)
+    check("top: what TCP sent again is the server's", (line["retransmits"] or 0) > 0, line)
+    check("top: with the round trip", (line["rtt_ms"] or 0) > 0, line["rtt_ms"])
+    worst = max(top["process"], key=lambda each: each["max_ms"] or 0)
+    check("top: a process waited for it", (worst["max_ms"] or 0) >= SLOW_MS, worst)
+
+
 def granted() -> int:
     """Credits of the one connection, as the client shows them."""
     text = Path("/proc/fs/cifs/DebugData").read_text()
@@ -314,6 +332,7 @@ def main() -> int:
     try:
         slow_server(agent)
         hang(agent)
+        lossy_link()
         many_readers()
         members()
         killed(agent)
