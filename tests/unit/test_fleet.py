@@ -108,7 +108,7 @@ def test_a_host_that_suffers_alone_is_found(lake: duckdb.DuckDBPyConnection) -> 
 
 def test_the_other_queries_count_what_was_made(lake: duckdb.DuckDBPyConnection) -> None:
     """By kernel and anomaly; losses; the sentences of one server."""
-    by_kernel, losses, sentences = (lake.execute(block).fetchall() for block in BLOCKS[3:])
+    by_kernel, losses, sentences = (lake.execute(block).fetchall() for block in BLOCKS[3:-1])
     assert [row[1:] for row in by_kernel] == [("hang", 400, 400), ("latency", 98, 81)]
     assert losses == [("ring_full", 1, 1, 7)]
     assert len(sentences) == 20
@@ -151,3 +151,19 @@ def test_the_hook_lays_files_out_as_the_queries_read_them(bundle: Path, tmp_path
     database.execute(BLOCKS[0].replace("'manifests/", f"'{remote}/manifests/"))
     (row,) = database.execute("SELECT server, anomaly, cause FROM episodes").fetchall()
     assert row == ("10.9.9.1", "latency", read_manifest(bundle)["verdict"]["cause"])
+
+
+def test_the_requests_of_a_bundle_become_parquet(bundle: Path, tmp_path: Path) -> None:
+    """All of them, with numbers as numbers."""
+    argv = [sys.executable, "-m", "aodasync", "bundles", "events", str(bundle), "--csv"]
+    with (tmp_path / "requests.csv").open("wb") as out:
+        subprocess.run(argv, cwd=PACKAGE.parent, stdout=out, check=True)
+    database = duckdb.connect()
+    database.execute(BLOCKS[-1].replace("'requests.", f"'{tmp_path}/requests."))
+    (found,) = database.execute(
+        "SELECT count(*), max(latency_ms), typeof(any_value(latency_ms)) FROM read_parquet(?)",
+        [str(tmp_path / "requests.parquet")],
+    ).fetchall()
+    assert found[0] == read_manifest(bundle)["events"]["count"]
+    assert found[1] > 100
+    assert found[2] == "DOUBLE"
