@@ -261,29 +261,27 @@ def multichannel_restarted(_agent: Agent) -> None:
 def lease_break_unanswered(agent: Agent) -> None:
     """Another client holds a lease, and does not answer the server that wants it back.
 
-    With several channels, Samba itself gives a client up whose TCP does not acknowledge that.
+    Its smbd stands still: a client that does not even acknowledge is given up by Samba.
     """
-    options = "server multi channel support = no", "bind interfaces only = no"
-    with _address(SECOND_ADDRESS), samba(*options):
+    with _address(SECOND_ADDRESS), samba("bind interfaces only = no"):
         _lease_break_unanswered(agent)
 
 
 def _lease_break_unanswered(agent: Agent) -> None:
     _file("leased", 4096)
     options = "vers=3.1.1,nosharesock,echo_interval=60,actimeo=0"
-    drop = (
-        "lab_in_server nft 'add table inet field; add chain inet field input { type filter"
-        f" hook input priority 0; }}; add rule inet field input ip daddr {SECOND_ADDRESS}"
-        " drop; add chain inet field output { type filter hook output priority 0; };"
-        f" add rule inet field output ip saddr {SECOND_ADDRESS} drop'"
-    )
     source = f"//{SECOND_ADDRESS}/$LAB_SHARE"
+    smbd = (
+        f"lab_in_server ss -Hntp state established src {SECOND_ADDRESS}"
+        " | grep -o 'pid=[0-9]*' | cut -d= -f2 | sort -u"
+    )
     with mounted(options, "holder", source) as holder, running(_HOLD, holder / "leased"):
         time.sleep(2)
+        pid = int(lab(smbd))
         with mounted(options, "waiter") as waiter:
             (waiter / ".").stat()
             with (
-                fault(drop, "lab_in_server nft delete table inet field"),
+                fault(f"kill -STOP {pid}", f"kill -CONT {pid}"),
                 running(_HOLD, waiter / "leased"),
             ):
                 time.sleep(16)
