@@ -7,10 +7,11 @@ import tempfile
 import time
 from pathlib import Path
 
+from .architecture import HOST
 from .cache import digest, locked
 from .command import say
 from .kernel import Kernel
-from .qemu import KVM, TCG, Machine, make_out_disk, run_machine
+from .qemu import KVM, Machine, make_out_disk, run_machine
 
 _PROBE_TIMEOUT_S = 30
 
@@ -20,8 +21,9 @@ def choose_accelerator(cache_root: Path, kernel: Kernel) -> tuple[str, ...]:
 
     The finding is kept for this boot of the host.
     """
-    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
-        return TCG
+    emulated = kernel.architecture.emulated
+    if kernel.architecture is not HOST or not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return emulated
     boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     finding = cache_root / "locks" / f"kvm-{digest(boot)}"
     with locked(cache_root / "locks" / "accelerator"):
@@ -29,7 +31,7 @@ def choose_accelerator(cache_root: Path, kernel: Kernel) -> tuple[str, ...]:
             usable = _boots(kernel)
             say("KVM works here" if usable else "KVM does not boot a kernel here: emulating")
             finding.write_text("kvm" if usable else "tcg", encoding="ascii")
-    return KVM if finding.read_text(encoding="ascii") == "kvm" else TCG
+    return KVM if finding.read_text(encoding="ascii") == "kvm" else emulated
 
 
 def _boots(kernel: Kernel) -> bool:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from .architecture import HOST, Architecture
 from .cache import locked
 from .command import run, say
 from .errors import LabError
@@ -14,8 +15,8 @@ from .mirror import VARIABLE, find_mirror
 from .releases import KERNEL_METAPACKAGE, KERNEL_PACKAGE_PATTERN
 
 _CONF = """\
-APT::Architecture "amd64";
-APT::Architectures {{ "amd64"; }};
+APT::Architecture "{arch}";
+APT::Architectures {{ "{arch}"; }};
 APT::Sandbox::User "root";
 Dir::State "{root}/state";
 Dir::State::status "{root}/state/status";
@@ -31,13 +32,14 @@ APT::Update::Error-Mode "any";
 
 
 class AptRoot:
-    """Package lists of one suite, in a directory of their own."""
+    """Package lists of one suite for one architecture, in a directory of their own."""
 
-    def __init__(self, cache_root: Path, suite: str) -> None:
+    def __init__(self, cache_root: Path, suite: str, architecture: Architecture = HOST) -> None:
         self.suite = suite
         self.sources: list[str] = []
-        self._root = cache_root / "apt" / suite
-        self._lock = cache_root / "locks" / f"apt-{suite}"
+        self._arch = architecture.name
+        self._root = cache_root / "apt" / f"{suite}{architecture.suffix}"
+        self._lock = cache_root / "locks" / f"apt-{suite}{architecture.suffix}"
 
     def update(self) -> None:
         """Fetch the package lists, once in the life of this object."""
@@ -49,7 +51,8 @@ class AptRoot:
             (self._root / folder).mkdir(parents=True, exist_ok=True)
         (self._root / "state/status").touch()
         (self._root / "sources.list").write_text("\n".join(sources) + "\n", encoding="utf-8")
-        (self._root / "apt.conf").write_text(_CONF.format(root=self._root), encoding="utf-8")
+        conf = _CONF.format(root=self._root, arch=self._arch)
+        (self._root / "apt.conf").write_text(conf, encoding="utf-8")
         say(f"reading the package lists of {self.suite}")
         try:
             self._apt("apt-get", "update", "-q")
@@ -79,7 +82,7 @@ class AptRoot:
             "depends",
             "--recurse",
             *(f"--no-{relation}" for relation in relations),
-            KERNEL_METAPACKAGE,
+            KERNEL_METAPACKAGE + self._arch,
         )
         matches = re.finditer(rf"^{KERNEL_PACKAGE_PATTERN}$", tree, flags=re.MULTILINE)
         return sorted({match.group() for match in matches})

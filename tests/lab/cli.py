@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
+from .architecture import ARCHITECTURES
 from .cache import Cache, default_cache_dir, locked
 from .command import say
 from .errors import EXIT_USAGE, LabError
@@ -42,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     kernels = [*(release.name for release in RELEASES), "all"]
     parser.add_argument("--kernel", choices=kernels, default=DEFAULT_RELEASE)
+    parser.add_argument("--arch", choices=tuple(ARCHITECTURES), default=next(iter(ARCHITECTURES)))
     parser.add_argument(
         "--scenario", action="append", default=[], metavar="NAME", help="repeatable; default: all"
     )
@@ -86,9 +88,10 @@ def _main(options: argparse.Namespace) -> int:
         for scenario in find_scenarios():
             print(f"{scenario.name:24} {scenario.description}")
         return 0
-    chosen = releases(options.kernel)
+    architecture = ARCHITECTURES[options.arch]
+    chosen = releases(options.kernel, architecture)
     scenarios = [] if options.build else _chosen_scenarios(options)
-    ensure_tools(RUN_TOOLS)
+    ensure_tools({**RUN_TOOLS, **architecture.emulator})
     cache = Cache(default_cache_dir(), refresh=options.build)
     cache.root.mkdir(parents=True, exist_ok=True)
     results = _run_all(options, cache, chosen, scenarios)

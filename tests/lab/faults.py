@@ -3,6 +3,7 @@
 
 from pathlib import Path
 
+from .architecture import HOST, Architecture
 from .cache import Cache
 from .command import run
 from .hostpackages import ensure_tools
@@ -22,12 +23,13 @@ _FLAGS = (
 )
 
 
-def get_faults(cache: Cache) -> Path:
+def get_faults(cache: Cache, architecture: Architecture = HOST) -> Path:
     """Return the compiled library from the cache, or compile it."""
 
     def build(into: Path) -> None:
-        ensure_tools({"gcc": "gcc"})
-        run(("gcc", *_FLAGS, "-o", into / LIBRARY, SOURCE))
+        ensure_tools(architecture.compiler)
+        (compiler,) = architecture.compiler
+        run((compiler, *_FLAGS, "-o", into / LIBRARY, SOURCE))
 
     recipe = (SOURCE.read_text(encoding="utf-8"), _FLAGS)
-    return cache.entry("faults", recipe, lambda: None, build) / LIBRARY
+    return cache.entry(f"faults{architecture.suffix}", recipe, lambda: None, build) / LIBRARY

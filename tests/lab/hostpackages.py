@@ -12,7 +12,6 @@ KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 RUN_TOOLS: Mapping[str, str] = {
     "mksquashfs": "squashfs-tools",
-    "qemu-system-x86_64": "qemu-system-x86",
     "setpriv": "util-linux",
     "tar": "tar",
 }

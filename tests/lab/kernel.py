@@ -10,6 +10,7 @@ from pathlib import Path
 
 from . import initramfs
 from .aptroot import AptRoot
+from .architecture import Architecture
 from .cache import Cache
 from .command import make_squashfs, run, say
 from .errors import LabError
@@ -28,6 +29,7 @@ class Kernel:
     image: Path
     initramfs: Path
     modules: Path
+    architecture: Architecture
 
 
 def get_kernel(cache: Cache, release: Release, apt: AptRoot) -> Kernel:
@@ -45,9 +47,11 @@ def get_kernel(cache: Cache, release: Release, apt: AptRoot) -> Kernel:
         _build(into, apt.download([*packages, "busybox-static"], into / "debs"), init)
 
     recipe = (_RECIPE, release.kernel_suite, BOOT_MODULES, init)
-    entry = cache.entry(f"kernel-{release.name}", recipe, content, build)
+    arch = release.architecture
+    entry = cache.entry(f"kernel-{release.name}{arch.suffix}", recipe, content, build)
     version = (entry / "version").read_text(encoding="utf-8")
-    return Kernel(version, entry / "vmlinuz", entry / "initramfs", entry / "modules.squashfs")
+    image, modules = entry / "vmlinuz", entry / "modules.squashfs"
+    return Kernel(version, image, entry / "initramfs", modules, arch)
 
 
 def _build(into: Path, packages: list[Path], init: str) -> None:

@@ -32,7 +32,7 @@ def files_for(
 
 def _fetched(cache: Cache, release: Release, userland: Path, names: tuple[str, ...]) -> Path:
     """What the packages need and the userland has not, as the release's archive has it."""
-    apt = AptRoot(cache.root, release.userland_suite)
+    apt = AptRoot(cache.root, release.userland_suite, release.architecture)
     status = cache.root / "apt" / f"{userland.name}.status"
 
     def missing() -> list[str]:

@@ -14,14 +14,8 @@ MEMORY_MB = 3072
 CPUS = 2
 # Room for the guest's 256 MB of files and tar's headers.
 OUT_DISK_BYTES = 384 * 1024 * 1024
-# QEMU 7.2 emulates AVX2's gathers wrongly: numpy.argsort gave wrong orders in four of five
-# cases, and now and then a segmentation fault.
-TCG = ("-accel", "tcg,thread=multi,tb-size=1024", "-cpu", "max,-avx2")
 KVM = ("-accel", "kvm", "-cpu", "host")
-_COMMAND_LINE = "console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off nokaslr audit=0"
-# Without these, about one TCG boot in ten with two CPUs dies in sched_clock_cpu, of an int3 that
-# one CPU is patching out while the other runs into it. The initramfs brings the others up later.
-_TCG = "tsc=reliable clocksource=tsc maxcpus=1"
+_COMMAND_LINE = "console={console} quiet loglevel=4 panic=-1 mitigations=off nokaslr audit=0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +31,11 @@ class Machine:
 
     def argv(self) -> list[str]:
         """Return QEMU's command line; the guest's stream is its stdout."""
-        words = [_COMMAND_LINE, f"lab.layers={','.join(self.layers)}", *self.parameters]
-        if self.accelerator == TCG:
-            words.insert(1, _TCG)
-        argv = ["qemu-system-x86_64", *self.accelerator, "-smp", str(CPUS), "-m", str(MEMORY_MB)]
+        arch = self.kernel.architecture
+        words = [_COMMAND_LINE.format(console=arch.console)]
+        words += () if self.accelerator == KVM else arch.boot
+        words += [f"lab.layers={','.join(self.layers)}", *self.parameters]
+        argv = [*arch.qemu, *self.accelerator, "-smp", str(CPUS), "-m", str(MEMORY_MB)]
         argv += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
         argv += ["-monitor", "none", "-rtc", "base=utc", "-device", "virtio-rng-pci"]
         argv += ["-kernel", str(self.kernel.image), "-initrd", str(self.kernel.initramfs)]

@@ -5,7 +5,9 @@ Userland and kernel are paired as distributions pair them: bcc 0.26 and Python 3
 bcc 0.31 and Python 3.13 with 6.12 and newer.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from .architecture import HOST, Architecture
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +17,7 @@ class Release:
     name: str
     kernel_suite: str
     userland_suite: str
+    architecture: Architecture = HOST
 
 
 RELEASES = (
@@ -24,8 +27,8 @@ RELEASES = (
 )
 DEFAULT_RELEASE = "6.12"
 
-# The cloud flavour is small and has cifs, ksmbd, veth, netem and BTF.
-KERNEL_METAPACKAGE = "linux-image-cloud-amd64"
+# The cloud flavour is small and has cifs, ksmbd, veth, netem and BTF. An architecture goes behind.
+KERNEL_METAPACKAGE = "linux-image-cloud-"
 # Newer suites split a kernel into linux-base-*, linux-binary-* and linux-modules-*.
 KERNEL_PACKAGE_PATTERN = r"linux-(base|binary|image|modules)-[0-9]\S*"
 
@@ -61,8 +64,10 @@ USERLAND_PACKAGES = (
 KSMBD_TOOLS = "ksmbd-tools"
 
 
-def releases(choice: str) -> tuple[Release, ...]:
-    """Return the releases that the value of ``--kernel`` stands for."""
-    if choice == "all":
-        return RELEASES
-    return tuple(release for release in RELEASES if release.name == choice)
+def releases(choice: str, architecture: Architecture = HOST) -> tuple[Release, ...]:
+    """Return the releases that the value of ``--kernel`` stands for, of an architecture."""
+    return tuple(
+        replace(release, architecture=architecture)
+        for release in RELEASES
+        if choice in {"all", release.name}
+    )

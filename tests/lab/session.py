@@ -59,9 +59,10 @@ def run_scenario(
 ) -> Result:
     """Run a scenario, trying again if its machine dies without a word."""
     boots = runs = 0
+    patience = testbed.release.architecture.patience
     while boots < BOOTS and runs < RUNS:
         try:
-            return _attempt(testbed, scenario, timeout_s or scenario.timeout_s, out)
+            return _attempt(testbed, scenario, timeout_s or scenario.timeout_s * patience, out)
         except _DiedError as death:
             boots += 1
             runs += death.started
@@ -83,10 +84,11 @@ def _attempt(testbed: Testbed, scenario: Scenario, timeout_s: float, out: Path |
         boot = SYSTEMD if scenario.systemd else SCRIPT
         machine = Machine(testbed.kernel, testbed.accelerator, layers, out_disk, console, boot)
         stream = Stream(_print)
+        boot_limit_s = BOOT_LIMIT_S * testbed.release.architecture.patience
         begin = time.monotonic()
 
         def time_left_s() -> float:
-            limit = timeout_s if stream.started else min(timeout_s, BOOT_LIMIT_S)
+            limit = timeout_s if stream.started else min(timeout_s, boot_limit_s)
             return begin + limit - time.monotonic()
 
         in_time = run_machine(machine, time_left_s, stream.feed)

@@ -48,9 +48,10 @@ def get_testbed(
     files: Sequence[Path] = (),
 ) -> Testbed:
     """Find the images of ``release`` in the cache, or build them."""
-    kernel = get_kernel(cache, release, AptRoot(cache.root, release.kernel_suite))
-    userland = get_userland(cache, release, AptRoot(cache.root, release.userland_suite))
-    venv = get_venv(cache, userland, dependencies)
+    arch = release.architecture
+    kernel = get_kernel(cache, release, AptRoot(cache.root, release.kernel_suite, arch))
+    userland = get_userland(cache, release, AptRoot(cache.root, release.userland_suite, arch))
+    venv = get_venv(cache, userland, dependencies, arch)
     accelerator = choose_accelerator(cache.root, kernel)
-    faults = get_faults(cache)
+    faults = get_faults(cache, arch)
     return Testbed(release, kernel, userland, venv, faults, accelerator, wheel, files)

@@ -9,6 +9,7 @@ from .aptroot import AptRoot
 from .cache import Cache
 from .command import isolated, make_squashfs, run, say
 from .errors import LabError
+from .foreign import ensure_runnable
 from .releases import KSMBD_TOOLS, USERLAND_PACKAGES, Release
 
 IMAGE = "userland.squashfs"
@@ -35,6 +36,7 @@ rm -f /etc/machine-id /var/log/*.log
 
 def get_userland(cache: Cache, release: Release, apt: AptRoot) -> Path:
     """Return the cache entry of the userland that goes with ``release``."""
+    arch = release.architecture
 
     def content() -> list[str]:
         apt.update()
@@ -48,14 +50,15 @@ def get_userland(cache: Cache, release: Release, apt: AptRoot) -> Path:
                 "set to a folder you can read",
             )
         apt.update()
-        say(f"building the userland of {apt.suite} (a minute or two)")
-        _build(into, apt)
+        ensure_runnable(arch)
+        say(f"building the userland of {apt.suite} ({arch.userland_takes})")
+        _build(into, apt, arch.name)
 
     recipe = (apt.suite, USERLAND_PACKAGES, KSMBD_TOOLS, _LEFT_OUT, _CUSTOMIZE)
-    return cache.entry(f"userland-{release.userland_suite}", recipe, content, build)
+    return cache.entry(f"userland-{release.userland_suite}{arch.suffix}", recipe, content, build)
 
 
-def _build(into: Path, apt: AptRoot) -> None:
+def _build(into: Path, apt: AptRoot, architecture: str) -> None:
     with tempfile.TemporaryDirectory(dir=into) as scratch:
         root = Path(scratch, "root")
         script = Path(scratch, "customize.sh")
@@ -67,7 +70,7 @@ def _build(into: Path, apt: AptRoot) -> None:
             "--variant=apt",
             "--mode=root",
             "--format=directory",
-            "--architectures=amd64",
+            f"--architectures={architecture}",
             "--skip=check/qemu",
             f"--include={','.join(USERLAND_PACKAGES)}",
             *(f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT),

@@ -45,7 +45,16 @@ def test_it_lists_the_rooms_in_the_order_that_is_checked() -> None:
 
 
 @pytest.mark.parametrize(
-    "table", ["BUILTIN", "ANOMALY_TYPES", "DETECTORS", "CAPTURES", "Counter", "LOSS_COUNTERS"]
+    "table",
+    [
+        "BUILTIN",
+        "ANOMALY_TYPES",
+        "DETECTORS",
+        "CAPTURES",
+        "Counter",
+        "LOSS_COUNTERS",
+        "MACHINES",
+    ],
 )
 def test_every_table_that_it_names_is_where_it_says(table: str) -> None:
     """A row goes into the module named right after the table."""
