@@ -7,6 +7,7 @@ from pathlib import Path
 
 from .command import make_squashfs
 from .kernel import GUEST
+from .qemu import KVM
 from .scenario import Scenario
 from .testbed import Testbed
 from .venv import PREFIX
@@ -45,5 +46,6 @@ def _guest_files(layer: Path, testbed: Testbed, scenario: Scenario) -> None:
         shutil.copytree(path, target) if path.is_dir() else shutil.copy(path, target)
     with (lab / "environment").open("a", encoding="utf-8") as environment:
         environment.write(f"export LAB_RELEASE={testbed.release.name}\n")
+        environment.write(f"export LAB_EMULATED={int(testbed.accelerator != KVM)}\n")
         environment.write(f"export LAB_SCENARIO={shlex.quote(scenario.name)}\n")
         environment.write(f"want_mount={int(scenario.mount)}\n")

@@ -54,6 +54,12 @@ def lab(command: str) -> str:
     return done.stdout
 
 
+def preemption() -> str:
+    """How the kernel preempts; uname(2) tells of one that was built for one way."""
+    choice = Path("/sys/kernel/debug/sched/preempt")
+    return choice.read_text().strip() if choice.exists() else os.uname().version
+
+
 def wait_for(what: str, found: Callable[[], Any], timeout_sec: float) -> Any:
     """Poll until ``found`` returns something true."""
     deadline = time.monotonic() + timeout_sec

@@ -174,7 +174,7 @@ def without_types() -> None:
 def main() -> None:
     """One boot for all."""
     lab(f"modprobe cifs; mkdir -p {DIRECT}")
-    preemption = Path("/sys/kernel/debug/sched/preempt").read_text().strip()
+    preemption = product.preemption()
     print(f"preemption {preemption}", flush=True)
     types_agree()
     start_server()

@@ -3,7 +3,10 @@
 # lab: description=Every request on the wire is recorded, with the right status and time
 # lab: no-mount
 # lab: timeout=1800
-"""The agent's record against a packet capture: plain, signed, sealed and over two channels."""
+"""The agent's record against a packet capture: plain, signed, sealed and over two channels.
+
+A file named ``variants`` (--add) with names of variants, one a line, leaves out the others.
+"""
 
 import json
 import os
@@ -12,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +32,18 @@ from aodasync.smb.commands import COMMAND_CODES, command_name
 
 DIRECT = Path("/mnt/direct")
 CAPTURE = Path("/run/lab/wire.pcap")
+ONLY = Path(os.environ["LAB_FILES"], "variants")
+TWO_CHANNELS = (
+    'interfaces = "10.9.9.1;capability=RSS,speed=10000000000"',
+    "bind interfaces only = no",
+)
+# Mount options and lines of smb.conf, by name.
+VARIANTS: dict[str, tuple[str, Sequence[str]]] = {
+    "plain": ("", ()),
+    "sign": ("sign", ()),
+    "seal": ("seal", ()),
+    "multichannel": ("multichannel,max_channels=2", TWO_CHANNELS),
+}
 FEWEST_REQUESTS, FEWEST_COMMANDS = 3000, 12
 FEWEST_SAMPLES = {50: 100, 99: 200}  # by percentile
 NATIVE_LIMIT_US, MARGIN = 1000.0, 6
@@ -71,13 +87,13 @@ def work(tag: str) -> tuple[Counter[int], int]:
     return client_totals(), time.monotonic_ns()
 
 
-def observe(variant: str) -> tuple[Counter[int], int, Pings]:
+def observe(name: str, variant: str) -> tuple[Counter[int], int, Pings]:
     """Mount, work, unmount: while the capture and the agent run."""
     options = f",{variant}" if variant else ""
     lab(f'lab_mount "{variant}"')
     lab(f'lab_mount "nosharesock,nolease,cache=none,echo_interval=2{options}" {DIRECT}')
     pings = Pings()
-    totals, read_ns = work(variant.split(",", maxsplit=1)[0] or "plain")
+    totals, read_ns = work(name)
     pings.stop()
     lab(f"lab_umount; lab_umount {DIRECT}")
     product.wait_for("closed", lambda: not lab("ss -Htn state established dport = :445"), 30)
@@ -125,7 +141,7 @@ def check_delay(pairs: list[truth.Pair], ping_us: Any) -> None:
     SMB client does besides in emulated instructions: a compound's other parts, and
     signing or sealing them (2 to 5 times the pings' were seen).
     """
-    emulated = "TCG" in Path("/proc/cpuinfo").read_text()
+    emulated = os.environ["LAB_EMULATED"] == "1"
     print(
         f"wake-up delay of {len(ping_us)} pings: "
         + ", ".join(f"p{q} {np.percentile(ping_us, q):.0f} us" for q in FEWEST_SAMPLES)
@@ -146,10 +162,9 @@ def check_delay(pairs: list[truth.Pair], ping_us: Any) -> None:
         )
 
 
-def run(variant: str, *server: str) -> None:
+def run(name: str, variant: str, server: Sequence[str]) -> None:
     """One variant of the mount options: capture, agent, mount, work, compare."""
-    name = variant.split(",", maxsplit=1)[0] or "plain"
-    preemption = Path("/sys/kernel/debug/sched/preempt").read_text().strip()
+    preemption = product.preemption()
     print(f"=== {name} on {os.uname().release}, preemption {preemption}", flush=True)
     start_server(*server)
     capture = wire.Capture(CAPTURE, f"port 445 or port {PORT}")
@@ -157,7 +172,7 @@ def run(variant: str, *server: str) -> None:
     agent.start()
     ready = agent.wait("agent_ready", 120)
     print("ready:", {key: ready[key] for key in ("probe", "start_ms", "attached")}, flush=True)
-    totals, read_ns, pings = observe(variant)
+    totals, read_ns, pings = observe(name, variant)
     bundle = agent.snapshot()
     check("the agent stops with status 0", agent.stop() == 0)
     check("the capture is complete", capture.stop() == 0)
@@ -194,14 +209,9 @@ def run(variant: str, *server: str) -> None:
 def main() -> None:
     """Every variant in one boot."""
     lab("modprobe cifs; mkdir -p /mnt/direct")
-    run("")
-    run("sign")
-    run("seal")
-    run(
-        "multichannel,max_channels=2",
-        'interfaces = "10.9.9.1;capability=RSS,speed=10000000000"',
-        "bind interfaces only = no",
-    )
+    names = ONLY.read_text().split() if ONLY.exists() else VARIANTS
+    for name in names:
+        run(name, *VARIANTS[name])
 
 
 main()
