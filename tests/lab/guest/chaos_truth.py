@@ -10,17 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import truth
+import wire
 from product import Rows
 from wire import Request, Wire
 
 from aodasync.events import Kind, Outcome
 from aodasync.smb.commands import COMMAND_CODES
 
-__all__ = ["OWN_ROWS", "Compared", "compare", "rows_lost"]
+__all__ = ["OWN_ROWS", "Compared", "compare", "on_wire", "rows_lost"]
 
 OWN_ROWS = frozenset({"ring_full", "map_full", "unended", "overwritten"})
 """The losses that count requests; the others count lines, children, restarts."""
@@ -38,12 +40,27 @@ class Compared:
     invented: Sequence[Any]
 
 
+def on_wire(capture: Path) -> Wire:
+    """All requests that tshark finds, waiting for segments that come out of order or not.
+
+    Where it waits for one that never comes, as at the begin of a capture while packets are
+    lost, it shows nothing that came after it on that connection.
+    """
+    found: dict[tuple[int, int, int], Request] = {}
+    for waiting in ("TRUE", "FALSE"):
+        seen = wire.read(capture, (f"tcp.reassemble_out_of_order:{waiting}",))
+        for request in seen.requests:
+            found.setdefault((request.stream, request.message_id, request.command), request)
+        print(f"    reassembled out of order {waiting}: {len(seen.requests)} requests", flush=True)
+    return Wire(sorted(found.values(), key=lambda request: request.frame))
+
+
 def rows_lost(losses: Mapping[str, int]) -> int:
     """Requests that were counted as lost."""
     return sum(count for stage, count in losses.items() if stage in OWN_ROWS)
 
 
-def compare(rows: Rows, wire: Wire) -> Compared:
+def compare(rows: Rows, seen: Wire) -> Compared:
     """Pair off what can be. What was never answered need not have got as far as the wire.
 
     An ECHO is the client's own: it may come at the very moment at which a phase begins or
@@ -53,7 +70,7 @@ def compare(rows: Rows, wire: Wire) -> Compared:
     generations = truth.generations(
         row for row in _inner(requests, lambda row: row["command"]) if _was_sent(row)
     )
-    streams = truth.streams(_inner(wire.requests, lambda request: request.command))
+    streams = truth.streams(_inner(seen.requests, lambda request: request.command))
     keys = [{(int(row["message_id"]), int(row["command"])) for row in g} for g in generations]
     sent = [{(r.message_id, r.command) for r in stream.values()} for stream in streams]
     paired: list[set[tuple[int, int]]] = [set() for _ in generations]

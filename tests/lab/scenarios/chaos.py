@@ -15,6 +15,7 @@ import itertools
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -32,8 +33,8 @@ import product
 import truth
 import wire
 from chaos import DISTURBANCES, FAULT_NAMES, Chaos, ChaosAgent, Footprint, Steady, fault
-from chaos_truth import Compared, compare, rows_lost
-from product import check, lab
+from chaos_truth import Compared, compare, on_wire, rows_lost
+from product import OUT, check, lab
 
 ASKED = Path(os.environ["LAB_FILES"], "chaos")
 LAG = Path("/run/lab/lag")
@@ -131,10 +132,11 @@ def phase(chance: random.Random, chaos: Chaos) -> Phase:
     rows = product.bundle_events(bundle)
     rows = rows[(rows["issued_ns"] >= begun_ns) & (rows["issued_ns"] < ended_ns)]
     lost = rows_lost(product.bundle_manifest(bundle)["losses"]) - before
-    found = Phase(done, compare(rows, wire.read(CAPTURE)), lost)
+    found = Phase(done, compare(rows, on_wire(CAPTURE)), lost)
     if len(found.seen.missing) > lost or found.seen.invented:
         for each in (*found.seen.missing[:10], *map(truth.described, found.seen.invented[:10])):
             print("   ", each, flush=True)
+        shutil.copy(CAPTURE, OUT)
     work.signal(signal.SIGCONT)
     CAPTURE.unlink()
     return found
