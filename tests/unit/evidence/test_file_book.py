@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -138,6 +140,30 @@ def test_a_recent_look_takes_the_last_requests_alone(monkeypatch: pytest.MonkeyP
         *[True] * 9,
         *[False] * 3,
     ]
+
+
+def test_a_full_book_is_small() -> None:
+    """What thousands of opened files leave in memory is under two megabytes and a half."""
+    book = FileBook()
+    tracemalloc.start()
+    try:
+        for batch in range(100):
+            creates = requests(*(row("CREATE", 100 * batch + n) for n in range(100)))
+            names = (f"project-{n % 7}/directory/file-{n}.dat" for n in range(100))
+            book.opening([opening(creates[n : n + 1], name) for n, name in enumerate(names)])
+            book.ended(creates, ids(*((2**62 + 100 * batch + n, 2**61) for n in range(100))))
+        held_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held_bytes < 2_500_000
+    assert book.forgotten > 7000
+
+
+def test_names_of_any_characters_come_back() -> None:
+    """Also halves of a pair of UTF-16, which a server may send."""
+    book = FileBook()
+    create = open_file(book, "größe/日本/\ud83d", 1, (5, 6))
+    assert book.of(create) == [File("größe/日本/\ud83d", 5, 6)]
 
 
 def test_too_many_open_files_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from aodasync.events import FILE_ID
-from aodasync.evidence.file_book import FileBook
+from aodasync.evidence.file_book import FileBook, Opening
 from aodasync.evidence.model import Connection, Trigger
 from aodasync.verdict.next_steps import next_steps
 from aodasync.verdict.who import Who, who_suffers, who_waited
@@ -40,8 +40,15 @@ def test_files_are_ranked_by_the_time_that_their_requests_took() -> None:
         request(released_ns=5 * SECOND, latency_ns=600 * MS, message_id=3),
     )
     book = FileBook()
+    creates = requests(
+        *(request("SMB2_CREATE", message_id=n, released_ns=SECOND) for n in (11, 12))
+    )
+    for create, name in zip(creates, ("small", "dir/large"), strict=True):
+        connection, message = int(create["connection_id"]), int(create["message_id"])
+        issued_ns, pid = int(create["issued_ns"]), int(create["pid"])
+        book.opening([Opening(connection, message, issued_ns, pid, name)])
+    book.ended(creates, np.array([(1, 1), (2, 2)], FILE_ID))
     book.ended(rows[:2], np.array([(1, 1), (2, 2)], FILE_ID))
-    book._open.update({(0, 1, 1): "small", (0, 2, 2): "dir/large"})
     who = who_waited(
         rows, rows[:0], threshold_ms=0, began_ns=0, now_ns=6 * SECOND, shares={}, files=book
     )
