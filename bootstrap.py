@@ -36,7 +36,7 @@ REPLAY_OUTPUT = Path("/var/tmp/aodasync-replay")  # noqa: S108  # refused unless
 OLDEST_PYTHON = (3, 11)
 NEWER_PYTHONS = ("python3.14", "python3.13", "python3.12", "python3.11", "/usr/bin/python3")
 LIVE_PACKAGES = ("python3-bpfcc", "cifs-utils")
-TEST_PACKAGES = ("python3-bpfcc", "libbpf1", "mount", "zstd")
+TEST_PACKAGES = ("python3-bpfcc", "libbpf1", "linux-libc-dev", "mount", "zstd")
 CACHE_VARIABLES = ("MYPY_CACHE_DIR", "PYTHONPYCACHEPREFIX", "RUFF_CACHE_DIR", "XDG_CACHE_HOME")
 RECORDINGS = {
     "slow_disk": "the disk of a server is slow",
