@@ -7,7 +7,8 @@ from typing import Final
 
 from aodasync.evidence.model import Symptom
 from aodasync.verdict.figures import Figures
-from aodasync.verdict.rules.rule import SILENT_MS, RuleTable, lossless
+from aodasync.verdict.rules.latency import long_round_trips
+from aodasync.verdict.rules.rule import HALF, SILENT_MS, RuleTable, lossless
 
 __all__ = ["CONNECTION_RULES", "LOST", "LOST_WRITES", "REFUSED"]
 
@@ -54,7 +55,18 @@ def _announced(f: Figures) -> bool:
     refuted_by="on the server: tcpdump -c 50 tcp port {port} shows that it answers",
 )
 def _delivered_unanswered(f: Figures) -> bool:
-    return f.unanswered > 0 and f.tcp is not None and f.tcp.sockets > 0 and lossless(f)
+    known = f.unanswered > 0 and f.tcp is not None and f.tcp.sockets > 0 and lossless(f)
+    return known and not _under_way(f)
+
+
+def _under_way(f: Figures) -> bool:
+    """The round trip became so long that what waits may be on its way, as what ended was."""
+    return (
+        f.tcp is not None
+        and f.tcp.rtt_ms >= HALF * f.oldest_ms
+        and f.symptom == Symptom.SLOW
+        and long_round_trips(f)
+    )
 
 
 @CONNECTION_RULES.rule(

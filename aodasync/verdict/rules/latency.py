@@ -9,7 +9,7 @@ from aodasync.evidence.model import Symptom
 from aodasync.verdict.figures import Figures
 from aodasync.verdict.rules.rule import HALF, RuleTable, lossless, short_of_cpu, short_of_memory
 
-__all__ = ["LATENCY_RULES"]
+__all__ = ["LATENCY_RULES", "long_round_trips"]
 
 LATENCY_RULES: Final = RuleTable()
 
@@ -30,7 +30,7 @@ def _lossy(f: Figures) -> bool:
         return False
     # A round trip that grows at once beyond the timer costs each socket a needless one.
     spurious = f.tcp.lost <= max(1, f.tcp.sockets) and f.tcp.backoff <= 1
-    return not (spurious and _long_round_trips(f))
+    return not (spurious and long_round_trips(f))
 
 
 @LATENCY_RULES.rule(
@@ -41,7 +41,7 @@ def _lossy(f: Figures) -> bool:
     " before.",
     refuted_by="ping -c 20 {address}: round trips are as short as before",
 )
-def _long_round_trips(f: Figures) -> bool:
+def long_round_trips(f: Figures) -> bool:
     """The round trip became longer, enough to explain the latency.
 
     Where a queue builds up, TCP's smoothed figure trails behind: it explains the

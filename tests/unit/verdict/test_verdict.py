@@ -218,6 +218,19 @@ def test_a_hang_that_tcp_delivered_is_the_server() -> None:
     assert judged == ("server", "acknowledged but not answered")
 
 
+@pytest.mark.parametrize(
+    ("rtt_ms", "oldest_ms", "cause"),
+    [(850.0, 1000, "network"), (850.0, 4000, "server"), (2.0, 1000, "server")],
+)
+def test_what_waits_no_longer_than_the_longer_round_trip_is_on_its_way(
+    rtt_ms: float, oldest_ms: int, cause: str
+) -> None:
+    """800 ms of delay: a second old requests beside slow ones do not prove a silent service."""
+    waiting = in_flight(issued_ns=_AT + SECOND - oldest_ms * MS)
+    samples = _samples(rtt_ms=rtt_ms)
+    assert _judged(_finding(), _slow(wire_ms=900), waiting, samples)[0] == cause
+
+
 def test_a_hang_that_tcp_repeats_is_the_network() -> None:
     """Retransmissions pile up without an acknowledgement."""
     waiting = in_flight(issued_ns=_AT - 5 * SECOND)
