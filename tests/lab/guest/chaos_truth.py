@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 import truth
-import wire
 from product import Rows
-from wire import Request, Wire
+from smb_streams import requests_of
+from wire import CANCEL, Request, Wire
 
 from aodasync.events import Kind, Outcome
 from aodasync.smb.commands import COMMAND_CODES
@@ -41,18 +41,14 @@ class Compared:
 
 
 def on_wire(capture: Path) -> Wire:
-    """All requests that tshark finds, waiting for segments that come out of order or not.
-
-    Where it waits for one that never comes, as at the begin of a capture while packets are
-    lost, it shows nothing that came after it on that connection.
-    """
-    found: dict[tuple[int, int, int], Request] = {}
-    for waiting in ("TRUE", "FALSE"):
-        seen = wire.read(capture, (f"tcp.reassemble_out_of_order:{waiting}",))
-        for request in seen.requests:
-            found.setdefault((request.stream, request.message_id, request.command), request)
-        print(f"    reassembled out of order {waiting}: {len(seen.requests)} requests", flush=True)
-    return Wire(sorted(found.values(), key=lambda request: request.frame))
+    """All requests of a capture, by their streams: tshark loses sight while packets are lost."""
+    return Wire(
+        [
+            Request(each.stream, each.command, each.message_id, each.session_id, sent_ns=0)
+            for each in requests_of(capture)
+            if each.command != CANCEL
+        ]
+    )
 
 
 def rows_lost(losses: Mapping[str, int]) -> int:

@@ -52,7 +52,6 @@ class Request:
     interim: bool = False
     one_segment: bool = True
     smb2_time_ns: int | None = None
-    frame: int = 0
 
     def __str__(self) -> str:
         """For lists of what differs."""
@@ -147,7 +146,6 @@ def read(file: Path, options: Sequence[str] = ()) -> Wire:
             if is_response in _FALSE:
                 request = Request(stream, int(command), message_id, int(session or "0", 0), now_ns)
                 request.one_segment = one_segment
-                request.frame = int(frame["frame.number"])
                 if request.command == CANCEL:
                     wire.cancels += 1
                 else:
