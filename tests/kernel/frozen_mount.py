@@ -14,6 +14,7 @@ lets everybody go.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import select
@@ -134,7 +135,9 @@ class FrozenMount:
             self._answer(unique, b"", -errno.ENOSYS)
 
     def _answer(self, unique: int, data: bytes, error: int = 0) -> None:
-        os.write(self._fd, _OUT_HEADER.pack(_OUT_HEADER.size + len(data), error, unique) + data)
+        reply = _OUT_HEADER.pack(_OUT_HEADER.size + len(data), error, unique) + data
+        with contextlib.suppress(FileNotFoundError):  # who asked was killed meanwhile
+            os.write(self._fd, reply)
 
 
 def _attr(node: int) -> bytes:
