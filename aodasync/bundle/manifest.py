@@ -67,7 +67,10 @@ def build_manifest(
         "samples": {"file": "samples.json"},
         "losses": after.losses,
         "counters": after.figures,
-        "connections": list(after.connections.values()),
+        "connections": [
+            dataclasses.asdict(each) | {"credits": before.credits.get(each.connection_id)}
+            for each in after.connections.values()
+        ],
         "shares": [
             {"session_id": f"0x{session:016x}", "tree_id": tree, "share": share}
             for (session, tree), share in after.shares.items()

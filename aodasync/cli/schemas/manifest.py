@@ -122,7 +122,13 @@ MANIFEST: Final = record(
     counters=COUNTS,
     connections=several(
         record(
-            connection_id=COUNT, server=TEXT, address=TEXT, port=COUNT, is_smb1=FLAG, netns=COUNT
+            connection_id=COUNT,
+            server=TEXT,
+            address=TEXT,
+            port=COUNT,
+            is_smb1=FLAG,
+            netns=COUNT,
+            credits=of("integer|null", "requests that it might send when collection began"),
         )
     ),
     shares=several(record(session_id=TEXT, tree_id=COUNT, share=TEXT)),

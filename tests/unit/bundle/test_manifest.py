@@ -190,8 +190,8 @@ def test_shares_are_listed_by_session_and_tree() -> None:
 
 
 def test_connections_and_clocks_are_there() -> None:
-    """Connections by number, and the pair of clocks that relates their times."""
-    manifest = _manifest()
+    """Connections with their credits, and the pair of clocks that relates their times."""
+    manifest = _manifest(before=Snapshot(ClockPair(11, 2), credits={1: 512, 2: 1}))
     assert manifest["connections"] == [
         {
             "connection_id": 1,
@@ -200,6 +200,7 @@ def test_connections_and_clocks_are_there() -> None:
             "port": 445,
             "is_smb1": False,
             "netns": 0,
+            "credits": 512,
         }
     ]
     assert manifest["clock"] == {"monotonic_ns": 11, "realtime_ns": 2}
