@@ -97,7 +97,15 @@ def judge(
         about = concerned.sentence() if verdict.rule in _ABOUT_MOUNTS else ""
         return replace(
             verdict,
-            who=who_suffers(trigger, rows, in_flight, own=own, shares=shares, files=files),
+            who=who_suffers(
+                trigger,
+                rows,
+                in_flight,
+                own=own,
+                shares=shares,
+                files=files,
+                mounted=concerned.shares(),
+            ),
             sentence=" ".join(filter(None, (verdict.sentence, about))),
             refuted_by=concerned.filled_in(verdict.refuted_by),
             next=tuple(map(concerned.filled_in, steps)),

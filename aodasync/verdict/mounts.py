@@ -36,6 +36,11 @@ class Mounts:
         listed = ", ".join(named[:_MOST]) + (f" and {more} more" if more > 0 else "")
         return f"It is about {listed}." if named else ""
 
+    def shares(self) -> tuple[str, ...]:
+        """The shares that they show, ``//server/share``."""
+        parts = (server_and_share(source) for source in self.sources)
+        return tuple(f"//{server}/{share}" for server, share in parts if share)
+
     def filled_in(self, text: str) -> str:
         """The text with USER and SHARE replaced, where all mounts agree on them."""
         shares = {server_and_share(source)[1] for source in self.sources}

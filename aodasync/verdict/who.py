@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -57,12 +57,15 @@ def who_waited(
     now_ns: int,
     shares: Mapping[tuple[int, int], str],
     files: FileBook = NO_FILES,
+    mounted: Collection[str] = (),
 ) -> Who:
     """Who waited since ``began_ns`` (CLOCK_MONOTONIC).
 
     ``rows`` are requests that ended, ``in_flight`` those that have not by ``now_ns``, both
     of the episode's server alone, of shape (N,). A request counts from ``threshold_ms`` on
-    (0: each of them).
+    (0: each of them). Where no request names its share, all were for the connection or its
+    session (NEGOTIATE, SESSION_SETUP, ...), and each of the shares ``mounted`` from the server
+    waited for them.
     """
     ended = rows[(rows["kind"] == REQUEST) & (rows["issued_ns"] != 0)]
     ended = ended[ended["released_ns"] >= np.uint64(max(0, began_ns))]
@@ -73,11 +76,12 @@ def who_waited(
     waits = np.concatenate([took_ns, age_ns])
     slow = waits >= round(threshold_ms * NS_PER_MS)
     both, waits = both[slow], waits[slow]
+    by_share = _ranked(
+        _columns(both, "session_id", "tree_id"), waits, lambda row: _share(row, shares)
+    )
     return Who(
         processes=_ranked(_columns(both, "comm", "tgid"), waits, _process),
-        shares=_ranked(
-            _columns(both, "session_id", "tree_id"), waits, lambda row: _share(row, shares)
-        ),
+        shares=by_share or _all_of(sorted(set(mounted)), waits),
         commands=_ranked(
             _columns(both, "command"), waits, lambda row: (command_name(int(row[0])), 0)
         ),
@@ -93,10 +97,12 @@ def who_suffers(
     own: Sequence[Connection],
     shares: Mapping[tuple[int, int], str],
     files: FileBook = NO_FILES,
+    mounted: Collection[str] = (),
 ) -> Who:
     """Who suffers from the trigger's finding; ``own`` are the connections of its server.
 
-    Of an anomaly of codes, those whose requests failed.
+    ``mounted`` are the shares mounted from it, ``//server/share``. Of an anomaly of codes,
+    those count whose requests failed.
     """
     finding = trigger.finding
     if finding is None:
@@ -114,6 +120,7 @@ def who_suffers(
         now_ns=trigger.decided_monotonic_ns,
         shares=shares,
         files=files,
+        mounted=mounted,
     )
 
 
@@ -126,7 +133,20 @@ def _process(row: tuple[Any, ...]) -> tuple[str, int]:
 
 
 def _share(row: tuple[Any, ...], shares: Mapping[tuple[int, int], str]) -> tuple[str, int]:
-    return shares.get((int(row[0]), int(row[1])), "unknown share"), 0
+    """Its name; none for a tree id of 0, which the requests for a whole session have."""
+    session_id, tree_id = int(row[0]), int(row[1])
+    return shares.get((session_id, tree_id), "unknown share" if tree_id else ""), 0
+
+
+def _all_of(names: Sequence[str], waits: Waits) -> tuple[Sufferer, ...]:
+    """Each of them has waited for all that was waited for."""
+    if not len(waits):
+        return ()
+    waited_ms = round(int(waits.sum()) / NS_PER_MS, 3)
+    return tuple(
+        Sufferer(name=name, requests=len(waits), slow_ms=waited_ms, share_of_time=1.0)
+        for name in names[:_MOST]
+    )
 
 
 def _ranked(

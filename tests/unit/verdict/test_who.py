@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -19,7 +21,10 @@ _NAS = Connection(1, "nas", "192.0.2.1", 445)
 def test_time_is_what_counts_not_requests() -> None:
     """Many quick requests hurt no process; those that have not ended count with their age."""
     rows = requests(
-        *(request(released_ns=5 * SECOND, latency_ns=MS, comm=b"busy", tgid=1) for _ in range(50)),
+        *(
+            request(released_ns=5 * SECOND, latency_ns=MS, comm=b"busy", tgid=1, tree_id=9)
+            for _ in range(50)
+        ),
         request(released_ns=5 * SECOND, latency_ns=400 * MS, comm=b"db", tgid=2, tree_id=7),
     )
     waiting = in_flight(issued_ns=4 * SECOND, comm=b"stuck", tgid=3)
@@ -30,6 +35,32 @@ def test_time_is_what_counts_not_requests() -> None:
     assert who.processes[0].slow_ms == 2000
     assert sum(p.share_of_time for p in who.processes) == pytest.approx(1, abs=1e-3)
     assert {s.name for s in who.shares} == {"//nas/data", "unknown share"}
+
+
+def test_requests_of_a_session_keep_every_share_of_its_server_waiting() -> None:
+    """They have no tree id. As soon as one request names its share, that share alone counts."""
+    login = request(
+        "SMB2_SESSION_SETUP", released_ns=5 * SECOND, latency_ns=MS, comm=b"db", tree_id=0
+    )
+    waiting = in_flight("SMB2_NEGOTIATE", issued_ns=4 * SECOND, comm=b"db", tree_id=0)
+    mounted = ("//nas/data", "//nas/home", "//nas/data")
+    waited = partial(
+        who_waited,
+        threshold_ms=0,
+        began_ns=0,
+        now_ns=6 * SECOND,
+        shares={(0, 7): "//nas/data"},
+        mounted=mounted,
+    )
+    who = waited(requests(login), waiting)
+    assert [(s.name, s.requests, s.slow_ms) for s in who.shares] == [
+        ("//nas/data", 2, 2001),
+        ("//nas/home", 2, 2001),
+    ]
+    write = request("SMB2_WRITE", released_ns=5 * SECOND, latency_ns=MS, tree_id=7)
+    named = waited(requests(login, write), waiting)
+    assert [s.name for s in named.shares] == ["//nas/data"]
+    assert waited(requests(), waiting[:0]).shares == ()
 
 
 def test_files_are_ranked_by_the_time_that_their_requests_took() -> None:
