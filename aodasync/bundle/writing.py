@@ -119,6 +119,7 @@ class Writer:
                 self.trigger,
                 rows=rows,
                 in_flight=self.before.in_flight,
+                operations=self.before.operations,
                 connections=after.connections,
                 shares=after.shares,
                 later=at_end,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from aodasync.events import EventArray
+from aodasync.events import NO_OPERATIONS, EventArray, OperationArray
 from aodasync.evidence.file_book import NO_FILES, FileBook
 from aodasync.evidence.model import Connection, Sample, Trigger
 from aodasync.verdict.figures import Figures, figures_of
@@ -66,13 +66,15 @@ def judge(
     connections: Mapping[int, Connection],
     shares: Mapping[tuple[int, int], str],
     later: Sample | None,
+    operations: OperationArray = NO_OPERATIONS,
     files: FileBook = NO_FILES,
     mounts: Any = (),
 ) -> Verdict:
     """The verdict on the trigger's finding; ``unknown`` with the reason if judging fails.
 
     ``rows`` are the recorded events, ``in_flight`` the requests in flight at the decision;
-    both have shape (N,) and dtype EVENT. ``later`` is a sample taken when the evidence had
+    both have shape (N,) and dtype EVENT; ``operations`` are those inside the client then,
+    shape (N,) and dtype OPERATION. ``later`` is a sample taken when the evidence had
     been collected, None where nothing is live. ``mounts`` are those of the manifest.
     """
     if trigger.finding is None:
@@ -103,6 +105,7 @@ def judge(
                 in_flight,
                 own=own,
                 shares=shares,
+                operations=operations,
                 files=files,
                 mounted=concerned.shares(),
             ),

@@ -10,13 +10,20 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from aodasync.events import NS_PER_MS, REQUEST, EventArray, latency_ns
+from aodasync.events import (
+    NO_OPERATIONS,
+    NS_PER_MS,
+    REQUEST,
+    EventArray,
+    OperationArray,
+    latency_ns,
+)
 from aodasync.evidence.arrays import is_in
 from aodasync.evidence.file_book import NO_FILES, FileBook
 from aodasync.evidence.model import Connection, Trigger
 from aodasync.smb.commands import command_name
 
-__all__ = ["Sufferer", "Who", "who_suffers", "who_waited"]
+__all__ = ["Sufferer", "Waiting", "Who", "who_suffers", "who_waited"]
 
 _MOST: Final = 10
 
@@ -39,6 +46,15 @@ class Sufferer:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """A thread that waits inside the client without a request in flight, so far for ``ns``."""
+
+    comm: str
+    tgid: int
+    ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Who:
     """The ten of each kind that waited longest, longest first."""
 
@@ -57,15 +73,16 @@ def who_waited(
     now_ns: int,
     shares: Mapping[tuple[int, int], str],
     files: FileBook = NO_FILES,
+    threads: Sequence[Waiting] = (),
     mounted: Collection[str] = (),
 ) -> Who:
     """Who waited since ``began_ns`` (CLOCK_MONOTONIC).
 
     ``rows`` are requests that ended, ``in_flight`` those that have not by ``now_ns``, both
     of the episode's server alone, of shape (N,). A request counts from ``threshold_ms`` on
-    (0: each of them). Where no request names its share, all were for the connection or its
-    session (NEGOTIATE, SESSION_SETUP, ...), and each of the shares ``mounted`` from the server
-    waited for them.
+    (0: each of them), and so do the ``threads`` that have none. Where no request names its
+    share, all were for the connection or its session (NEGOTIATE, SESSION_SETUP, ...), and each
+    of the shares ``mounted`` from the server waited for them.
     """
     ended = rows[(rows["kind"] == REQUEST) & (rows["issued_ns"] != 0)]
     ended = ended[ended["released_ns"] >= np.uint64(max(0, began_ns))]
@@ -76,16 +93,22 @@ def who_waited(
     waits = np.concatenate([took_ns, age_ns])
     slow = waits >= round(threshold_ms * NS_PER_MS)
     both, waits = both[slow], waits[slow]
-    by_share = _ranked(
+    alone = [thread for thread in threads if thread.ns >= threshold_ms * NS_PER_MS]
+    total_ns = int(waits.sum()) + sum(thread.ns for thread in alone)
+    of_processes = _summed(_columns(both, "comm", "tgid"), waits, _process)
+    for thread in alone:
+        key = thread.comm, thread.tgid
+        count, spent_ns = of_processes.get(key, (0, 0))
+        of_processes[key] = count, spent_ns + thread.ns
+    of_shares = _summed(
         _columns(both, "session_id", "tree_id"), waits, lambda row: _share(row, shares)
     )
+    if not of_shares and total_ns:
+        of_shares = {(name, 0): (len(waits), total_ns) for name in mounted}
+    of_commands = _summed(_columns(both, "command"), waits, lambda r: (command_name(int(r[0])), 0))
+    of_files = _summed(files.of(both), waits, lambda file: (file[0], 0))
     return Who(
-        processes=_ranked(_columns(both, "comm", "tgid"), waits, _process),
-        shares=by_share or _all_of(sorted(set(mounted)), waits),
-        commands=_ranked(
-            _columns(both, "command"), waits, lambda row: (command_name(int(row[0])), 0)
-        ),
-        files=_ranked(files.of(both), waits, lambda file: (file[0], 0)),
+        *(_ranked(each, total_ns) for each in (of_processes, of_shares, of_commands, of_files))
     )
 
 
@@ -96,18 +119,30 @@ def who_suffers(
     *,
     own: Sequence[Connection],
     shares: Mapping[tuple[int, int], str],
+    operations: OperationArray = NO_OPERATIONS,
     files: FileBook = NO_FILES,
     mounted: Collection[str] = (),
 ) -> Who:
     """Who suffers from the trigger's finding; ``own`` are the connections of its server.
 
-    ``mounted`` are the shares mounted from it, ``//server/share``. Of an anomaly of codes,
-    those count whose requests failed.
+    ``operations`` are those inside the client at the decision, dtype OPERATION, oldest first;
+    ``mounted`` are the shares mounted from the server, ``//server/share``. Of an anomaly of
+    codes, those count whose requests failed.
     """
     finding = trigger.finding
     if finding is None:
         return Who()
     ids = np.array([c.connection_id for c in own], np.uint64)
+    threads: list[Waiting] = []
+    if finding.stalls:
+        threads = [
+            Waiting(each.comm, each.tgid, round(each.quiet_ms * NS_PER_MS))
+            for each in finding.stalls
+        ]
+    elif not finding.codes:
+        threads = _without_request(
+            operations, rows, in_flight, set(ids.tolist()), trigger.decided_monotonic_ns
+        )
     rows = rows[is_in(rows["connection_id"], ids)]
     in_flight = in_flight[is_in(in_flight["connection_id"], ids)]
     if finding.codes:
@@ -120,8 +155,36 @@ def who_suffers(
         now_ns=trigger.decided_monotonic_ns,
         shares=shares,
         files=files,
+        threads=threads,
         mounted=mounted,
     )
+
+
+def _without_request(
+    operations: OperationArray,
+    rows: EventArray,
+    in_flight: EventArray,
+    connections: Collection[int],
+    now_ns: int,
+) -> list[Waiting]:
+    """The threads inside the client without a request, whose last one was on ``connections``.
+
+    Their wait began with the operation, or with the end of that request.
+    """
+    busy = set(in_flight["pid"].tolist())
+    earlier = rows[(rows["kind"] == REQUEST) & (rows["released_ns"] <= np.uint64(now_ns))]
+    earlier = earlier[is_in(earlier["pid"], operations["pid"])]
+    columns = (earlier[name].tolist() for name in ("pid", "connection_id", "released_ns"))
+    last = {pid: (connection, ended_ns) for pid, connection, ended_ns in zip(*columns, strict=True)}
+    found: dict[int, Waiting] = {}
+    for each in operations:
+        pid = int(each["pid"])
+        connection, ended_ns = last.get(pid, (0, 0))
+        if connection in connections and pid not in busy and pid not in found:
+            comm = bytes(each["comm"]).decode("utf-8", "replace")
+            waited_ns = max(0, now_ns - max(int(each["started_ns"]), ended_ns))
+            found[pid] = Waiting(comm, int(each["tgid"]), waited_ns)
+    return list(found.values())
 
 
 def _columns(rows: EventArray, *fields: str) -> Iterable[tuple[Any, ...]]:
@@ -138,43 +201,37 @@ def _share(row: tuple[Any, ...], shares: Mapping[tuple[int, int], str]) -> tuple
     return shares.get((session_id, tree_id), "unknown share" if tree_id else ""), 0
 
 
-def _all_of(names: Sequence[str], waits: Waits) -> tuple[Sufferer, ...]:
-    """Each of them has waited for all that was waited for."""
-    if not len(waits):
-        return ()
-    waited_ms = round(int(waits.sum()) / NS_PER_MS, 3)
-    return tuple(
-        Sufferer(name=name, requests=len(waits), slow_ms=waited_ms, share_of_time=1.0)
-        for name in names[:_MOST]
-    )
-
-
-def _ranked(
+def _summed(
     values: Iterable[tuple[Any, ...]],
     waits: Waits,
     name: Callable[[tuple[Any, ...]], tuple[str, int]],
-) -> tuple[Sufferer, ...]:
-    """The groups by value; groups of one name count together, those without one not at all."""
-    found: dict[tuple[str, int], tuple[int, int]] = {}
+) -> dict[tuple[str, int], tuple[int, int]]:
+    """Requests and nanoseconds by name and pid; values without a name do not count."""
     by_value: dict[tuple[Any, ...], tuple[int, int]] = {}
     for value, waited_ns in zip(values, waits.tolist(), strict=True):
         count, spent_ns = by_value.get(value, (0, 0))
         by_value[value] = count + 1, spent_ns + waited_ns
+    found: dict[tuple[str, int], tuple[int, int]] = {}
     for value, (count, spent_ns) in by_value.items():
         key = name(value)
         if not key[0]:
             continue
         earlier = found.get(key, (0, 0))
         found[key] = earlier[0] + count, earlier[1] + spent_ns
-    total_ns = max(1, int(waits.sum()))
+    return found
+
+
+def _ranked(
+    found: Mapping[tuple[str, int], tuple[int, int]], total_ns: int
+) -> tuple[Sufferer, ...]:
     order = sorted(found.items(), key=lambda item: (-item[1][1], item[0]))
     return tuple(
         Sufferer(
-            name=key[0],
+            name=name,
             requests=count,
             slow_ms=round(spent_ns / NS_PER_MS, 3),
-            share_of_time=round(spent_ns / total_ns, 4),
-            pid=key[1],
+            share_of_time=round(spent_ns / max(1, total_ns), 4),
+            pid=pid,
         )
-        for key, (count, spent_ns) in order[:_MOST]
+        for (name, pid), (count, spent_ns) in order[:_MOST]
     )

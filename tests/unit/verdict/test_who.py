@@ -8,9 +8,9 @@ from functools import partial
 import numpy as np
 import pytest
 
-from aodasync.events import FILE_ID
+from aodasync.events import FILE_ID, OPERATION, OperationArray
 from aodasync.evidence.file_book import FileBook, Opening
-from aodasync.evidence.model import Connection, Trigger
+from aodasync.evidence.model import Connection, Stall, Trigger
 from aodasync.verdict.next_steps import next_steps
 from aodasync.verdict.who import Who, who_suffers, who_waited
 from tests.builders import MS, SECOND, finding, in_flight, request, requests
@@ -61,6 +61,52 @@ def test_requests_of_a_session_keep_every_share_of_its_server_waiting() -> None:
     named = waited(requests(login, write), waiting)
     assert [s.name for s in named.shares] == ["//nas/data"]
     assert waited(requests(), waiting[:0]).shares == ()
+
+
+def _operation(pid: int, started_ns: int, comm: bytes = b"db") -> OperationArray:
+    operation = np.zeros(1, OPERATION)
+    operation["pid"], operation["tgid"] = pid, pid
+    operation["started_ns"], operation["comm"] = started_ns, comm
+    return operation
+
+
+def test_a_thread_that_waits_without_a_request_suffers_too() -> None:
+    """While a connection is lost nobody can send: it counts on the server it last asked."""
+    rows = requests(
+        request(released_ns=2 * SECOND, pid=11, tgid=11, tree_id=7),
+        request(released_ns=3 * SECOND, pid=12, tgid=12, connection_id=2),
+        request("SMB2_NEGOTIATE", released_ns=5 * SECOND, comm=b"kworker", pid=5, tree_id=0),
+    )
+    operations = np.concatenate(
+        [
+            _operation(11, SECOND),
+            _operation(11, 4 * SECOND),
+            _operation(12, SECOND, b"of another server"),
+            _operation(13, SECOND, b"of none"),
+        ]
+    )
+    found = finding(server="nas", first_ns=4 * SECOND, threshold_ms=0.0)
+    trigger = Trigger("connection", found, (), 6 * SECOND, 0, 1)
+    suffers = partial(who_suffers, trigger, rows, own=[_NAS], shares={}, operations=operations)
+    who = suffers(rows[:0], mounted=["//nas/data"])
+    assert [(p.name, p.requests, p.slow_ms) for p in who.processes] == [
+        ("db", 0, 4000.0),
+        ("kworker", 1, pytest.approx(1.0, abs=10)),
+    ]
+    assert [s.name for s in who.shares] == ["//nas/data"]
+    has_one = in_flight(issued_ns=5 * SECOND, pid=11, tgid=11, comm=b"db")
+    assert [p.requests for p in suffers(has_one).processes] == [1, 1]
+
+
+def test_the_stalls_of_a_hang_say_who_waits() -> None:
+    """For as long as they had no request."""
+    stall = Stall(11, 10, "db", "cifs_open", "reconnect", age_ms=9000.0, quiet_ms=8000.0)
+    found = finding(server="nas", first_ns=SECOND, threshold_ms=5000.0, stalls=(stall,))
+    trigger = Trigger("hang", found, (), 10 * SECOND, 0, 1)
+    none = requests()
+    who = who_suffers(trigger, none, none, own=[_NAS], shares={}, mounted=["//nas/data"])
+    assert [(p.name, p.pid, p.slow_ms) for p in who.processes] == [("db", 10, 8000.0)]
+    assert [(s.name, s.share_of_time) for s in who.shares] == [("//nas/data", 1.0)]
 
 
 def test_files_are_ranked_by_the_time_that_their_requests_took() -> None:
