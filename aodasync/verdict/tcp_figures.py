@@ -27,7 +27,8 @@ class TcpFigures:
     """The sockets of one server, over the episode.
 
     ``lost`` are retransmissions (but those that the peer got twice: they were late,
-    not lost) and segments out of order, less what was usual before; ``backoff`` is
+    not lost) and segments out of order, less what was usual before; ``needless`` are those
+    that the peer got twice: it acknowledged later than the retransmission timer; ``backoff`` is
     the most doublings of the retransmission timer while segments waited to be
     acknowledged, or could not be sent (a peer that closed its window is probed with the
     same timer),
@@ -46,6 +47,7 @@ class TcpFigures:
     retransmits: int
     out_of_order: int
     lost: float
+    needless: int
     backoff: int
     unheard_ms: float
     unacked: int
@@ -97,6 +99,7 @@ def tcp_figures(
         usual_rtt_ms=median(np.array(usual)) if usual else None,
         retransmits=retransmits,
         out_of_order=out_of_order,
+        needless=sum(s.duplicates - _then(first, s).duplicates for s in last.values()),
         lost=max(0.0, lost - _expected(before, during, peers)),
         backoff=max(s.backoff if s.unacked or s.unsent_bytes else 0 for s in seen),
         unheard_ms=max((_unheard_ms(during, peers, cookie) for cookie in last), default=0.0),

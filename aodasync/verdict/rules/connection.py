@@ -61,12 +61,11 @@ def _delivered_unanswered(f: Figures) -> bool:
 
 def _under_way(f: Figures) -> bool:
     """The round trip became so long that what waits may be on its way, as what ended was."""
-    return (
-        f.tcp is not None
-        and f.tcp.rtt_ms >= HALF * f.oldest_ms
-        and f.symptom == Symptom.SLOW
-        and long_round_trips(f)
-    )
+    if f.tcp is None or f.phases is None or f.symptom != Symptom.SLOW:
+        return False
+    # TCP's figure trails behind; what was slow and ended does not.
+    took_ms = f.phases.most_wire_ms if f.tcp.needless else f.tcp.rtt_ms
+    return max(took_ms, f.tcp.rtt_ms) >= HALF * f.oldest_ms and long_round_trips(f)
 
 
 @CONNECTION_RULES.rule(

@@ -44,8 +44,10 @@ def _lossy(f: Figures) -> bool:
 def long_round_trips(f: Figures) -> bool:
     """The round trip became longer, enough to explain the latency.
 
-    Where a queue builds up, TCP's smoothed figure trails behind: it explains the
-    quickest quarter of the requests, if these are slow, too.
+    TCP's figure is smoothed and trails behind. Where a queue builds up, it explains the
+    quickest quarter of the requests, if these are slow, too. Where segments were sent again
+    that had arrived, an acknowledgement took longer than the retransmission timer: it is
+    the server's kernel, not its service, that sends it.
     """
     if f.phases is None or f.tcp is None or f.tcp.usual_rtt_ms is None:
         return False
@@ -54,7 +56,9 @@ def long_round_trips(f: Figures) -> bool:
     long = risen >= _DELAYED_ACK_MS
     all_of_it = risen >= HALF * (f.phases.wire_ms - f.phases.usual_wire_ms)
     quickest = risen >= HALF * (f.phases.quarter_wire_ms - f.phases.usual_wire_ms)
-    explains = (all_of_it and (long or everything)) or (quickest and long and everything)
+    late = f.tcp.needless > 0 and f.tcp.lost < 1
+    explains = all_of_it and (long or everything)
+    explains = explains or ((quickest or late) and long and everything)
     return f.tcp.rtt_ms >= 3 * usual and explains
 
 

@@ -231,6 +231,25 @@ def test_what_waits_no_longer_than_the_longer_round_trip_is_on_its_way(
     assert _judged(_finding(), _slow(wire_ms=900), waiting, samples)[0] == cause
 
 
+@pytest.mark.parametrize(
+    ("needless", "retransmits", "oldest_ms", "cause"),
+    [
+        (4, 4, 0, "network"),
+        (4, 4, 1600, "network"),
+        (4, 4, 9000, "server"),
+        (4, 9, 0, "network"),  # more than the needless ones were lost
+        (0, 0, 0, "server"),
+    ],
+)
+def test_what_was_sent_again_needlessly_proves_a_longer_round_trip(
+    needless: int, retransmits: int, oldest_ms: int, cause: str
+) -> None:
+    """1.5 s of delay, told at the second request: the smoothed round trip is at 360 ms."""
+    waiting = in_flight(issued_ns=_AT + SECOND - oldest_ms * MS) if oldest_ms else _NONE
+    samples = _samples(rtt_ms=358.0, retransmits=retransmits, duplicates=needless)
+    assert _judged(_finding(), _slow(wire_ms=1510), waiting, samples)[0] == cause
+
+
 def test_a_hang_that_tcp_repeats_is_the_network() -> None:
     """Retransmissions pile up without an acknowledgement."""
     waiting = in_flight(issued_ns=_AT - 5 * SECOND)
