@@ -39,7 +39,8 @@ class Phases:
     to released, ``usual_wire_ms`` of the requests before the episode. A quarter
     of all requests during it took at most ``quarter_wire_ms``; of the slow ones, nine in ten
     at least ``least_wire_ms``, and nine in ten at most ``most_wire_ms``. ``others`` were not
-    slow meanwhile, and took ``others_wire_ms``.
+    slow meanwhile, and took ``others_wire_ms``. ``large_alone``: the slow ones have large
+    answers, and no such answer came quickly meanwhile.
     """
 
     slow: int
@@ -51,6 +52,7 @@ class Phases:
     client_ms: float
     usual_wire_ms: float
     quarter_wire_ms: float
+    large_alone: bool
 
     @property
     def client_share(self) -> float:
@@ -223,17 +225,21 @@ def _phases(finding: Finding, rows: EventArray, begin_ns: int) -> Phases | None:
     slow = during[latency_ns(during) >= least_ns]
     if finding.symptom not in (Symptom.SLOW, Symptom.WAITING) or len(slow) == 0:
         return None
-    wire, others = _wire(slow), _meanwhile(slow, rows[latency_ns(rows) < least_ns])
+    wire, quick = _wire(slow), _meanwhile(slow, rows[latency_ns(rows) < least_ns])
     return Phases(
         slow=len(slow),
         least_wire_ms=quantile(wire, 0.1) / NS_PER_MS,
         most_wire_ms=quantile(wire, 0.9) / NS_PER_MS,
-        others=len(others),
-        others_wire_ms=median(_wire(others)) / NS_PER_MS if len(others) else 0.0,
+        others=len(quick),
+        others_wire_ms=median(_wire(quick)) / NS_PER_MS if len(quick) else 0.0,
         wire_ms=median(wire) / NS_PER_MS,
         client_ms=median(latency_ns(slow).astype(np.int64) - wire) / NS_PER_MS,
         usual_wire_ms=median(_wire(before)) / NS_PER_MS if len(before) else 0.0,
         quarter_wire_ms=quantile(_wire(during), 0.25) / NS_PER_MS,
+        large_alone=bool(
+            is_in(slow["command"], LARGE_ANSWERS).all()
+            and not is_in(quick["command"], LARGE_ANSWERS).any()
+        ),
     )
 
 

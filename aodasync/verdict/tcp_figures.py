@@ -174,8 +174,12 @@ def _sockets(samples: Sequence[Sample], peers: Collection[Peer]) -> list[TcpSock
 
 
 def _by_cookie(samples: Sequence[Sample], peers: Collection[Peer]) -> dict[int, TcpSocket]:
-    """The newest sight of each socket."""
-    return {s.cookie: s for s in _sockets(samples, peers)}
+    """The newest sight of each socket; one that was closed has no figures any more."""
+    found: dict[int, TcpSocket] = {}
+    for each in _sockets(samples, peers):
+        if each.rtt_ms or each.retransmits or each.cookie not in found:
+            found[each.cookie] = each
+    return found
 
 
 def _then(first: dict[int, TcpSocket], socket: TcpSocket) -> TcpSocket:

@@ -23,6 +23,7 @@ _IO_RISEN: Final = 0.25
 _CLIENT_SHARE: Final = 0.1
 _PART: Final = 0.3
 _LEAST_RISE_MS: Final = 5.0
+_SENT_AGAIN_MS: Final = 1000.0  # a retransmission timer of 200 ms, doubled twice
 
 
 def _short_of_io(f: Figures) -> bool:
@@ -46,6 +47,11 @@ def _partly_round_trip(f: Figures) -> bool:
 
 def _large_answer_lost(f: Figures) -> bool:
     return f.behind_large
+
+
+def _large_answers_late(f: Figures) -> bool:
+    """Whether large answers alone were slow, by far: sent again and again, unseen from here."""
+    return f.phases is not None and f.phases.large_alone and f.phases.wire_ms >= _SENT_AGAIN_MS
 
 
 def _never_connected(f: Figures) -> bool:
@@ -88,6 +94,12 @@ DOUBTS: Final = (
         "But the first answer that is missing is a large one: packets of its size may be lost on"
         " the way, and all others wait behind it (ping -M do -s 1472 {address}).",
         _large_answer_lost,
+    ),
+    Doubt(
+        frozenset({"slow to answer"}),
+        "But large answers alone are late: packets of their size may be lost on the way, which"
+        " only the server sees (ping -M do -s 1472 {address}).",
+        _large_answers_late,
     ),
     Doubt(
         frozenset({"connection refused"}),

@@ -95,7 +95,7 @@ def _only_short_of_cpu(f: Figures) -> bool:
     refuted_by="on the server: tcpdump -w smb.pcap tcp port {port} shows that it answered at once",
 )
 def _server_slow(f: Figures) -> bool:
-    return f.phases is not None and lossless(f)
+    return f.phases is not None and lossless(f) and _round_trip_known(f)
 
 
 @LATENCY_RULES.rule(
@@ -107,4 +107,9 @@ def _server_slow(f: Figures) -> bool:
     refuted_by="in the network namespace of the mount: ss -tin dst {address}",
 )
 def _answered_late(f: Figures) -> bool:
-    return f.phases is not None and f.tcp is None
+    return f.phases is not None and not _round_trip_known(f)
+
+
+def _round_trip_known(f: Figures) -> bool:
+    """Not where every socket was seen before or after its connection alone."""
+    return f.tcp is not None and f.tcp.rtt_ms > 0

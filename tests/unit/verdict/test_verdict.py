@@ -13,6 +13,7 @@ import pytest
 
 from aodasync.events import EVENT, EventArray, Flag, Kind, Outcome
 from aodasync.evidence.model import Connection, Finding, Sample, Stall, Trigger
+from aodasync.smb.commands import COMMAND_CODES
 from aodasync.smb.ntstatus import STATUS_CODES
 from aodasync.verdict import judge as judging
 from aodasync.verdict.figures import Figures, figures_of
@@ -248,6 +249,40 @@ def test_what_was_sent_again_needlessly_proves_a_longer_round_trip(
     waiting = in_flight(issued_ns=_AT + SECOND - oldest_ms * MS) if oldest_ms else _NONE
     samples = _samples(rtt_ms=358.0, retransmits=retransmits, duplicates=needless)
     assert _judged(_finding(), _slow(wire_ms=1510), waiting, samples)[0] == cause
+
+
+def test_a_socket_that_was_closed_by_the_end_keeps_the_figures_that_it_had() -> None:
+    """What TCP knows of it is gone with the connection: neither its losses nor its round trip."""
+    closed = replace(_TCP, established=False, rtt_ms=0.0, retransmits=0)
+    for last, expected in (({"retransmits": 20}, "network"), ({"rtt_ms": 2.5}, "server")):
+        samples = _samples(**last)
+        samples.append(replace(samples[-1], monotonic_ns=_AT + 3 * SECOND, sockets=(closed,)))
+        judged = _verdict(_finding(), _slow(wire_ms=102), samples=samples)
+        assert judged.cause == expected
+        assert " 0.0 ms" not in judged.sentence
+    never = [replace(sample, sockets=(closed,)) for sample in _samples()]
+    assert _judged(_finding(), _slow(wire_ms=102), samples=never)[1] == "not this client"
+
+
+@pytest.mark.parametrize(
+    ("command", "wire_ms", "others", "certain"),
+    [
+        ("SMB2_READ", 9000, "SMB2_CREATE", False),
+        ("SMB2_READ", 9000, "SMB2_READ", True),  # other large answers came quickly
+        ("SMB2_READ", 300, "SMB2_CREATE", True),  # too quick to have been sent again and again
+        ("SMB2_CREATE", 9000, "SMB2_CREATE", True),
+    ],
+)
+def test_large_answers_that_alone_are_late_may_be_lost_on_the_way(
+    command: str, wire_ms: int, others: str, *, certain: bool
+) -> None:
+    """The server sends them again and again; nothing of that is seen at this end."""
+    late, quick = _slow(wire_ms=wire_ms)[95:], _slow(wire_ms=2.0)[95:]
+    late["command"], quick["command"] = COMMAND_CODES[command], COMMAND_CODES[others]
+    rows = np.concatenate([late, quick])
+    judged = _verdict(_finding(commands=(command,)), rows, samples=_samples())
+    assert (judged.rule, judged.confidence == "high") == ("slow to answer", certain)
+    assert ("ping -M do" in judged.sentence) != certain
 
 
 def test_a_hang_that_tcp_repeats_is_the_network() -> None:
