@@ -34,6 +34,7 @@ def sentence_words(figures: Figures) -> dict[str, Any]:
         f" {'waits' if figures.waiting_for_client == 1 else 'wait'}",
         "operations": f"{_count(waiting, 'operation')} {'waits' if waiting == 1 else 'wait'}",
         "sent_again": _sent_again(tcp.retransmits if tcp else 0),
+        "undelivered": _undelivered(tcp.retransmits if tcp else 0),
         "unread_sec": round(tcp.unread_for_ms / 1000, 1) if tcp else 0,
         "unread_kb": round(tcp.still_unread_bytes / 1024) if tcp else 0,
         "opens": _opens(figures),
@@ -80,6 +81,12 @@ def _opens(figures: Figures) -> str:
 def _sent_again(segments: int) -> str:
     was = "was" if segments == 1 else "were"
     return f"{_count(segments, 'segment')} {was} sent again"
+
+
+def _undelivered(segments: int) -> str:
+    if not segments:
+        return "nothing that was sent was acknowledged"
+    return f"{_sent_again(segments)}, and none was acknowledged"
 
 
 def _round_trip_part(figures: Figures) -> float:

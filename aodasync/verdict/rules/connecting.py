@@ -30,8 +30,8 @@ def _not_sent(f: Figures) -> bool:
     "nothing gets through",
     cause="network",
     confidence="medium",
-    sentence="The network does not deliver: {sent_again}, and none was acknowledged. A server host"
-    " that is down looks the same, and so does a firewall of this host.",
+    sentence="The network does not deliver: {undelivered}. A server host that is down looks the"
+    " same, and so does a firewall of this host.",
     refuted_by="on the server: tcpdump -c 5 tcp port {port} shows that requests arrive",
 )
 def _undelivered(f: Figures) -> bool:

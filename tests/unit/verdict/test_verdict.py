@@ -286,11 +286,14 @@ def test_large_answers_that_alone_are_late_may_be_lost_on_the_way(
 
 
 def test_a_hang_that_tcp_repeats_is_the_network() -> None:
-    """Retransmissions pile up without an acknowledgement."""
+    """Retransmissions pile up without an acknowledgement; their number is that of the episode."""
     waiting = in_flight(issued_ns=_AT - 5 * SECOND)
     finding = _finding("hang", first_ns=_AT - 5 * SECOND)
-    samples = _samples(retransmits=8, backoff=4, unacked=1)
-    assert _judged(finding, waiting=waiting, samples=samples) == ("network", "nothing gets through")
+    for retransmits, told in ((8, ": 5 segments were sent again, and"), (3, ": nothing that was")):
+        samples = _samples(retransmits=retransmits, backoff=4, unacked=1)
+        judged = _verdict(finding, waiting=waiting, samples=samples)
+        assert (judged.cause, judged.rule) == ("network", "nothing gets through")
+        assert told in judged.sentence
 
 
 def test_a_hang_that_tcp_repeats_is_the_network_though_losses_are_usual() -> None:
