@@ -49,6 +49,10 @@ _PROSE: Final = frozenset(
     b"and authentication by change changed did expired expires expiry failed for from has in is "
     b"logon must needs not of on or policy reset server set the to was will with".split()
 )
+# The kernel and libraries put the name of a function before a message.
+_FUNCTION: Final = re.compile(
+    rb"(?:\bvfs: |\bcifs: |\.c: |routines:)(?:\\\\[^\s]{1,64} )?[a-z0-9_]{1,48}$"
+)
 _SMB_PORT: Final = re.compile(rb"(?:139|445)[/?#]")
 _PORT: Final = re.compile(rb"[0-9]{1,5}[/?#]")
 _KEY_BODY: Final = re.compile(rb"(?:[a-z0-9+/=]|\\{1,8}[rn]|[ \t\r])*+")
@@ -71,6 +75,12 @@ def named(line: Line, match: re.Match[bytes]) -> Span | None:
         return None  # the name of an NTSTATUS, not of a secret
     if line.low.startswith(b' key="', start - 1) and line.low.find(b"audit(", 0, 256) >= 0:
         return None  # the name of an audit rule
+    if (
+        match["separator"] == b":"
+        and not match["name"].startswith((b"pass", b"pw", b"secret"))
+        and _FUNCTION.search(line.low, max(0, start - 128), start)
+    ):
+        return None  # the name of a function
     if match["name"] == b"key" and _PAIR.match(line.low, value):
         return None  # key="username" value="u1", or the key of a secret that is referred to
     key = values.Key(

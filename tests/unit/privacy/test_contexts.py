@@ -174,6 +174,11 @@ def test_the_value_goes_and_what_is_beside_it_stays(text: str) -> None:
         '{"secretKeyRef":{"name":"smbcreds","key":"password"}}',
         "invalid value 5; CIFS: invalid value 5, mount option noperm is unknown",
         '{"password":null,"token":17,"secretName":"smbcreds"}',
+        "kernel: CIFS: VFS: generate_smb3signingkey: dumping generated AES session keys",
+        "CIFS: VFS: cifs_set_cifscreds: Couldn't get valid credentials for uid 1000",
+        "CIFS: fs/smb/client/connect.c: cifs_set_cifscreds: desc=cifs:a:10.1.2.3",
+        "CIFS: VFS: \\\\nas smb2_get_enc_key: no session found",
+        "error:0B080074:x509 certificate routines:X509_check_private_key:key values mismatch",
     ],
 )
 def test_evidence_that_looks_like_a_secret_stays(line: str) -> None:
