@@ -77,7 +77,7 @@ _COMMAND: Final = re.compile(
     rb"[\"']?(?:;|[ \t]{1,8}(?:&&|(?:sudo[ \t]{1,8})?(?:/[a-z0-9./-]{1,64}/)?"
     rb"(?:mount|smbclient|rclone|sshpass|psql|mysql|kinit|curl)[.a-z0-9]{0,8}(?:[ \t]|$)))"
 )
-_PAM: Final = re.compile(rb"\bpam_[a-z0-9_]{1,24}\($")
+_PAM: Final = re.compile(rb"\bpam_[a-z0-9_]{1,24}\([a-z0-9_.@-]{0,16}$")
 _PROSE: Final = re.compile(rb"[a-z]{2,20}[ \t]|[^\s]{1,128} -> ")
 _VALUE_MEMBER: Final = re.compile(
     rb"\{[ \t]{0,8}(?:%b)?(?:value|data|plain)(?:%b)?[ \t]{0,8}[:=][ \t]{0,8}" % (QUOTE, QUOTE)

@@ -18,7 +18,7 @@ _OTHER_KEYS: Final = (
         rb"(?<!%b[_-]key)" % word
         for word in (b"public", b"pub", b"host", b"request", b"primary", b"foreign", b"lease")
     )
-    + rb"(?<!kernel key)(?<!public key)(?<!host key)"
+    + rb"(?<!kernel key)(?<!public key)(?<!host key)(?<!sense key)"
 )
 _OTHER_PASS: Final = b"".join(
     rb"(?<!%bpass)" % word for word in (b"by", b"com", b"sur", b"tres", b"no-")

@@ -82,6 +82,9 @@ def test_a_secret_that_a_sentence_tells_goes(text: str, secret: str) -> None:
         "Accepted password for u1 from 10.1.2.3 port 22",
         "user 50%, for two%20words, cpu for x%idle, used by user a: 5% of it",
         "gkr-pam: stashed password to try later in open session",
+        "pam_unix(gdm-password:auth): authentication failure; logname= uid=0 user=u1",
+        "pam_sss(gdm-password:auth): received for user u1: 7 (Authentication failure)",
+        "sd 0:0:0:0: [sda] tag#3 Sense Key : Medium Error [current]",
     ],
 )
 def test_a_sentence_about_secrets_stays(line: str) -> None:
