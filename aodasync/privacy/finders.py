@@ -36,7 +36,7 @@ __all__ = [
 
 _NUMBER: Final = re.compile(NUMBER)
 _LOGIN: Final = re.compile(
-    rb"(?:^|[\s\0\"'])(?:login|machine|account|default)[ \t]{1,8}[^\s]{0,128}[ \t]*$"
+    rb"(?:^|[\s\0\"'])(?:login|machine|account|default(?=[ \t]+login))[ \t]{1,8}[^\s]{1,128}[ \t]*$"
 )
 _BLANK: Final = re.compile(rb"[\s\0]")
 _HOST_BEHIND: Final = re.compile(rb"@(?=[^\s@/\"']{1,255}/)")

@@ -84,6 +84,7 @@ def test_a_secret_that_a_sentence_tells_goes(text: str, secret: str) -> None:
         "gkr-pam: stashed password to try later in open session",
         "pam_unix(gdm-password:auth): authentication failure; logname= uid=0 user=u1",
         "pam_sss(gdm-password:auth): received for user u1: 7 (Authentication failure)",
+        "machine password timeout = 604800, the login password incorrect",
         "sd 0:0:0:0: [sda] tag#3 Sense Key : Medium Error [current]",
     ],
 )
