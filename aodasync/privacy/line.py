@@ -12,6 +12,9 @@ __all__ = ["Line"]
 _BACKSLASH: Final = ord("\\")
 _WORD: Final = re.compile(rb"[^\s\0\"'<>]*+")
 _AFTER_STRING: Final = b" \t\r\n\0,;:]})>/&|\"'\\"
+# A word that an apostrophe opens, up to its NAME=: ['-o', 'username=u1,password=...
+_IN_APOSTROPHES: Final = re.compile(rb"(?:^|[\s\0,=:(\[{])'[^'\"\s]{1,256}[:=]$")
+_APOSTROPHE: Final = re.compile(rb"'\\''|'\"'\"'|\\'|(?P<closing>')(?=[\s\0,;:.)\]}&|\"]|$)")
 
 
 class Line:
@@ -82,6 +85,8 @@ class Line:
         """Where what begins at ``value`` ends at the latest: with the string that it lies in."""
         strings = self.open_strings(value)
         end = self._closing(value, strings[-1]) if strings else len(self.low)
+        if _IN_APOSTROPHES.search(self.low, max(0, value - 260), value):
+            end = min(end, self.following(_closing_apostrophe, value))
         if self.argv:
             after = self.low.find(b"\0", value, end)
             return end if after < 0 else after
@@ -167,3 +172,10 @@ class Line:
 
 def _trailing_ones(number: int) -> int:
     return (~number & (number + 1)).bit_length() - 1
+
+
+def _closing_apostrophe(line: Line, begin: int) -> int:
+    for found in _APOSTROPHE.finditer(line.low, begin):
+        if found["closing"]:
+            return found.start()
+    return len(line.low)

@@ -144,6 +144,13 @@ _REPORTED: Final = {
     '"mountOptions":["vers=3.0","password=S3cretX","uid=0"]': (
         '"mountOptions":["vers=3.0","password=********","uid=0"]'
     ),
+    "command ['mount', '-o', 'username=u1,password=pre,S3cretX', '//s/d', '/m'] failed": (
+        "command ['mount', '-o', 'username=u1,password=********', '//s/d', '/m'] failed"
+    ),
+    r"mount -o 'user=u1,password=it'\''s, S3cretX' //s/d /m": (
+        "mount -o 'user=u1,password=********' //s/d /m"
+    ),
+    "docker run -e 'SMB_PASSWORD=Two WordsX' image": "docker run -e 'SMB_PASSWORD=********' image",
 }
 
 
