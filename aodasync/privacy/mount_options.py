@@ -7,6 +7,7 @@ import re
 from typing import Final
 
 from aodasync.privacy.line import Line
+from aodasync.privacy.prose import next_message
 
 __all__ = ["in_option_list", "is_counter", "is_option", "option_value"]
 
@@ -75,14 +76,14 @@ def option_value(line: Line, begin: int, bound: int) -> tuple[int, int]:
     """A mount option's value: up to the next word that is a mount option.
 
     A password may hold commas and blanks. Without such a word it ends before a UNC
-    path, or else before any path, or at the bound.
+    path or an error's text, or else before any path, or at the bound.
     """
     return line.trimmed(begin, _option_end(line, begin, bound))
 
 
 def _option_end(line: Line, begin: int, bound: int) -> int:
-    option, share, path = (line.following(search, begin) for search in _OPTION_ENDS)
-    end = min(option, share, bound)
+    option, share, message, path = (line.following(search, begin) for search in _OPTION_ENDS)
+    end = min(option, share, message, bound)
     return end if end < bound else min(path, bound)
 
 
@@ -105,4 +106,4 @@ def _next_path(line: Line, begin: int) -> int:
     return found.start() if found else len(line.low)
 
 
-_OPTION_ENDS: Final = (_next_option, _next_share, _next_path)
+_OPTION_ENDS: Final = (_next_option, _next_share, next_message, _next_path)

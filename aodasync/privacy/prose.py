@@ -16,7 +16,7 @@ from aodasync.privacy.context import Span, context
 from aodasync.privacy.line import Line
 from aodasync.privacy.vocabulary import KEPT, NUMBER
 
-__all__ = ["PROSE", "is_message"]
+__all__ = ["PROSE", "is_message", "next_message"]
 
 _PASSWORD: Final = (
     rb"(?:pass(?:word|wd|phrase|code|wort)|kennwort|wachtwoord|contrase\xc3\xb1a|senha"
@@ -40,6 +40,17 @@ _MESSAGE: Final = re.compile(
     rb"|secrets? \\{0,8}\"[a-z0-9.-]{1,253}\\{0,8}\" (?:not found|is forbidden))"
     % b"|".join(map(re.escape, sorted(_ERRORS, reverse=True)))
 )
+
+
+_COLON: Final = re.compile(rb":[ \t]")
+
+
+def next_message(line: Line, begin: int) -> int:
+    """Where ": permission denied" and the like begins: a program's own words behind a value."""
+    for found in _COLON.finditer(line.low, begin):
+        if _MESSAGE.match(line.low, found.end()):
+            return found.start()
+    return len(line.low)
 
 
 def is_message(line: Line, at: int) -> bool:

@@ -16,7 +16,7 @@ from typing import Final
 
 from aodasync.privacy.line import Line
 from aodasync.privacy.mount_options import in_option_list, is_counter, option_value
-from aodasync.privacy.prose import is_message
+from aodasync.privacy.prose import is_message, next_message
 from aodasync.privacy.vocabulary import KEPT, NUMBER, QUOTE
 
 __all__ = ["Key", "key_value", "shell_word"]
@@ -262,7 +262,8 @@ def _unquoted(line: Line, key: Key, ends: re.Pattern[bytes]) -> tuple[int, int] 
         if line.ends_word(at):
             return mark.end(), end
     found = ends.search(line.low, at, key.bound)
-    return line.trimmed(begin, found.start() if found else key.bound)
+    end = found.start() if found else key.bound
+    return line.trimmed(begin, min(end, line.following(next_message, at)))
 
 
 def _is_evidence(line: Line, key: Key) -> bool:

@@ -150,6 +150,12 @@ _REPORTED: Final = {
     r"mount -o 'user=u1,password=it'\''s, S3cretX' //s/d /m": (
         "mount -o 'user=u1,password=********' //s/d /m"
     ),
+    "data: addr=10.1.2.3,username=u1,password=********,tailX: permission denied": (
+        "data: addr=10.1.2.3,username=u1,password=********: permission denied"
+    ),
+    '"msg":"mount failed: password=S3cretX: Permission denied","n":1': (
+        '"msg":"mount failed: password=********: Permission denied","n":1'
+    ),
     "docker run -e 'SMB_PASSWORD=Two WordsX' image": "docker run -e 'SMB_PASSWORD=********' image",
 }
 
