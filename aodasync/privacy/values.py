@@ -84,6 +84,7 @@ _VALUE_MEMBER: Final = re.compile(
 )
 _PARAMETER: Final = re.compile(rb"(?:[?&]|&amp;|%26)[a-z0-9_.-]{0,40}$")
 _GO_BYTES: Final = re.compile(rb"\[\][a-z0-9]{1,16}\{")
+_GO_STRING: Final = re.compile(rb"(?:\[\]byte|string)\((?=%b)" % QUOTE)
 _JSON_END: Final = re.compile(rb"[,}\]\s]")
 
 
@@ -121,7 +122,7 @@ def _json(line: Line, key: Key) -> tuple[int, int] | None:
     if mark:
         return mark.end(), line.string_end(mark[0], mark.end(), len(line.low))[0]
     first = line.low[key.value : key.value + 1]
-    if member := _VALUE_MEMBER.match(line.low, key.value):
+    if member := _VALUE_MEMBER.match(line.low, key.value) or _GO_STRING.match(line.low, key.value):
         return shell_word(line, member.end(), len(line.low))
     if first == b"{" and not (key.strong and line.low[key.start : key.start + 4] == b"pass"):
         return None  # the names within it decide

@@ -156,6 +156,9 @@ _REPORTED: Final = {
     '"msg":"mount failed: password=S3cretX: Permission denied","n":1': (
         '"msg":"mount failed: password=********: Permission denied","n":1'
     ),
+    'map[string][]byte{"password":[]byte("S3cretX"), "username":[]byte("u1")}': (
+        'map[string][]byte{"password":[]byte("********"), "username":[]byte("u1")}'
+    ),
     "docker run -e 'SMB_PASSWORD=Two WordsX' image": "docker run -e 'SMB_PASSWORD=********' image",
 }
 
