@@ -159,6 +159,7 @@ _REPORTED: Final = {
     'map[string][]byte{"password":[]byte("S3cretX"), "username":[]byte("u1")}': (
         'map[string][]byte{"password":[]byte("********"), "username":[]byte("u1")}'
     ),
+    "smb://u1@corp.ex:S3cretX@s/d": "smb://u1@corp.ex:********@s/d",
     "docker run -e 'SMB_PASSWORD=Two WordsX' image": "docker run -e 'SMB_PASSWORD=********' image",
 }
 
