@@ -20,6 +20,7 @@ _FLAGS: Final = {
     b"-p": (
         *(b"sshpass", b"login", b"smbmap", b"smbtar", b"plink", b"pscp", b"psexec", b"winexe"),
         *(b"crackmapexec", b"nxc", b"netexec", b"evil-winrm", b"7z", b"rdesktop"),
+        *(b"ipmitool", b"sqlcmd", b"useradd", b"usermod"),
     ),
     b"-w": (*_LDAP, b"kadmin", b"addent"),
     b"/p": (b"freerdp", b"cmdkey", b"ktpass"),
@@ -28,7 +29,8 @@ _FLAGS: Final = {
 _PASSWORD_COMMANDS: Final = tuple({name for names in _FLAGS.values() for name in names})
 _READERS: Final = (
     rb"(?:sudo|su|kinit|smbpasswd|passwd|chpasswd|cifscreds|smbclient|mount|keyctl|docker[ \t]login"
-    rb"|cryptsetup|base64|openssl|rclone)"
+    rb"|cryptsetup|base64|openssl|rclone|realm|adcli|net|wbinfo|ntlm_auth|rpcclient|pdbedit"
+    rb"|samba-tool|ldap[a-z]{3,8})"
 )
 _PIPED_INTO: Final = re.compile(rb"[ \t)]{0,8}\|[ \t]{0,8}" + _READERS + rb"(?![a-z])")
 _UP_TO_PIPE: Final = re.compile(rb"[^|\r\n]{1,256}")

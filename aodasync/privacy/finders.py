@@ -53,6 +53,7 @@ _PROSE: Final = frozenset(
 _FUNCTION: Final = re.compile(
     rb"(?:\bvfs: |\bcifs: |\.c: |routines:)(?:\\\\[^\s]{1,64} )?[a-z0-9_]{1,48}$"
 )
+_SWITCH: Final = re.compile(rb"--?(?:stdin|ask|prompt|skip)[_-]")
 _SMB_PORT: Final = re.compile(rb"(?:139|445)[/?#]")
 _PORT: Final = re.compile(rb"[0-9]{1,5}[/?#]")
 _KEY_BODY: Final = re.compile(rb"(?:[a-z0-9+/=]|\\{1,8}[rn]|[ \t\r])*+")
@@ -103,6 +104,8 @@ def paired(line: Line, match: re.Match[bytes]) -> Span | None:
 
 def flag_word(line: Line, match: re.Match[bytes]) -> Span | None:
     """The word behind ``--password``."""
+    if _SWITCH.match(match[0]):
+        return None
     begin, end = values.shell_word(line, match.end(), line.bound(match.end()))
     if line.low.startswith(b"--", begin) or (
         line.low[begin : begin + 1] == b"-" and end - begin == 2

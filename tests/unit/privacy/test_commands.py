@@ -33,6 +33,12 @@ _MASKED: Final = (
     "psexec.py -hashes @ h",
     "smbclient --pw-nt-hash -U u1%@ //s/d",
     "ktutil: addent -password -p u1 -w @",
+    "echo @ | realm join -U adm corp.ex",
+    "echo -n '@' | adcli join --stdin-password corp.ex",
+    "echo @ | net ads join -U adm",
+    "wbinfo -K u1 <<< @",
+    "ipmitool -U u1 -P @ -H h",
+    "usermod -p @ u1",
 )
 
 
@@ -55,6 +61,7 @@ def test_the_word_that_is_a_secret_goes(text: str) -> None:
         "the net user count is 5",
         "samba-tool user list --verbose",
         "path /p:x /pass /rp",
+        "adcli join --stdin-password corp.ex; ansible-playbook --ask-become-pass site.yml",
     ],
 )
 def test_other_commands_stay_as_they_are(text: str) -> None:
