@@ -116,6 +116,12 @@ CONTEXTS: Final = (
         finders.netrc,
     ),
     context(
+        "a line of a credentials file that mount.cifs cannot read",
+        (b"credential formatted",),
+        rb"credential formatted incorrectly:[ \t]{1,8}+(?!\(null\))",
+        finders.rest,
+    ),
+    context(
         "a password in quotation marks, in prose",
         (b"pass", b"secret"),
         rb"(?:"

@@ -160,6 +160,9 @@ _REPORTED: Final = {
         'map[string][]byte{"password":[]byte("********"), "username":[]byte("u1")}'
     ),
     "smb://u1@corp.ex:S3cretX@s/d": "smb://u1@corp.ex:********@s/d",
+    "automount[8]: >> Credential formatted incorrectly: S3cretX, tailX": (
+        "automount[8]: >> Credential formatted incorrectly: ********"
+    ),
     "docker run -e 'SMB_PASSWORD=Two WordsX' image": "docker run -e 'SMB_PASSWORD=********' image",
 }
 
@@ -195,6 +198,7 @@ def test_the_value_goes_and_what_is_beside_it_stays(text: str) -> None:
         "CIFS: VFS: cifs_set_cifscreds: Couldn't get valid credentials for uid 1000",
         "CIFS: fs/smb/client/connect.c: cifs_set_cifscreds: desc=cifs:a:10.1.2.3",
         "CIFS: VFS: \\\\nas smb2_get_enc_key: no session found",
+        "Credential formatted incorrectly: (null)",
         "error:0B080074:x509 certificate routines:X509_check_private_key:key values mismatch",
     ],
 )
