@@ -122,6 +122,20 @@ CONTEXTS: Final = (
         finders.rest,
     ),
     context(
+        "a property that nmcli sets",
+        (b"nmcli",),
+        rb"\bnmcli\b[^\n|;]{0,512}?[ \t.\"'](?:password|psk|wep-key[0-3]|private-key-password)"
+        + GAP
+        + rb"(?=[^\s=:])",
+        finders.paired,
+    ),
+    context(
+        "'NAME' value 'X', as NetworkManager says it",
+        (b"' value '",),
+        rb"'[a-z0-9_.-]{0,40}?" + SECRET_NAMES + rb"' value '(?!<hidden>)",
+        finders.quoted,
+    ),
+    context(
         "a password in quotation marks, in prose",
         (b"pass", b"secret"),
         rb"(?:"

@@ -163,6 +163,13 @@ _REPORTED: Final = {
     "automount[8]: >> Credential formatted incorrectly: S3cretX, tailX": (
         "automount[8]: >> Credential formatted incorrectly: ********"
     ),
+    "nmcli con modify x wifi-sec.psk S3cretX ipv4.method auto": (
+        "nmcli con modify x wifi-sec.psk ******** ipv4.method auto"
+    ),
+    "nmcli dev wifi connect net password hunterX ifname wlan0": (
+        "nmcli dev wifi connect net password ******** ifname wlan0"
+    ),
+    "Config: added 'psk' value 'S3cretX'": "Config: added 'psk' value '********'",
     "docker run -e 'SMB_PASSWORD=Two WordsX' image": "docker run -e 'SMB_PASSWORD=********' image",
 }
 
@@ -199,6 +206,7 @@ def test_the_value_goes_and_what_is_beside_it_stays(text: str) -> None:
         "CIFS: fs/smb/client/connect.c: cifs_set_cifscreds: desc=cifs:a:10.1.2.3",
         "CIFS: VFS: \\\\nas smb2_get_enc_key: no session found",
         "Credential formatted incorrectly: (null)",
+        "Config: added 'psk' value '<hidden>', added 'key_mgmt' value 'WPA-PSK SAE'",
         "error:0B080074:x509 certificate routines:X509_check_private_key:key values mismatch",
     ],
 )
