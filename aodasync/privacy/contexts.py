@@ -42,6 +42,13 @@ _NAMES: Final = (
     b"contrase",
     b"wachtwoord",
     b"senha",
+    b"pasw",
+    b"has\xc5\x82o",
+    b"l\xc3\xb6senord",
+    b"pa\xc3\x9fwort",
+    b"\xd0\xb0\xd1\x80\xd0\xbe\xd0\xbb\xd1\x8c",
+    b"\xe5\xaf\x86\xe7",
+    b"\xe3\x83\xaf\xe3\x83\xbc\xe3\x83\x89",
 )
 _NO_OPTION: Final = (
     rb"(?:(?:unknown|not recogni[sz]ed|unrecogni[sz]ed|invalid|bad|unsupported)(?![a-z]))"
@@ -49,9 +56,9 @@ _NO_OPTION: Final = (
 _COLOUR: Final = rb"(?:(?:\x1b|\^\[|#033|\\x1b|\\u001b)\[[0-9;]{0,12}m)?"
 _SEPARATOR: Final = (
     _COLOUR
-    + rb"[ \t]{0,64}+(?P<separator>:=|=>|->|={1,2}|:|%3d|%3a)"
+    + rb"(?:[ \t]|\xc2\xa0){0,64}+(?P<separator>:=|=>|->|={1,2}|:|%3d|%3a|\xef\xbc\x9a)"
     + _COLOUR
-    + rb"[ \t]{0,1024}+"
+    + rb"(?:[ \t]|\xc2\xa0){0,1024}+"
 )
 _HEX_PAIRS: Final = rb"(?P<value>[0-9a-f]{2}(?:[ :-]?[0-9a-f]{2}){7,511}+)(?![0-9a-z])"
 

@@ -32,7 +32,11 @@ WEAK_NAMES: Final = frozenset(
 SECRET_NAMES: Final = (
     rb"(?P<name>pass(?:word|wd|phrase|code|wort)(?<!no-password)|pswd|psk%b|pwd(?<!oldpwd)|credentials?|secret"
     rb"(?:[_ -]?(?:access[_-]?)?key)?|shared_?access_?(?:signature|key)|authorization"
-    rb"|authtok|kennwort|contrase\xc3\xb1a|wachtwoord|senha|mot de passe"
+    rb"|authtok|kennwort|contrase\xc3\xb1a|wachtwoord|senha|mot[_ ]?de[_ ]?passe|has\xc5\x82o"
+    rb"|l\xc3\xb6senord|pa\xc3\x9fwort|pas(?:s(?:ow?r|wro?|wo)|w(?:or?|r)?)d(?![a-z])"
+    # Russian, Chinese and Japanese.
+    rb"|\xd0[\xbf\x9f]\xd0\xb0\xd1\x80\xd0\xbe\xd0\xbb\xd1\x8c|\xe5\xaf\x86(?:\xe7\xa0\x81|\xe7\xa2\xbc)"
+    rb"|\xe3\x83\x91\xe3\x82\xb9\xe3\x83\xaf\xe3\x83\xbc\xe3\x83\x89"
     rb"|cookie(?=[\"']?:)|api[_ -]?key|ac(?:cess|count)[_ -]?key|private[_ -]?key|shared[_ -]?key"
     rb"|s(?:torage|ubscription|igning|ession)[_ -]?key|encryption[_ -]?key|decryption[_ -]?key"
     rb"|master[_ -]?key|auth[_ -]?key|client[_ -]?key|ntlm(?:v2)?[_ -]?hash|nt[_ -]?hash"

@@ -170,6 +170,17 @@ _REPORTED: Final = {
         "nmcli dev wifi connect net password ******** ifname wlan0"
     ),
     "Config: added 'psk' value 'S3cretX'": "Config: added 'psk' value '********'",
+    "mount -o username=u1,pasword=S3cretX,uid=0 //s/d /m": (
+        "mount -o username=u1,pasword=********,uid=0 //s/d /m"
+    ),
+    "passowrd=S3cretX": "passowrd=********",
+    "Passwort\xa0: S3cretX": "Passwort\xa0: ********",
+    "\u5bc6\u7801\uff1aS3cretX": "\u5bc6\u7801\uff1a********",
+    "\u041f\u0430\u0440\u043e\u043b\u044c: S3cretX": (
+        "\u041f\u0430\u0440\u043e\u043b\u044c: ********"
+    ),
+    "has\u0142o=S3cretX": "has\u0142o=********",
+    "motdepasse: S3cretX": "motdepasse: ********",
     "docker run -e 'SMB_PASSWORD=Two WordsX' image": "docker run -e 'SMB_PASSWORD=********' image",
 }
 
