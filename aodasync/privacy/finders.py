@@ -41,6 +41,10 @@ _LOGIN: Final = re.compile(
 _BLANK: Final = re.compile(rb"[\s\0]")
 _HOST_BEHIND: Final = re.compile(rb"@(?=[^\s@/\"']{1,255}/)")
 _MOUNTING: Final = re.compile(rb"mount|cifs|smb3|fstab")
+_OTHER_FILE_SYSTEM: Final = re.compile(
+    rb"\b(?:btrfs|ext[234]|exfat|fat|f2fs|fuse|iso9660|nfs4?|ntfs3?|overlay(?:fs)?|proc|ramfs|tmpfs"
+    rb"|vfat|xfs)(?: \([^\s()]{1,64}\))?: $"
+)
 _PAIR: Final = re.compile(
     rb"(?:%b)?[a-z0-9_.-]{1,64}(?:%b)?[ \t]{0,8}[,;]?[ \t]{0,8}(?:%b)?value(?:%b)?[ \t]{0,8}[:=]"
     rb"|(?:%b)[a-z0-9_.-]{0,40}?%b(?:%b)" % (QUOTE, QUOTE, QUOTE, QUOTE, QUOTE, SECRET_NAMES, QUOTE)
@@ -186,10 +190,12 @@ def unknown_parameter(line: Line, match: re.Match[bytes]) -> Span | None:
         line.low, 0, match.end()
     ):
         return None
+    if _OTHER_FILE_SYSTEM.search(line.low, max(0, match.start() - 96), match.start()):
+        return None  # without passwords among its options
     name, has, _ = line.low[begin:end].partition(b"=")
     if name.startswith(b"-"):
         return None  # an option of a command
-    known = mount_options.is_option(name, has_value=True)
+    known = mount_options.is_option(name, has_value=True) or mount_options.is_foreign_option(name)
     known = known or (not has and mount_options.is_option(name, has_value=False))
     return None if known else (begin, end)
 

@@ -9,7 +9,7 @@ from typing import Final
 from aodasync.privacy.line import Line
 from aodasync.privacy.prose import next_message
 
-__all__ = ["in_option_list", "is_counter", "is_option", "option_value"]
+__all__ = ["in_option_list", "is_counter", "is_foreign_option", "is_option", "option_value"]
 
 _VALUE_OPTIONS: Final = frozenset(
     b"acdirmax acregmax actimeo addr backupgid backupuid bsize cache closetimeo comment "
@@ -37,6 +37,13 @@ _FLAG_OPTIONS: Final = frozenset(
 ) | frozenset([*_SWITCHES, *(b"no" + word for word in _SWITCHES)])
 """Mount options without a value."""
 
+_FOREIGN_OPTIONS: Final = frozenset(
+    b"bg bootwait codepage credfile cred_file data discard dmask errors fg fmask"
+    b"grpquota intr nls nfsvers nobootwait nointr nolock proto quota shortname size tcp udp "
+    b"umask usrquota utf8 windows_names".split()
+)
+"""Of other file systems and older clients: often given to cifs, which refuses them."""
+
 # An odd comma that is not escaped, and the word behind it.
 _OPTION: Final = re.compile(rb"(?<![,\\]),(?:,,)*+(?!,)(?=(?P<name>[a-z0-9_.-]{1,40}+)(?P<has>=?))")
 _SHARE: Final = re.compile(rb"[ \t](?=:?//[^\s/,]{1,255}/|\\\\[^\s\\,]{1,255}\\)")
@@ -53,6 +60,11 @@ _COUNTER: Final = re.compile(rb"[0-9]{1,20},(?P<next>[a-z_]{1,40}+)")
 def is_option(name: bytes, *, has_value: bool) -> bool:
     """Whether this is the name, in lower case, of a mount option with or without a value."""
     return name in (_VALUE_OPTIONS if has_value else _FLAG_OPTIONS) or name.startswith(b"x-")
+
+
+def is_foreign_option(name: bytes) -> bool:
+    """Whether another file system has a mount option of this name, in lower case."""
+    return name in _FOREIGN_OPTIONS
 
 
 def in_option_list(line: Line, start: int, value: int, bound: int) -> bool:
