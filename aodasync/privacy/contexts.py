@@ -153,7 +153,7 @@ CONTEXTS: Final = (
     context(
         "a session, signing or Kerberos key, or a hash, in hexadecimal",
         (b"key", b"hash", b"ntlm"),
-        rb"(?:key(?<!lease_key)(?<!kernel key)(?:block|s)?|hash|ntlm(?:v2)? response)"
+        rb"(?:key(?<!lease_key)(?<!kernel key)(?<!pubkey)(?:block|s)?|hash|ntlm(?:v2)? response)"
         rb"(?:[ \t]\([^)\n]{0,40}\))?"
         rb"[ \t]{0,1024}+[:=]?[ \t]{0,1024}+(?:0x)?" + _HEX_PAIRS,
         finders.claimed,

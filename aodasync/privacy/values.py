@@ -79,6 +79,18 @@ _COMMAND: Final = re.compile(
 )
 _PAM: Final = re.compile(rb"\bpam_[a-z0-9_]{1,24}\([a-z0-9_.@-]{0,16}$")
 _PROSE: Final = re.compile(rb"[a-z]{2,20}[ \t]|[^\s]{1,128} -> ")
+# What a message says of a key, of a token: where it is, whose it is, in which state.
+_STATE: Final = re.compile(
+    rb"(?:(?:expired|invalid|missing|revoked|unknown|unset|empty)|[a-z0-9._-]{1,64}@[a-z0-9-]{1,32}"
+    rb"\.[a-z]{2,24}|(?:/[a-z0-9._-]{1,32}){2,8})(?![^\s,;:.)\]}\"'\\])|rc[ =]|sas_addr|sha256:"
+)
+_FAILED: Final = re.compile(
+    rb"\b(?:could ?n[o']t|can ?not|can't|failed to|unable to|error|failure)[ \t][a-z ]{0,40}$"
+)
+_FAILURE: Final = re.compile(
+    rb"[a-z][a-z0-9]{1,19}[ \t][a-z0-9 \t]{0,48}?"
+    rb"\b(?:denied|error|expired|fail|invalid|no|not|wrong)"
+)
 _VALUE_MEMBER: Final = re.compile(
     rb"\{[ \t]{0,8}(?:%b)?(?:value|data|plain)(?:%b)?[ \t]{0,8}[:=][ \t]{0,8}" % (QUOTE, QUOTE)
 )
@@ -286,7 +298,11 @@ def _is_prose(line: Line, key: Key) -> bool:
     head = _head(line, key)
     if _PAM.search(head):
         return True
+    if _FAILED.search(head) and _FAILURE.match(line.text, key.value):
+        return True
     about = not key.strong and not line.low.startswith((b"pass", b"pw"), key.start)
+    if about and _STATE.match(line.low, key.value):
+        return True
     about = about or _FILE_NAME.search(head) is not None
     if line.low.startswith(b"passwd", key.start) and _SERVICES.fullmatch(
         line.low[key.value :].strip()
