@@ -18,10 +18,12 @@ __all__ = ["AddressAliases", "is_address"]
 _OCTETS: Final = r"(?:\d{1,3}\.){3}\d{1,3}"
 # A fifth number is a port, as tcpdump writes it. With more it is no address; with a suffix
 # (5.15.153.1-2.cm2, 6.12.0.1.fc41) or behind a letter or "version" (v5.15.153.1) it is a
-# version, unless a range follows.
+# version, unless a range follows. 1.3.6.1.x is an object identifier; what begins with 255 is
+# a network's mask or a broadcast, the same everywhere.
 _IPV4: Final = (
     rf"(?:(?<![\w.])|(?<=\\[nrt]))(?<![A-Za-z_]-)(?<!modules/)"
-    rf"(?<!vers=)(?<!ver=)(?<!ersion )(?<!ersion=)(?<!ersion: )"
+    rf"(?<!vers=)(?<!ver=)(?<!ersion )(?<!ersion=)(?<!ersion: )(?<!irmware )(?<!evision )"
+    rf"(?<!BIOS )(?<!river )(?<!build )(?!1\.3\.6\.1\.)(?!255\.)"
     rf"{_OCTETS}(?![\w+~])(?!\.\d+[./-])(?!\.[a-z]{{1,4}}\d)(?!-(?!{_OCTETS}(?![\w.]))[\w.])"
 )
 _IPV6: Final = (
@@ -49,7 +51,7 @@ class AddressAliases:
         self._kept.update(_DOTTED.findall(version))
 
     def replace(self, text: str) -> str:
-        """The text with the substitutes; loopback and unspecified addresses stay."""
+        """The text with the substitutes; loopback, unspecified addresses and masks stay."""
         return _ADDRESS.sub(self._substitute, text)
 
     def _substitute(self, match: re.Match[str]) -> str:
