@@ -43,7 +43,7 @@ _IPV4: Final = r"(?:\d{1,3}\.){3}\d{1,3}"
 _SERVICE: Final = r"(?:cifs|host|http|ldap|nfs|dns|gc|termsrv|restrictedkrbhost)"
 _REALM: Final = r"[A-Z][A-Z0-9-]{0,62}(?:\.[A-Z0-9-]{1,62}){1,6}"
 _NO_MAIL: Final = (
-    r"(?!(?:[\w-]{1,63}\.){0,4}(?:(?:kernel|debian|samba|fedoraproject)\.org"
+    r"(?!(?:[\w-]{1,63}\.){0,4}(?:(?:kernel|debian|samba|fedoraproject|ntp)\.org"
     r"|(?:redhat|ubuntu|canonical|suse)\.com)\b)"
 )
 _MAIL_HOST: Final = (
@@ -58,6 +58,8 @@ _OPEN_FILE: Final = r"^0x[0-9a-f]{1,16}(?: 0x[0-9a-f]{1,16}){3}(?: \d{1,10}){3} 
 _LEASE: Final = r"(?: (?:none|[RHW]{1,3}|[0-9a-fx-]{1,36})){0,3}$"
 _STAMP: Final = r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT[\d:.]{1,20}\S{1,6}"
 # What must not stand before them is looked at behind their first characters: that is quicker.
+# A host of a domain of two labels or more: what services and files are called like has one dot.
+_MEMBER: Final = r"(?:[\w-]{1,63}\.){2,6}[A-Za-z]{2,24}(?![\w.-])"
 _UNC: Final = r"\\\\(?<![A-Za-z]:\\\\)(?<!\\\\\\)\\{0,6}"
 _SLASHES: Final = r"//(?:(?<=smb://)|(?<=smb3://)|(?<=cifs://)|(?<=file://)|(?<![\w.%@:~/\\-]//))"
 _MAY_BE_DOMAIN: Final = r"(?<![\w\\:/.-])(?!HK)([A-Z][A-Z0-9.-]{1,14})"
@@ -92,6 +94,18 @@ TABLE: Final = (
     _row("host share", "target |server ", rf"\b(?:target|server) ([\w.-]{{1,255}})\\({_PART})"),
     _row("path", "path", r"[Pp]ath[=:] ?\\{1,4}[^\\\s,]{1,255}\\[^\\\s,]{1,255}\\([^\s,]{1,1024})"),
     _row("share", "smb-share:", rf"\bsmb-share:[^\s/]{{0,512}}?\bshare=({_PART})"),
+    _row(
+        "share",
+        "share",
+        rf"\b(?i:server|host)=[^\s;,&]{{1,255}}[;,&] ?(?i:share(?:name)?)=({_PART})",
+    ),
+    _row("host share", "\\/\\/", rf"\b(?i:smb3?|cifs):\\/\\/({_HOST})\\/({_PART})"),
+    _row(
+        "host share",
+        "%2f%2f",
+        r"(?i:smb3?|cifs)%3[aA]%2[fF]%2[fF]([\w.-]{1,255})"
+        r"%2[fF]((?:(?!%2[fF])[^\s,;:\"'/&]){1,255})",
+    ),
     _row("share", "not found in map", rf"\bkey \"({_WORD})\" not found in map"),
     _row("share", "mount entry /", rf"\bmount entry (?:/[^\s/]{{1,255}}){{0,8}}/({_WORD})"),
     _row("share", "connect to service ", rf"\bconnect to service ({_PART})"),
@@ -131,7 +145,8 @@ TABLE: Final = (
     _row(
         "host",
         "connect",
-        rf"\b[Cc]onnect(?:ion|ing)? to (?:host )?({_LABEL}) (?:failed|at port|port \d|closed)",
+        rf"\b[Cc]onnect(?:ion|ing)? to (?:host )?({_LABEL})"
+        r" (?:failed|at port|port \d|closed|for domain)",
     ),
     _row("host", " to ", rf"\b(?:[Tt]ree connect|Lost connection) to ({_LABEL})"),
     _row(
@@ -140,6 +155,10 @@ TABLE: Final = (
         rf"\b[Ss]erver ({_HOST}) (?:has not responded|unreachable|does not advertise)",
     ),
     _row("host", " server ", rf"\bVFS: [^\n]{{0,64}}\brc = -\d{{1,3}} server ({_LABEL})"),
+    _row("host", "server ", rf"\b[Ss]erver [\"'\[]?{_NO_MAIL}({_MEMBER})"),
+    _row("host", "server list: ", rf"\bserver list: [\"']?({_MEMBER})"),
+    _row("host", "hostname ", rf"\b[Hh]ostname (?:(?:set|changed) )?to [<'\"]?({_LABEL})"),
+    _row("host", "fqdn", rf"\b(?i:fqdn)\b\W{{1,4}}({_FULL})"),
     _row("host", "ping: ", rf"\bping: ({_LABEL}): "),
     _row("host", "ticket for ", rf"\bservice ticket for ({_LABEL})"),
     _row("host", "question |ptr ", rf"\b(?:question|PTR) ({_FULL})"),
@@ -178,6 +197,13 @@ TABLE: Final = (
         rf"\b(?i:domain(?:name)?|dom|workgroup|(?:default_)?realm)(?:=| = )({_WORD})",
     ),
     _row("domain", "realm |krbtgt/|kdcinfo", rf"\b(?:realm [\"']?|krbtgt/|kdcinfo\.)({_REALM})"),
+    _row("domain", " name |_name ", rf"\bdomain[ _]name(?: '| => ')({_WORD})'"),
+    _row(
+        "domain",
+        "domain |dc for ",
+        r"\b(?:DC for|(?:for|in|of) domain) [\"'\[]?"
+        r"(?!(?:AD|CPU|DIE|DNS|IP|MC|NIS|NUMA|PCI|PM|SMT|TLS)\b)([A-Z][A-Z0-9.-]{2,62})\b",
+    ),
     _row("domain", "[be[|sssd[", rf"(?:\bsssd|\[be)\[({_FULL})\]"),
     _row("domain", ": ", rf"\b(?i:domain|workgroup|realm)(?:-name)?: ({_WORD})"),
     _row("domain", "domain:", r"\bDomain:([A-Z][A-Z0-9.-]{1,62})\b"),
@@ -191,7 +217,7 @@ TABLE: Final = (
         r"\b(?i:user_?(?:name)?|logname|login|upn|cruser|ruser|acct|auid)=[\"']?" + f"({ACCOUNT})",
     ),
     _row("user", " user ", rf"\bfor (?:invalid |illegal )user \[?[\"']?({ACCOUNT})"),
-    _row("user", "user ", rf"\b[Uu]ser [\"'`\[]({ACCOUNT})"),
+    _row("user", "user", rf"\b[Uu]sers? [\"'`\[]({ACCOUNT})"),
     _row("user", "user: ", rf"\b[Uu]ser: ({ACCOUNT})$"),
     _row("user?", " user ", rf"\b(?i:for|invalid|of|by|as|unknown|local|new) [Uu]ser ({ACCOUNT})"),
     _row("user?", "user", rf"\b[Uu]ser(?:name)? ({ACCOUNT}+){_USER_FOLLOWED}"),
@@ -204,6 +230,17 @@ TABLE: Final = (
         rf"\bUser Slice of ({ACCOUNT})|\bLOGIN ON \S{{1,64}} BY ({ACCOUNT})",
     ),
     _row("user", "[priv", rf"\bsshd(?:\[\d{{1,10}}\])?: ({ACCOUNT}) \[priv"),
+    _row("user", "unix-user:", rf"\bunix-user:({ACCOUNT})"),
+    _row("user", "password for '", rf"\bpassword for '({ACCOUNT})'"),
+    _row("user", "' to ", rf"\b(?:add|remove) '({ACCOUNT})' (?:to|from) (?:shadow )?group\b"),
+    _row(
+        "user host",
+        "ssh |scp |sftp ",
+        rf"\b(?:ssh|scp|sftp) [^\n|;&@]{{0,128}}?\b([\w.-]{{1,64}})@({_LABEL})",
+    ),
+    _row("user", "ssh ", rf"\bssh [^\n|;&]{{0,128}}?-l ?({ACCOUNT})"),
+    _row("domain user", "/u", rf"[ \t\"']/u(?:ser)?:({_WORD})\\{{1,4}}({_WORD})"),
+    _row("user", "/u", rf"[ \t\"']/u(?:ser)?:({_WORD})(?![\w\\])"),
     _row("user", "new user: ", rf"\bnew user: name=({ACCOUNT})"),
     _row("user", " for ", rf"\b(?:Accepted|Failed|Postponed) \S{{1,64}} for ({ACCOUNT}) from "),
     _row("user", "-u", r"[ \t]-U[ \t]?[\"']?([^\s,%\"'/\\]{1,255})(?![/\\])"),
@@ -212,7 +249,7 @@ TABLE: Final = (
     _row("user", "\\users\\", rf"\\Users\\{{1,4}}({_WORD})"),
     _row("user", "/media/", rf"(?<![\w.])/media/({_WORD})/"),
     _row("user", "sudo", rf"\bsudo(?:\[\d{{1,10}}\])?:[ \t]{{1,64}}({ACCOUNT}) : "),
-    _row("user", "cron", rf"\b(?:CRON|crontab)\[\d{{1,10}}\]: \(({ACCOUNT})\) "),
+    _row("user", "cron", rf"\b(?:CROND?|crond|crontab)\[\d{{1,10}}\]: \(({ACCOUNT})\) "),
     _row("user", "uid=", rf"\buid=\d{{1,10}}\(({ACCOUNT})\)"),
     _row("user", "principal", rf"\b[Pp]rincipal:? ({ACCOUNT})"),
     _row("home", "/home/", r"/home/([^\s,;:\"'/]{1,255}(?:/[^\s,;:\"'/]{1,255})?)"),

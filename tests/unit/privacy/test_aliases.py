@@ -122,6 +122,26 @@ _REPORTED: Final = {
     "//nas.local/d1 0 total (local)": "//host1.local/share1 0 total (local)",
     "00:50:56:aa:bb:cc 00-50-56-AA-BB-CC": "02:00:00:00:00:01 02:00:00:00:00:01",
     "a\\n10.1.2.3": "a\\n192.0.2.1",
+    "Found address for server dc7.corp.example: [10.1.2.5]": (
+        "Found address for server host1.domain1: [192.0.2.1]"
+    ),
+    "of server 'dc7.corp.example' as": "of server 'host1.domain1' as",
+    "Connection to dc7.corp.example for domain CORPDOM is": (
+        "Connection to host1.domain2 for domain domain1 is"
+    ),
+    "option domain_name => 'corp.example'": "option domain_name => 'domain1'",
+    "systemd[1]: Hostname set to <ws12>.": "systemd[1]: Hostname set to <host1>.",
+    "fqdn: ws12.corp.example": "fqdn: host1.domain1",
+    "CROND[7]: (jdoe) CMD (x)": "CROND[7]: (user1) CMD (x)",
+    "authenticated as unix-user:jdoe to": "authenticated as unix-user:user1 to",
+    "add 'jdoe' to group 'docker'": "add 'user1' to group 'docker'",
+    "password for 'jdoe' changed": "password for 'user1' changed",
+    "ssh -p 22 jdoe@ws12 uptime": "ssh -p 22 user1@host1 uptime",
+    "net use Z: \\\\nas\\d1 /user:CORP\\jdoe": "net use Z: \\\\host1\\share1 /user:domain1\\user1",
+    "server=nas1;share=pay pay": "server=host1;share=share1 share1",
+    "smb:\\/\\/nas\\/pay smb%3A%2F%2Fnas%2Fpay": (
+        "smb:\\/\\/host1\\/share1 smb%3A%2F%2Fhost1%2Fshare1"
+    ),
     "::ffff:10.1.2.3 ::ffff:a01:203 10.1.2.3": (
         "2001:db8::ffff:192.0.2.1 2001:db8::ffff:192.0.2.1 192.0.2.1"
     ),
