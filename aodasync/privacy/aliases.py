@@ -187,6 +187,8 @@ class Aliases:
 
     def _name(self, kind: str, name: str) -> None:
         name = name.strip(".\\/ ")
+        if name.endswith(")") and "(" not in name:
+            name = name[:-1]  # of the text around it
         key = name.lower()
         if kind == "domain":
             if key in _COMMON_DOMAINS:

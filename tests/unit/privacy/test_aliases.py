@@ -131,6 +131,7 @@ _REPORTED: Final = {
     ),
     "option domain_name => 'corp.example'": "option domain_name => 'domain1'",
     "systemd[1]: Hostname set to <ws12>.": "systemd[1]: Hostname set to <host1>.",
+    "(mount //nas/pay) pay": "(mount //host1/share1) share1",
     "fqdn: ws12.corp.example": "fqdn: host1.domain1",
     "CROND[7]: (jdoe) CMD (x)": "CROND[7]: (user1) CMD (x)",
     "authenticated as unix-user:jdoe to": "authenticated as unix-user:user1 to",
