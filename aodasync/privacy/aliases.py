@@ -172,7 +172,10 @@ class Aliases:
             name = f"{plus[1]}\\{plus[2]}"
         domain, slash, user = name.partition("\\")
         user, at, realm = (user.lstrip("\\") if slash else name).partition("@")
-        self._name("user", user)
+        if user.partition(".")[2].lower() in self._domains:
+            self.host(user)
+        else:
+            self._name("user", user)
         if slash or at:
             self._name("domain", domain if slash else realm)
 
@@ -189,6 +192,8 @@ class Aliases:
         name = name.strip(".\\/ ")
         if name.endswith(")") and "(" not in name:
             name = name[:-1]  # of the text around it
+        if kind == "user" and name.endswith("$"):
+            kind, name = "host", name[:-1]  # a machine's account
         key = name.lower()
         if kind == "domain":
             if key in _COMMON_DOMAINS:

@@ -132,6 +132,9 @@ _REPORTED: Final = {
     "option domain_name => 'corp.example'": "option domain_name => 'domain1'",
     "systemd[1]: Hostname set to <ws12>.": "systemd[1]: Hostname set to <host1>.",
     "(mount //nas/pay) pay": "(mount //host1/share1) share1",
+    "NAS1$@CORP.EX nas1 as nas2.corp.ex@CORP.EX nas2 CORP\\WS1$ ws1": (
+        "host1$@domain1 host1 as host2.domain1@domain1 host2 domain2\\host3$ host3"
+    ),
     "fqdn: ws12.corp.example": "fqdn: host1.domain1",
     "CROND[7]: (jdoe) CMD (x)": "CROND[7]: (user1) CMD (x)",
     "authenticated as unix-user:jdoe to": "authenticated as unix-user:user1 to",
