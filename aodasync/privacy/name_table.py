@@ -44,7 +44,7 @@ _SERVICE: Final = r"(?:cifs|host|http|ldap|nfs|dns|gc|termsrv|restrictedkrbhost)
 _REALM: Final = r"[A-Z][A-Z0-9-]{0,62}(?:\.[A-Z0-9-]{1,62}){1,6}"
 _NO_MAIL: Final = (
     r"(?!(?:[\w-]{1,63}\.){0,4}(?:(?:kernel|debian|samba|fedoraproject|ntp)\.org"
-    r"|(?:redhat|ubuntu|canonical|suse)\.com)\b)"
+    r"|(?:redhat|ubuntu|canonical|suse|openssh)\.com)\b)"
 )
 _MAIL_HOST: Final = (
     r"(?:[a-z0-9-]{1,63}\.){1,6}(?!(?:service|socket|slice|scope|target|timer|mount|device"

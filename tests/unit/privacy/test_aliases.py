@@ -169,6 +169,7 @@ def test_names_go_in_every_spelling(text: str) -> None:
         "delivered:445 app_limited busy:18ms; /lib/modules/5.15.0.1.2/x; user@1000.service",
         "(debian-kernel@lists.debian.org) linux-cifs@vger.kernel.org fs/cifs/connect.c",
         "HKLM\\SOFTWARE\\x \\d+\\s TCP+udp ABC/def connected to socket, server side ok",
+        "cipher=chacha20-poly1305@openssh.com mac=hmac-sha2-256-etm@openssh.com",
         "netmask 255.255.255.0, broadcast 255.255.255.255",
         "firmware 8.2.1.4 revision 1.0.0.2, BIOS 4.1.2.5, Driver 3.8.4.1, oid 1.3.6.1.2",
         "kernel 6.12.0.1.fc41, version 4.17.12.1; usage: host:port, port user:group",
