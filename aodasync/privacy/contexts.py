@@ -209,7 +209,7 @@ CONTEXTS: Final = (
     context(
         "user%password as a mount option",
         (b"%",),
-        rb"\buser(?:name)?=[^,%\s]{1,256}+%",
+        rb"\buser(?:name)?=[^,;&=%\s]{1,256}+%",
         finders.option_percent,
     ),
     context(

@@ -181,6 +181,8 @@ _REPORTED: Final = {
     ),
     "has\u0142o=S3cretX": "has\u0142o=********",
     "motdepasse: S3cretX": "motdepasse: ********",
+    "POST user=u1&passwd=S3cretX%20tailX&x=1": "POST user=u1&passwd=********&x=1",
+    "Server=s;user=u1;password=S3cretX%tailX;x=1": "Server=s;user=u1;password=********;x=1",
     "docker run -e 'SMB_PASSWORD=Two WordsX' image": "docker run -e 'SMB_PASSWORD=********' image",
 }
 
