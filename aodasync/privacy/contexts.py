@@ -12,7 +12,7 @@ from aodasync.privacy.commands import COMMANDS
 from aodasync.privacy.context import FLAG_START, GAP, Span, context
 from aodasync.privacy.line import Line
 from aodasync.privacy.prose import PROSE
-from aodasync.privacy.vocabulary import QUOTE, SECRET_NAMES
+from aodasync.privacy.vocabulary import OTHER_MEMBERS, QUOTE, SECRET_NAMES
 
 __all__ = ["CONTEXTS", "NEEDLE", "secrets"]
 
@@ -76,8 +76,17 @@ CONTEXTS: Final = (
         rb"(?:name|key|id)(?:(?:%b)?[ \t]{0,8}[:=][ \t]{0,8}(?:%b)?|>)[a-z0-9_.-]{0,40}?"
         % (QUOTE, QUOTE)
         + SECRET_NAMES
-        + rb"(?:(?:%b)?[ \t]{0,8}[,;]?[ \t]{0,8}(?:%b)?value(?:%b)?[ \t]{0,8}[:=][ \t]{0,8}"
-        rb"|[\"']?(?:</[a-z]{1,8})?>[ \t]{0,8}<(?:value|string)>)" % (QUOTE, QUOTE, QUOTE),
+        + rb"(?:(?:%b)?%b[ \t]{0,8}[,;]?[ \t]{0,8}(?:%b)?[a-z]{0,16}value(?:%b)?[ \t]{0,8}[:=]"
+        rb"[ \t]{0,8}|[\"']?(?:</[a-z]{1,8})?>[ \t]{0,8}<(?:value|string)>)"
+        % (QUOTE, OTHER_MEMBERS, QUOTE, QUOTE),
+        finders.paired,
+    ),
+    context(
+        "an element of XML with an attribute that names it",
+        _NAMES,
+        rb"[ \t](?:name|key|id)=[\"'][a-z0-9_.-]{0,40}?"
+        + SECRET_NAMES
+        + rb"[\"'](?:[ \t][^<>]{0,64})?(?<!/)>(?=[^\s<])",
         finders.paired,
     ),
     context(

@@ -57,6 +57,8 @@ _PROSE: Final = frozenset(
 _FUNCTION: Final = re.compile(
     rb"(?:\bvfs: |\bcifs: |\.c: |routines:)(?:\\\\[^\s]{1,64} )?[a-z0-9_]{1,48}$"
 )
+_PLIST: Final = re.compile(rb"[a-z0-9_. -]{1,64}</key>[ \t]{0,8}<(?:string|data|integer)>")
+_TAG: Final = re.compile(rb"[ \t]{0,8}(?:<|&lt;)[a-z]")
 _SWITCH: Final = re.compile(rb"--?(?:stdin|ask|prompt|skip)[_-]")
 _SMB_PORT: Final = re.compile(rb"(?:139|445)[/?#]")
 _PORT: Final = re.compile(rb"[0-9]{1,5}[/?#]")
@@ -202,6 +204,10 @@ def unknown_parameter(line: Line, match: re.Match[bytes]) -> Span | None:
 
 def element(line: Line, match: re.Match[bytes]) -> Span | None:
     """Between two tags, which may be escaped."""
+    if match["name"] == b"key" and _PLIST.match(line.low, match.end()):
+        return None  # the name of what follows
+    if match["name"].startswith(b"cred") and _TAG.match(line.low, match.end()):
+        return None  # the elements within it decide
     return _up_to_tag(line, match.end(), match["opening"])
 
 

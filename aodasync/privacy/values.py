@@ -17,7 +17,7 @@ from typing import Final
 from aodasync.privacy.line import Line
 from aodasync.privacy.mount_options import in_option_list, is_counter, option_value
 from aodasync.privacy.prose import is_message, next_message
-from aodasync.privacy.vocabulary import KEPT, NUMBER, QUOTE
+from aodasync.privacy.vocabulary import KEPT, NUMBER, OTHER_MEMBERS, QUOTE
 
 __all__ = ["Key", "key_value", "shell_word"]
 
@@ -92,7 +92,8 @@ _FAILURE: Final = re.compile(
     rb"\b(?:denied|error|expired|fail|invalid|no|not|wrong)"
 )
 _VALUE_MEMBER: Final = re.compile(
-    rb"\{[ \t]{0,8}(?:%b)?(?:value|data|plain)(?:%b)?[ \t]{0,8}[:=][ \t]{0,8}" % (QUOTE, QUOTE)
+    rb"\{%b[ \t]{0,8},?[ \t]{0,8}(?:%b)?(?:value|data|plain)(?:%b)?[ \t]{0,8}[:=][ \t]{0,8}"
+    % (OTHER_MEMBERS, QUOTE, QUOTE)
 )
 _PARAMETER: Final = re.compile(rb"(?:[?&]|&amp;|%26)[a-z0-9_.-]{0,40}$")
 _GO_BYTES: Final = re.compile(rb"\[\][a-z0-9]{1,16}\{")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["KEPT", "NUMBER", "QUOTE", "SECRET_NAMES", "WEAK_NAMES"]
+__all__ = ["KEPT", "NUMBER", "OTHER_MEMBERS", "QUOTE", "SECRET_NAMES", "WEAK_NAMES"]
 
 # Each alternative begins with a letter, which is what makes the search for them quick; what
 # must not stand before a name is looked at behind it.
@@ -55,6 +55,12 @@ SECRET_NAMES: Final = (
 
 QUOTE: Final = rb"(?:\\{0,31}+\"|\\{0,31}+'|%22|%27|&quot;|&#34;|\\u0022|\\x22)"
 """A quotation mark, as escapes of strings within strings, URLs and HTML have it."""
+
+OTHER_MEMBERS: Final = (
+    rb"(?:[ \t]{0,8}[,;]?[ \t]{0,8}\\{0,7}[\"']?(?!value)[a-z_]{1,32}\\{0,7}[\"']?[ \t]{0,8}[:=]"
+    rb"[ \t]{0,8}\\{0,7}[\"']?[a-z0-9_./-]{0,64}\\{0,7}[\"']?){0,2}"
+)
+"""What may stand between a name and its value in JSON: a type, whether it is sensitive."""
 
 NUMBER: Final = rb"[-+]?(?:0x[0-9a-f]{1,16}|[0-9]{1,20}(?:\.[0-9]{1,20})?)(?:[a-z%]{1,2})?"
 

@@ -183,6 +183,22 @@ _REPORTED: Final = {
     "motdepasse: S3cretX": "motdepasse: ********",
     "POST user=u1&passwd=S3cretX%20tailX&x=1": "POST user=u1&passwd=********&x=1",
     "Server=s;user=u1;password=S3cretX%tailX;x=1": "Server=s;user=u1;password=********;x=1",
+    '{"name":"password","type":"string","value":"S3cretX"}': (
+        '{"name":"password","type":"string","value":"********"}'
+    ),
+    '"client_secret":{"sensitive":true,"type":"string","value":"S3cretX"}': (
+        '"client_secret":{"sensitive":true,"type":"string","value":"********"}'
+    ),
+    '{"ParameterKey":"DBPassword","ParameterValue":"S3cretX"}': (
+        '{"ParameterKey":"DBPassword","ParameterValue":"********"}'
+    ),
+    '<entry key="db.password">S3cretX</entry>': '<entry key="db.password">********</entry>',
+    "<key>password</key><string>S3cretX</string><key>u</key><string>u1</string>": (
+        "<key>password</key><string>********</string><key>u</key><string>u1</string>"
+    ),
+    "<credential><user>u1</user><password>S3cretX</password></credential>": (
+        "<credential><user>u1</user><password>********</password></credential>"
+    ),
     "docker run -e 'SMB_PASSWORD=Two WordsX' image": "docker run -e 'SMB_PASSWORD=********' image",
 }
 
