@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Secrets of several lines: keys in PEM, block scalars of YAML, a name and its value.
 
-So are elements of XML and lists of JSON that are closed on a later line.
+So are elements of XML, and lists and objects of JSON that are closed on a later line.
 
 Each block ends by itself, or after 200 lines: a line that somebody has logged must not
 take the rest of a log with it. Programs that print such a text have each line logged
@@ -21,7 +21,8 @@ __all__ = ["MASK", "Blocks"]
 MASK: Final = b"********"
 
 _MOST_LINES: Final = 200
-_CLOSED_BY: Final = {"element": b"</", "list": b"]"}
+_CLOSED_BY: Final = {"element": b"</", "list": b"]", "object": b"}"}
+_MOST_MEMBERS: Final = 8
 _BEGIN: Final = re.compile(rb"-----begin [a-z0-9 ]{0,40}?private key(?: block)?-----")
 _END: Final = b"-----end "
 _KEY_LINE: Final = re.compile(rb"[^\s]{1,200}+")
@@ -36,7 +37,7 @@ _CONTINUED: Final = re.compile(
     + SECRET_NAMES
     + rb"[\"']?[ \t]{0,8}:[ \t]{1,8}(?:(?P<mark>[\"'])[^\"'\n]*+|[^\s\"'|>{\[&!#][^\n]*+)$"
 )
-_OPENS: Final = b">["
+_OPENS: Final = b">[{"
 _SCALAR_ENDS: Final = b":|>+-0123456789"
 _ITEM: Final = re.compile(rb"[\"']?[A-Za-z_][A-Za-z0-9_.-]{0,64}[\"']?:(?:\s|$)")
 _NAME: Final = re.compile(
@@ -47,7 +48,8 @@ _NAME: Final = re.compile(
 _OPENED: Final = re.compile(
     rb"(?:(?P<element><[a-z0-9_.:-]{0,32}?)|(?:%b)?)" % QUOTE
     + SECRET_NAMES
-    + rb"(?(element)[^<>]{0,256}>|(?:%b)?[ \t]{0,8}[:=][ \t]{0,8}\[)[ \t]{0,64}[\r\n]*$" % QUOTE
+    + rb"(?(element)[^<>]{0,256}>|(?:%b)?[ \t]{0,8}[:=][ \t]{0,8}(?:\[|(?P<object>\{)))"
+    rb"[ \t]{0,64}[\r\n]*$" % QUOTE
 )
 _VALUE: Final = re.compile(rb"(?:- )?[\"']?value[\"']?[ \t]{0,8}[:=][ \t]{0,8}", re.IGNORECASE)
 
@@ -102,8 +104,7 @@ class Blocks:
         if (found := _BEGIN.search(low)) and low.find(_END, found.end()) < 0:
             self._block = _Block("key", _tag(line[: found.start()]))
         elif (low.rstrip()[-1:] in _SCALAR_ENDS or b"#" in low) and (found := _YAML.search(low)):
-            head = line[: found.start()]
-            head = head[: -len(word)] if (word := re.split(rb"[\s\"']", head)[-1]) else head
+            head = _before_word(line[: found.start()])
             tag = _tag(head.rstrip(b" \t-\"'"))
             indent = len(head) - (head.find(tag) + len(tag) if tag else 0)
             self._block = _Block("scalar" if found["scalar"] else "next", tag, indent)
@@ -112,10 +113,13 @@ class Blocks:
             self._block = _Block("scalar" if found["mark"] else "next", b"", indent)
         elif b"name" in low and (found := _NAME.search(low)):
             head = line[: found.start()].rstrip(b" \t-\"'{")
-            self._block = _Block("value", _tag(head), lines_left=2)
+            self._block = _Block("value", _tag(head), lines_left=_MOST_MEMBERS)
         elif low.rstrip()[-1:] in _OPENS and (found := _OPENED.search(low)):
-            head = line[: found.start()].rstrip(b" \t-\"'{")
-            self._block = _Block("element" if found["element"] else "list", _tag(head))
+            head = _before_word(line[: found.start()]).rstrip(b" \t-\"'{")
+            kind = "element" if found["element"] else "list"
+            if found["object"]:
+                kind = "object" if found["name"].startswith(b"pass") else "value"
+            self._block = _Block(kind, _tag(head), lines_left=_MOST_LINES)
 
     def _secret(self, block: _Block, line: bytes, at: int, begin: int, end: int) -> int:
         """Where the secret begins in this line; -1 where there is none."""
@@ -125,8 +129,9 @@ class Blocks:
         if block.kind in _CLOSED_BY:
             return self._in_brackets(block, text, begin)
         if block.kind == "value":
-            self._block = None
             found = _VALUE.match(text)
+            if found or not text or text[:1] in b"{}[]-":
+                self._block = None
             return begin + found.end() if found else -1
         item = block.kind == "next" and begin - at == block.indent and text.startswith(b"- ")
         if text and begin - at <= block.indent and not item:
@@ -157,6 +162,11 @@ class Blocks:
         if text and not _ITEM.match(text):
             block.unbroken = False
         return -1
+
+
+def _before_word(head: bytes) -> bytes:
+    """Without the beginning of a name that ends like that of a secret."""
+    return head[: -len(word)] if (word := re.split(rb"[\s\"']", head)[-1]) else head
 
 
 def _tag(head: bytes) -> bytes:

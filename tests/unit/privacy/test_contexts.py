@@ -199,6 +199,18 @@ _REPORTED: Final = {
     "<credential><user>u1</user><password>S3cretX</password></credential>": (
         "<credential><user>u1</user><password>********</password></credential>"
     ),
+    '"client_secret": {\n  "type": "string",\n  "value": "S3cretX"\n},\n"value": "b"': (
+        '"client_secret": {\n  "type": "string",\n  "value": ********\n},\n"value": "b"'
+    ),
+    '"smb_passwords": {\n  "u1": "S3cretX"\n},\n"user": "u1"': (
+        '"smb_passwords": ********\n  ********\n},\n"user": "u1"'
+    ),
+    '"smb_passwords": [\n  "S3cretX"\n],\n"user": "u1"': (
+        '"smb_passwords": ********\n  ********\n],\n"user": "u1"'
+    ),
+    '"name": "SMB_PASSWORD",\n"type": "x",\n"value": "S3cretX"\n}': (
+        '"name": "SMB_PASSWORD",\n"type": "x",\n"value": ********\n}'
+    ),
     "docker run -e 'SMB_PASSWORD=Two WordsX' image": "docker run -e 'SMB_PASSWORD=********' image",
 }
 
