@@ -106,10 +106,14 @@ def line_of(place: Place, seen_from: Place) -> str:
 def overlay(base: Node, over: Node) -> Node:
     """``over`` on ``base``: mappings key by key, all else as a whole.
 
-    A list or mapping that is announced and not written changes nothing.
+    A list or mapping that is announced and not written changes nothing. A mapping does
+    not replace what is none: that is a mistake, which would go unreported, and take with
+    it the mapping that it has replaced itself.
     """
-    if not (isinstance(base, Fields) and isinstance(over, Fields)):
+    if not isinstance(over, Fields):
         return over
+    if not isinstance(base, Fields):
+        return over if is_nothing(base) else base
     entries = dict(base.entries)
     for name, entry in over.entries.items():
         below = entries.get(name)

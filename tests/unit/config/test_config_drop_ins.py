@@ -153,3 +153,34 @@ def test_check_config_says_where_each_value_is_from(etc: Path) -> None:
     assert check_config(None, as_json=False, out=out, err=io.StringIO()) == 0
     assert f"\n# watch_interval_sec: {etc}/conf.d/a.yaml:2\n" in out.getvalue()
     assert yaml.safe_load(out.getvalue())["watch_interval_sec"] == 4
+
+
+@pytest.mark.parametrize(
+    ("early", "problem"),
+    [
+        ("- 5\n", "1:1: (file): expected a mapping, found a list"),
+        ("cleanup: off\n", "1:10: cleanup: expected a mapping, found false"),
+        (
+            "guardian:\n  anomalies:\n    latency: [7]\n",
+            "3:14: guardian.anomalies.latency: expected a mapping, found a list",
+        ),
+    ],
+)
+def test_a_later_file_does_not_hide_what_stands_for_a_mapping(
+    etc: Path, early: str, problem: str
+) -> None:
+    """It would have replaced the settings of the files before it, without a word."""
+    (etc / "conf.d" / "10-early.yaml").write_text(early)
+    (etc / "conf.d" / "20-late.yaml").write_text(
+        "cleanup: {min_free_mb: 6}\nguardian: {anomalies: {latency: {acceptable_count: 3}}}\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        load()
+    assert str(caught.value) == f"{etc}/conf.d/10-early.yaml:{problem}"
+
+
+def test_a_mapping_takes_the_place_of_one_that_was_only_announced(etc: Path) -> None:
+    """``cleanup:`` in the file, its settings in a drop-in."""
+    (etc / "config.yaml").write_text("cleanup:\n")
+    (etc / "conf.d" / "a.yaml").write_text("cleanup: {min_free_mb: 6}\n")
+    assert load().cleanup.min_free_mb == 6
