@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -14,7 +15,15 @@ from aodasync.config.document import WHOLE_FILE, Broken
 from aodasync.config.problems import Problems
 from aodasync.errors import NotPermittedError
 
-__all__ = ["DROP_INS", "SYSTEM_PATH", "default_path", "drop_ins", "find", "read"]
+__all__ = [
+    "DROP_INS",
+    "SYSTEM_PATH",
+    "default_path",
+    "drop_ins",
+    "find",
+    "read",
+    "warn_of_misnamed",
+]
 
 SYSTEM_PATH: Final = Path("/etc/aodasync/config.yaml")
 """The administrator's file."""
@@ -24,8 +33,10 @@ DROP_INS: Final = Path("/etc/aodasync/conf.d")
 
 _PACKAGE: Final = Path(__file__).parents[1]
 
-_ALMOST: Final = frozenset({".yml", ".YAML", ".YML", ".conf", ".json"})
-"""What a file that is meant to be read may end in; editors' and packagers' files end otherwise."""
+_SUFFIX: Final = ".yaml"
+_ALMOST: Final = frozenset({_SUFFIX, ".yml", ".conf", ".json"})
+"""What a file that is meant to be read may end in, in any capitalisation; editors' and
+packagers' files end otherwise."""
 
 _MAX_BYTES: Final = 1 << 20
 
@@ -63,7 +74,14 @@ def drop_ins(problems: Problems) -> tuple[Path, ...]:
     try:
         found = sorted(DROP_INS.iterdir())
         _warn_if_writable(DROP_INS, DROP_INS.stat().st_mode, problems)
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError as error:
+        if DROP_INS.is_symlink():
+            refuse(str(DROP_INS), 1, 1, f"cannot be read: {error.strerror}")
+        return ()
+    except NotADirectoryError:
+        if DROP_INS.is_file():  # copied there before there was the directory
+            message = f"not read: expected a directory of files that end in {_SUFFIX}"
+            problems.warn(Broken(str(DROP_INS), 1, 1), WHOLE_FILE, message)
         return ()
     except PermissionError as error:
         raise _not_permitted(DROP_INS) from error
@@ -71,10 +89,23 @@ def drop_ins(problems: Problems) -> tuple[Path, ...]:
         refuse(str(DROP_INS), 1, 1, f"cannot be read: {error.strerror}")
     visible = [path for path in found if not path.name.startswith(".")]
     for path in visible:
-        if path.suffix in _ALMOST:
-            message = "not read: the name of a file here ends in .yaml"
+        if _is_almost_right(path):
+            message = f"not read: the name of a file here ends in {_SUFFIX}"
             problems.warn(Broken(str(path), 1, 1), WHOLE_FILE, message)
-    return tuple(path for path in visible if path.suffix == ".yaml")
+    return tuple(path for path in visible if path.suffix == _SUFFIX)
+
+
+def warn_of_misnamed(problems: Problems) -> None:
+    """Warn of files that the administrator may take for :data:`SYSTEM_PATH`, which is not there."""
+    with contextlib.suppress(OSError):
+        for path in sorted(SYSTEM_PATH.parent.iterdir()):
+            if path.stem == SYSTEM_PATH.stem and _is_almost_right(path):
+                message = f"not read: the name of this file must be {SYSTEM_PATH.name}"
+                problems.warn(Broken(str(path), 1, 1), WHOLE_FILE, message)
+
+
+def _is_almost_right(path: Path) -> bool:
+    return path.suffix != _SUFFIX and path.suffix.lower() in _ALMOST
 
 
 def read(path: Path, problems: Problems) -> str:

@@ -12,7 +12,7 @@ from aodasync.config.aodv2 import Reader
 from aodasync.config.aodv2.captures import limits
 from aodasync.config.compose import parse
 from aodasync.config.document import WHOLE_FILE, Fields, Node, line_of, overlay, places, quoted
-from aodasync.config.files import drop_ins, find, read
+from aodasync.config.files import default_path, drop_ins, find, read, warn_of_misnamed
 from aodasync.config.guardian import AnomalyReader
 from aodasync.config.kinds import Number
 from aodasync.config.model import Audit, Cleanup, Collector, Config, Control, Metrics, Recorder
@@ -66,7 +66,11 @@ def load_output_dir(path: Path | None = None) -> Path:
 def _overlaid(source: Path, path: Path | None, problems: Problems) -> tuple[Node, bool]:
     """The document of ``source``, and whether others were laid over it, as for no ``path``."""
     root = _document(source, problems)
-    over = drop_ins(problems) if path is None else ()
+    over: tuple[Path, ...] = ()
+    if path is None:
+        over = drop_ins(problems)
+        if source == default_path():
+            warn_of_misnamed(problems)
     for file in over:
         root = overlay(root, _document(file, problems, or_nothing=True))
     return root, bool(over)

@@ -77,7 +77,7 @@ def test_a_drop_in_may_hold_nothing(etc: Path, text: str) -> None:
     assert load().watch_interval_sec == 2
 
 
-@pytest.mark.parametrize("name", ["a.yml", "a.YAML", "a.json", "a.conf"])
+@pytest.mark.parametrize("name", ["a.yml", "a.YAML", "a.json", "a.conf", "a.Yaml"])
 def test_a_name_that_is_almost_right_is_warned_of(etc: Path, name: str) -> None:
     """Its settings would be missed without a word."""
     (etc / "conf.d" / name).write_text("watch_interval_sec: 4")
@@ -184,3 +184,34 @@ def test_a_mapping_takes_the_place_of_one_that_was_only_announced(etc: Path) -> 
     (etc / "config.yaml").write_text("cleanup:\n")
     (etc / "conf.d" / "a.yaml").write_text("cleanup: {min_free_mb: 6}\n")
     assert load().cleanup.min_free_mb == 6
+
+
+def test_a_file_in_place_of_the_directory_is_warned_of(etc: Path) -> None:
+    """``cp fleet.yaml /etc/aodasync/conf.d`` makes it, where there is no directory yet."""
+    (etc / "conf.d").rmdir()
+    (etc / "conf.d").write_text("watch_interval_sec: 4")
+    (warning,) = load().warnings
+    assert str(warning) == (
+        f"{etc}/conf.d:1:1: (file): not read: expected a directory of files that end in .yaml"
+    )
+
+
+def test_a_directory_that_is_a_link_to_nowhere_is_refused(etc: Path) -> None:
+    """Like a file that is one: what all hosts share may not have been mounted."""
+    (etc / "conf.d").rmdir()
+    (etc / "conf.d").symlink_to("nowhere")
+    with pytest.raises(ConfigError, match=r"conf\.d:1:1: \(file\): cannot be read: No such file"):
+        load()
+
+
+@pytest.mark.parametrize("name", ["config.yml", "config.YAML", "config.json"])
+def test_a_misnamed_file_of_the_administrator_is_warned_of(etc: Path, name: str) -> None:
+    """The agent would run by the packaged one without a word; beside the right one it is not."""
+    (etc / "config.yaml").rename(etc / name)
+    (warning,) = load().warnings
+    assert str(warning) == (
+        f"{etc}/{name}:1:1: (file): not read: the name of this file must be config.yaml"
+    )
+    (etc / "config.yaml").write_text(_MAIN)
+    assert not load().warnings
+    assert not load(etc / "config.yaml").warnings
