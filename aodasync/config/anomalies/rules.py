@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from aodasync.config.anomalies.modes import distinct
-from aodasync.config.document import Items, Node
+from aodasync.config.document import Fields, Items, Node, Place, quoted
 from aodasync.config.kinds import Number, Text, refuse
 from aodasync.config.names import ERRNO_NAMES, Name, Named
 from aodasync.config.problems import Problems
@@ -87,8 +87,8 @@ class Rules:
                     problems.error(item, at, message)
                 continue
             if values["name"] in rules:
-                message = f"expected a name of its own, found {values['name']!r} again"
-                problems.error(item, f"{at}.name", message)
+                message = f"expected a name of its own, found {quoted(values['name'])} again"
+                problems.error(_place_of_name(item), f"{at}.name", message)
             rules[values["name"]] = _rule(values, values[self.codes_key], problems)
         return tuple(rules.values())
 
@@ -100,6 +100,11 @@ class Rules:
             "minItems": 1,
             "maxItems": _MOST,
         }
+
+
+def _place_of_name(rule: Node) -> Place:
+    named = rule.entries.get("name") if isinstance(rule, Fields) else None
+    return named.value if named else rule
 
 
 def _rule(values: dict[str, Any], codes: tuple[Name, ...], problems: Problems) -> ErrorRule:

@@ -348,8 +348,17 @@ def test_names_of_rules_are_their_own(refuse: Refuse) -> None:
               - {name: a, track_codes: [EACCES]}
         """)
     assert problem == (
-        "f:6:9: guardian.anomalies.error.rules[1].name: expected a name of its own, found 'a' again"
+        "f:6:16: guardian.anomalies.error.rules[1].name: "
+        "expected a name of its own, found 'a' again"
     )
+
+
+def test_a_name_of_a_rule_is_at_fault_in_its_own_line(refuse: Refuse) -> None:
+    """Wherever in the rule it stands; a long one is shortened."""
+    rule = f"{{track_codes: [EIO],\n name: {'x' * 500}}}"
+    (problem,) = refuse(f"guardian: {{anomalies: {{error: {{rules: [{rule}, {rule}]}}}}}}")
+    assert problem.startswith("f:3:8: guardian.anomalies.error.rules[1].name: expected a name of")
+    assert len(problem) < 200
 
 
 @pytest.mark.parametrize("number", ["0", "0x103", "13", "0x1C0000022", "-1", "true", "1.5"])
