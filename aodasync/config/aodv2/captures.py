@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from aodasync.config.document import Entry, Place, quoted
+from aodasync.config.document import Entry, Items, Place, quoted
 from aodasync.config.kinds import Number, Text
 from aodasync.config.problems import Problems
 from aodasync.config.section import ListOf
@@ -60,12 +60,13 @@ class Capture:
         rules = TOOLS[tool]
         missing = [option for option in rules.required if option not in arguments]
         if missing:
-            message = f"expected the options {', '.join(rules.required)}, found no {missing[0]}"
-            problems.error(entry, key, message)
-        for argument in arguments:
+            options = f"the options {', '.join(rules.required)} as items of their own"
+            problems.error(entry, key, f"expected {options}, found no {missing[0]}")
+        nodes = entry.value.items if isinstance(entry.value, Items) else ()
+        for index, (argument, node) in enumerate(zip(arguments, nodes, strict=True)):
             if argument.partition("=")[0] in rules.forbidden:
                 message = f"expected no option that names a file, found {quoted(argument)}"
-                problems.error(entry, key, message)
+                problems.error(node, f"{key}[{index}]", message)
         if problems.errors_below(key):
             return None
         return cls(tool, protocol, arguments, entry, key)

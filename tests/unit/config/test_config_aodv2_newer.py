@@ -177,9 +177,10 @@ _CAPTURE = "anomalies: {{smb: {{sockconn: {{actions: {{{tool}: {arguments}}}}}}}
     [
         ("tcpdump", "", "expected a list, found nothing"),
         ("tcpdump", "['-C', 2, '-W', '2']", "expected text (in quotes), found 2"),
-        ("tcpdump", "['-C', '2']", "expected the options -C, -W, found no -W"),
-        ("tcpdump", "['-C2', '-W', '2']", "expected the options -C, -W, found no -C"),
-        ("trace-cmd", "['-b', '2']", "expected the options -e, found no -e"),
+        ("tcpdump", "['-C', '2']", "the options -C, -W as items of their own, found no -W"),
+        ("tcpdump", "['-C2', '-W', '2']", "-C, -W as items of their own, found no -C"),
+        ("tcpdump", "['-C 2 -W 2']", "-C, -W as items of their own, found no -C"),
+        ("trace-cmd", "['-b', '2']", "the options -e as items of their own, found no -e"),
         ("tcpdump", "['-C', '2', '-W', '2', '-w', 'x']", "expected no option that names a file"),
         ("tcpdump", "['-C', '2', '-W', '2', '--write-file=x']", "found '--write-file=x'"),
         ("trace-cmd", "['-e', 'cifs', '-o', 'x']", "expected no option that names a file"),
@@ -192,6 +193,28 @@ def test_arguments_of_captures_are_checked(
     (found,) = refuse(_CAPTURE.format(tool=tool, arguments=arguments))
     assert f"anomalies.smb.sockconn.actions.{tool}" in found
     assert problem in found
+
+
+def test_an_option_that_names_a_file_is_at_fault_in_its_own_line(refuse: Refuse) -> None:
+    """Not in the line of the tool, with a list of arguments that is written in many."""
+    assert refuse("""
+        anomalies:
+          smb:
+            sockconn:
+              actions:
+                tcpdump:
+                  - "-C"
+                  - "4"
+                  - "-W"
+                  - "4"
+                  - "-w"
+                  - /tmp/x
+        """) == [
+        (
+            "f:10:13: anomalies.smb.sockconn.actions.tcpdump[4]: "
+            "expected no option that names a file, found '-w'"
+        )
+    ]
 
 
 @pytest.mark.parametrize(
