@@ -7,13 +7,16 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 from aodasync.config import Config, as_yaml, load, loads, schema, to_json
 from aodasync.config.document import WHOLE_FILE
 from aodasync.errors import ConfigError, ConfigProblem, ExitCode, NotPermittedError
 
 __all__ = ["check_config", "config_schema"]
+
+_WATCHED: Final = "thresholds_ms"
+"""What has a key for each command that is watched."""
 
 
 def check_config(
@@ -74,7 +77,9 @@ def _differing(own: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, 
     found = {}
     for key, value in own.items():
         usual = default.get(key)
-        if isinstance(value, Mapping) and isinstance(usual, Mapping):
+        if key == _WATCHED and usual is not None and usual.keys() - value.keys():
+            found[key] = value  # a part of it would not say which commands are left out
+        elif isinstance(value, Mapping) and isinstance(usual, Mapping):
             if below := _differing(value, usual):
                 found[key] = below
         elif value != usual:

@@ -294,3 +294,23 @@ def test_what_differs_from_the_defaults_can_be_shown_alone(tmp_path: Path) -> No
         "warnings": [],
         "origins": {},
     }
+
+
+@pytest.mark.parametrize(
+    ("lists", "watched", "left_out"),
+    [
+        ("mode: trackonly, track_commands: [{command: SMB2_READ}]", "SMB2_READ", "SMB2_WRITE"),
+        ("exclude_commands: [SMB2_WRITE]", "SMB2_READ", "SMB2_WRITE"),
+    ],
+)
+def test_commands_that_are_no_longer_watched_differ(
+    tmp_path: Path, lists: str, watched: str, left_out: str
+) -> None:
+    """Though each of those that are left has the usual threshold: all of them are shown."""
+    path = tmp_path / "c.yaml"
+    path.write_text(f"guardian: {{anomalies: {{latency: {{{lists}}}}}}}")
+    out = io.StringIO()
+    assert check_config(path, as_json=True, out=out, err=io.StringIO(), changed=True) == 0
+    shown = json.loads(out.getvalue())["anomalies"]["latency"]["thresholds_ms"]
+    assert shown[watched] == 10
+    assert left_out not in shown
