@@ -50,15 +50,17 @@ def parse(text: str, file: str, problems: Problems, *, or_nothing: bool = False)
     Raises:
         ConfigError: the text is not one YAML document, or an empty one.
     """
+    loader = None
     try:
-        root = _Loader(text).get_single_node()
+        loader = _Loader(text)
+        root = loader.get_single_node()
     except ReaderError as error:
         before = text[: error.position]
         line, column = before.count("\n") + 1, error.position - before.rfind("\n")
         character = f"U+{ord(text[error.position]):04X}"
         refuse(file, line, column, f"YAML does not allow the character {character}")
     except yaml.MarkedYAMLError as error:
-        line, column, message = syntax_problem(error, text)
+        line, column, message = syntax_problem(error, text, loader.plain if loader else None)
         refuse(file, line, column, message)
     if root is None or root.tag == f"{_TAG}null":
         if or_nothing:
@@ -79,6 +81,7 @@ class _Loader(yaml.SafeLoader):
         super().__init__(text)
         self._depth = 0
         self._nodes = 0
+        self.plain: yaml.Token | None = None
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         """As the base class, within the bounds."""
@@ -92,6 +95,11 @@ class _Loader(yaml.SafeLoader):
         node = super().compose_node(parent, index)
         self._depth -= 1
         return node
+
+    def fetch_plain(self) -> None:
+        """As the base class; keeps the text, which an error may be about."""
+        super().fetch_plain()
+        self.plain = self.tokens[-1]
 
     def fetch_more_tokens(self) -> None:
         """As the base class; numbers in escapes and directives may be beyond all bounds."""

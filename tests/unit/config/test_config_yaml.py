@@ -65,6 +65,38 @@ def test_a_file_without_settings_is_refused(refuse: Refuse, text: str) -> None:
             ),
         ),
         ("a: *b", "f:1:4: (file): not valid YAML: found undefined alias 'b'"),
+        (
+            "cleanup:\n  max_log_age_days 2\n  min_free_mb: 3",
+            "f:2:3: (file): not valid YAML: expected KEY: VALUE, with a blank after the colon",
+        ),
+        (
+            "a:\n  b: all\n    c: 3",
+            (
+                "f:3:5: (file): not valid YAML: it goes on with the text of line 2; "
+                "is the indentation of line 3 right?"
+            ),
+        ),
+        (
+            "a:\n- command SMB2_READ\n  threshold: 3",
+            (
+                "f:2:3: (file): not valid YAML: expected KEY: VALUE, with a blank after the "
+                "colon; or is the indentation of line 3 right?"
+            ),
+        ),
+        (
+            'a: b\nc: "d\n e": 3',
+            (
+                "f:3:4: (file): not valid YAML: mapping values are not allowed here; "
+                "a key's colon needs a blank after it, a text with a colon needs quotes"
+            ),
+        ),
+        (
+            "a: &x {b: 1}\nc: &x {}",
+            (
+                "f:2:4: (file): not valid YAML: expected an anchor once, "
+                "found it in line 1 and in line 2"
+            ),
+        ),
         ("a: \x01", "f:1:4: (file): YAML does not allow the character U+0001"),
         ("a: 1\nb:\x00", "f:2:3: (file): YAML does not allow the character U+0000"),
     ],
