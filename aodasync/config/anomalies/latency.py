@@ -10,6 +10,7 @@ from typing import Final
 
 from aodasync.config.anomalies.anomaly_type import (
     DAY_MS,
+    MOST_MS,
     AnomalyType,
     Given,
     acceptable_count,
@@ -82,7 +83,7 @@ def settings(command: Named) -> tuple[Setting, ...]:
         MODE,
         Setting(
             "default_threshold_ms",
-            Number(0, DAY_MS),
+            Number(0, MOST_MS),
             "A request that takes so long or longer is slow, unless its command has its own "
             "threshold.",
             10.0,
@@ -93,7 +94,7 @@ def settings(command: Named) -> tuple[Setting, ...]:
                 Section(
                     (
                         Setting("command", command, "Its name.", required=True),
-                        Setting("threshold", Number(0, DAY_MS), "In ms; else the default one."),
+                        Setting("threshold", Number(0, MOST_MS), "In ms; else the default one."),
                     )
                 )
             ),

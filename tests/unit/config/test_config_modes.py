@@ -217,3 +217,20 @@ def test_an_anomaly_that_nothing_can_set_off_is_refused(
     assert problem.startswith(
         f"f:3:{place}: guardian.anomalies.{at}: expected at least one code to watch"
     )
+
+
+def test_a_threshold_or_a_count_that_means_never_is_right(accept: Accept) -> None:
+    """AODv2 has no limit for them; the detector's figures have room for these."""
+    config = accept("""
+        anomalies:
+          smb:
+            latency:
+              acceptable_count: 999999999
+              default_threshold_ms: 1000000000000
+              track_commands: [{command: SMB2_CHANGE_NOTIFY, threshold: 999999999}]
+            error: {rules: [{name: a, acceptable_count: 999999999, track_commands: [SMB2_READ]}]}
+        """)
+    latency = _latency(config)
+    assert latency.acceptable_count == 999_999_999
+    assert latency.thresholds_ms["SMB2_CHANGE_NOTIFY"] == 999_999_999
+    assert latency.thresholds_ms["SMB2_READ"] == 10**12
