@@ -29,7 +29,6 @@ __all__ = ["AbsolutePath", "Choice", "Flag", "Number", "ScalarKind", "Text", "pl
 _UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 """Control characters and lone surrogates, which no path or argument of ours has."""
 
-
 _TRUE: Final = ("true", "yes", "on", "y")
 _FALSE: Final = ("false", "no", "off", "n")
 
@@ -209,7 +208,8 @@ class AbsolutePath(ScalarKind):
 
     def expected(self, value: ScalarValue) -> str:
         """A path."""
-        del value
+        if isinstance(value, str) and value.startswith("/"):
+            return "an absolute path without control characters"
         return "an absolute path" + (' or ""' if self.or_empty else "")
 
     def schema(self) -> dict[str, Any]:

@@ -95,7 +95,9 @@ class Section:
         A list or mapping that is announced and not written (``actions:``) is missing.
         """
         if not isinstance(node, Fields):
-            refuse(node, key, "a mapping", problems)
+            required = [f"'{setting.key}'" for setting in self.settings if setting.required]
+            keys = f" with the key {', '.join(required)}" if required else ""
+            refuse(node, key, f"a mapping{keys}", problems)
             return None
         known = self.known_keys()
         for name, entry in node.entries.items():

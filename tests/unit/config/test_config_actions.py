@@ -154,7 +154,7 @@ def test_names_of_built_in_actions_and_their_files_are_taken(refuse: Refuse, nam
             "{command: [ls], shell: true}",
             "f:1:32: actions.own.shell: unknown key; expected one of command, timeout_sec",
         ),
-        ("[ls]", "f:1:16: actions.own: expected a mapping, found a list"),
+        ("[ls]", "f:1:16: actions.own: expected a mapping with the key 'command', found a list"),
     ],
 )
 def test_a_definition_is_an_argument_vector(refuse: Refuse, body: str, problem: str) -> None:

@@ -122,11 +122,18 @@ def test_a_whole_number_may_be_written_with_a_fraction_of_zero(accept: Accept) -
     assert accept("recorder: {max_events: 2000.0}").recorder.max_events == 2000
 
 
-@pytest.mark.parametrize("path", ["logs", "./logs", "''", "7", '"/a\\nb"', '"/a\\0"', '"/\\uD800"'])
+@pytest.mark.parametrize("path", ["logs", "./logs", "''", "7"])
 def test_the_output_directory_is_an_absolute_path(refuse: Refuse, path: str) -> None:
-    """One that can be shown in a line."""
+    """So is any other path of a file."""
     (problem,) = refuse(f"aod_output_dir: {path}")
     assert problem.startswith("f:1:17: aod_output_dir: expected an absolute path, found ")
+
+
+@pytest.mark.parametrize("path", ['"/a\\nb"', '"/a\\0"', '"/\\uD800"', "|\n  /var/log/aod\n"])
+def test_the_output_directory_can_be_shown_in_a_line(refuse: Refuse, path: str) -> None:
+    """A block of text ends with a line end, which the message has to say: the path is absolute."""
+    (problem,) = refuse(f"aod_output_dir: {path}")
+    assert ": aod_output_dir: expected an absolute path without control characters, " in problem
 
 
 def test_unknown_keys_are_reported_with_the_known_ones(refuse: Refuse) -> None:
@@ -185,7 +192,7 @@ def test_names_that_become_files_are_safe(refuse: Refuse, name: str) -> None:
             "guardian: {anomalies: {latency: {track_commands: [SMB2_READ]}}}",
             (
                 "f:1:51: guardian.anomalies.latency.track_commands[0]: "
-                "expected a mapping, found 'SMB2_READ'"
+                "expected a mapping with the key 'command', found 'SMB2_READ'"
             ),
         ),
         (
