@@ -14,7 +14,7 @@ from typing import Any, Final
 from aodasync.config.actions import action_name, runnable
 from aodasync.config.anomalies import ANOMALY_TYPES
 from aodasync.config.anomalies.anomaly_type import Anomaly, Given, without_others
-from aodasync.config.document import Entry, Fields, is_nothing, key_path
+from aodasync.config.document import Entry, Fields, is_nothing, key_path, line_of
 from aodasync.config.kinds import Choice, Flag, Number, Text, refuse
 from aodasync.config.problems import Problems
 from aodasync.config.section import AnyOf, ListOf, MapOf, Section, Setting
@@ -112,8 +112,13 @@ class AnomalyReader:
         """The anomalies that are on: those of the file in its order, then the unnamed ones."""
         anomalies: list[Anomaly] = []
         types: set[str] = set()
+        seen: dict[str, Entry] = {}
         for name, entry in entries.items():
             key = key_path(_PATH, name)
+            first = seen.setdefault(name.lower(), entry)
+            if first is not entry:  # in a drop-in it was meant to be the same
+                message = f"one more than that of {line_of(first, entry)}: case counts in names"
+                self.problems.warn(entry, key, message)
             fields = self._fields(entry, key)
             type_ = self._type(name, fields, key)
             if type_ is None:

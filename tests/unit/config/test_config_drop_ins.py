@@ -215,3 +215,15 @@ def test_a_misnamed_file_of_the_administrator_is_warned_of(etc: Path, name: str)
     (etc / "config.yaml").write_text(_MAIN)
     assert not load().warnings
     assert not load(etc / "config.yaml").warnings
+
+
+def test_a_name_in_another_case_is_another_anomaly_and_warned_of(etc: Path) -> None:
+    """``Latency``, as types are written, does not change ``latency``: it stands beside it."""
+    (etc / "conf.d" / "a.yaml").write_text("guardian: {anomalies: {Latency: {cooldown_sec: 3}}}")
+    config = load()
+    assert [anomaly.name for anomaly in config.anomalies][:2] == ["latency", "Latency"]
+    (warning,) = config.warnings
+    assert str(warning) == (
+        f"{etc}/conf.d/a.yaml:1:24: guardian.anomalies.Latency: one more than that of line 5 of "
+        f"{etc}/config.yaml: case counts in names"
+    )
