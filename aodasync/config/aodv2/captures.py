@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from types import MappingProxyType
 from typing import Final
 
-from aodasync.config.document import Entry, Items, Place, quoted
+from aodasync.config.document import Entry, Items, Place, line_of, quoted
 from aodasync.config.kinds import Number, Text
 from aodasync.config.problems import Problems
 from aodasync.config.section import ListOf
@@ -41,11 +42,12 @@ TOOLS: Final[Mapping[str, Tool]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """A tool as an anomaly of ``protocol`` names it."""
+    """A tool as an anomaly of ``protocol`` names it; ``places`` are those of the arguments."""
 
     tool: str
     protocol: str
     arguments: tuple[str, ...]
+    places: tuple[Place, ...]
     place: Place
     key: str
 
@@ -69,7 +71,7 @@ class Capture:
                 problems.error(node, f"{key}[{index}]", message)
         if problems.errors_below(key):
             return None
-        return cls(tool, protocol, arguments, entry, key)
+        return cls(tool, protocol, arguments, tuple(nodes), entry, key)
 
     def value(self, option: str) -> str | None:
         """What follows the last such option."""
@@ -77,6 +79,17 @@ class Capture:
             b for a, b in zip(self.arguments, self.arguments[1:], strict=False) if a == option
         ]
         return values[-1] if values else None
+
+    def report_others(self, first: Capture, problems: Problems) -> None:
+        """Report the first argument that is not as it is in ``first``."""
+        pairs = enumerate(zip_longest(first.arguments, self.arguments))
+        index, (wanted, found) = next(pair for pair in pairs if pair[1][0] != pair[1][1])
+        place, key = self.place, self.key
+        if found is not None:
+            place, key = self.places[index], f"{key}[{index}]"
+        there, here = ("no more" if text is None else quoted(text) for text in (wanted, found))
+        where = f"in {line_of(first.place, self.place)}"
+        problems.error(place, key, f"expected the same arguments as {where}: {there}, found {here}")
 
     def ignored(self) -> str:
         """The arguments that have no equivalent here."""

@@ -148,14 +148,14 @@ class Reader:
     def _is_consistent(self, capture: Capture) -> bool:
         """A tool serves one protocol in the whole file, with the same arguments everywhere."""
         first = self._tools.setdefault(capture.tool, capture)
-        where = f"in {line_of(first.place, capture.place)}"
         if first.protocol != capture.protocol:
+            where = f"in {line_of(first.place, capture.place)}"
             message = f"expected one protocol for {capture.tool}, found {first.protocol} {where}"
+            self.problems.error(capture.place, capture.key, message)
         elif first.arguments != capture.arguments:
-            message = f"expected the same arguments as {where}, found others"
+            capture.report_others(first, self.problems)
         else:
             return True
-        self.problems.error(capture.place, capture.key, message)
         return False
 
 

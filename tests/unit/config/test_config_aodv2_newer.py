@@ -284,18 +284,23 @@ def test_a_capture_that_is_refused_is_not_compared_with_others(refuse: Refuse) -
     assert problem.startswith("f:3:25: anomalies.smb.latency.actions.tcpdump: expected the options")
 
 
-def test_arguments_are_the_same_everywhere(refuse: Refuse) -> None:
-    """There is one recorder."""
-    assert refuse("""
+@pytest.mark.parametrize(
+    ("others", "problem"),
+    [
+        ("[-e, smb]", "f:4:42: {}[1]: {} in line 3: 'cifs', found 'smb'"),
+        ("[-e]", "f:4:26: {}: {} in line 3: 'cifs', found no more"),
+        ("[-e, cifs, -b]", "f:4:48: {}[2]: {} in line 3: no more, found '-b'"),
+    ],
+)
+def test_arguments_are_the_same_everywhere(refuse: Refuse, others: str, problem: str) -> None:
+    """There is one recorder. The first argument that differs is named."""
+    assert refuse(f"""
         anomalies:
           smb:
-            latency: {actions: {trace-cmd: ["-e", "cifs"]}}
-            sockconn: {actions: {trace-cmd: ["-e", "smb"]}}
+            latency: {{actions: {{trace-cmd: [-e, cifs]}}}}
+            sockconn: {{actions: {{trace-cmd: {others}}}}}
         """) == [
-        (
-            "f:4:26: anomalies.smb.sockconn.actions.trace-cmd: "
-            "expected the same arguments as in line 3, found others"
-        )
+        problem.format("anomalies.smb.sockconn.actions.trace-cmd", "expected the same arguments as")
     ]
 
 
