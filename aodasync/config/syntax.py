@@ -13,6 +13,11 @@ __all__ = ["syntax_problem"]
 _KEY_WITHOUT_COLON: Final = "while scanning a simple key"
 _SECOND_COLON: Final = "mapping values are not allowed here"
 _ANCHOR_TWICE: Final = "found duplicate anchor"
+_AFTER_THE_END: Final = "expected '<document start>', but found "
+_NOT_THE_END: Final = (
+    "expected nothing more, as what is above it is complete; is the indentation right?"
+)
+_NO_BLANK: Final = "not valid YAML: expected - ITEM, with a blank after the dash"
 _NO_COLON: Final = "not valid YAML: expected KEY: VALUE, with a blank after the colon"
 _OPENED: Final = frozenset(
     f"while {doing}"
@@ -43,7 +48,8 @@ def syntax_problem(
     if text[mark.index : mark.index + 1] == "\t":
         return mark.line + 1, mark.column + 1, "expected spaces, found a tab"
     if error.context == _KEY_WITHOUT_COLON and begin is not None:
-        return begin.line + 1, begin.column + 1, _NO_COLON
+        missing = _NO_BLANK if text[begin.index : begin.index + 1] == "-" else _NO_COLON
+        return begin.line + 1, begin.column + 1, missing
     if error.problem == _SECOND_COLON and plain is not None:
         begun, end = plain.start_mark, plain.end_mark
         if begun.line < mark.line and not text[end.index : mark.index].strip():
@@ -53,6 +59,8 @@ def syntax_problem(
         message = f"not valid YAML: expected an anchor once, found it in {lines}"
         return mark.line + 1, mark.column + 1, message
     what = ", ".join(part for part in (error.context, error.problem) if part)
+    if what.startswith(_AFTER_THE_END):
+        what = _NOT_THE_END
     if begin is not None and begin.line < mark.line and error.context in _OPENED:
         what += f"; it begins in line {begin.line + 1}"
     what += _REMEDIES.get(error.context or error.problem or "", "")

@@ -84,6 +84,17 @@ def test_a_file_without_settings_is_refused(refuse: Refuse, text: str) -> None:
             ),
         ),
         (
+            "a:\n- dmesg\n-stats\nb: 1",
+            "f:3:1: (file): not valid YAML: expected - ITEM, with a blank after the dash",
+        ),
+        (
+            "  a: 1\nb: 2",
+            (
+                "f:2:1: (file): not valid YAML: expected nothing more, as what is above it is "
+                "complete; is the indentation right?"
+            ),
+        ),
+        (
             'a: b\nc: "d\n e": 3',
             (
                 "f:3:4: (file): not valid YAML: mapping values are not allowed here; "
