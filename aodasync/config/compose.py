@@ -27,7 +27,7 @@ from aodasync.config.document import (
     quoted,
 )
 from aodasync.config.problems import Problems
-from aodasync.config.syntax import syntax_problem
+from aodasync.config.syntax import Seen, syntax_problem
 from aodasync.errors import ConfigError, ConfigProblem
 
 __all__ = ["parse", "refuse"]
@@ -50,17 +50,16 @@ def parse(text: str, file: str, problems: Problems, *, or_nothing: bool = False)
     Raises:
         ConfigError: the text is not one YAML document, or an empty one.
     """
-    loader = None
+    seen = Seen()
     try:
-        loader = _Loader(text)
-        root = loader.get_single_node()
+        root = _Loader(text, seen).get_single_node()
     except ReaderError as error:
         before = text[: error.position]
         line, column = before.count("\n") + 1, error.position - before.rfind("\n")
         character = f"U+{ord(text[error.position]):04X}"
         refuse(file, line, column, f"YAML does not allow the character {character}")
     except yaml.MarkedYAMLError as error:
-        line, column, message = syntax_problem(error, text, loader.plain if loader else None)
+        line, column, message = syntax_problem(error, text, seen)
         refuse(file, line, column, message)
     if root is None or root.tag == f"{_TAG}null":
         if or_nothing:
@@ -75,13 +74,16 @@ def refuse(file: str, line: int, column: int, message: str, *, hint: str = "") -
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes, and refuses nesting and sizes that no configuration has."""
+    """Composes, and refuses nesting and sizes that no configuration has.
 
-    def __init__(self, text: str) -> None:
+    ``seen`` is told what was read, for messages about what is wrong after it.
+    """
+
+    def __init__(self, text: str, seen: Seen) -> None:
         super().__init__(text)
+        self._seen = seen
         self._depth = 0
         self._nodes = 0
-        self.plain: yaml.Token | None = None
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         """As the base class, within the bounds."""
@@ -92,14 +94,16 @@ class _Loader(yaml.SafeLoader):
             raise ComposerError(None, None, problem, parent.start_mark)
         if self._nodes > _MAX_NODES and parent is not None:
             raise ComposerError(None, None, f"more than {_MAX_NODES} values", parent.start_mark)
+        alias = self.check_event(yaml.AliasEvent)
         node = super().compose_node(parent, index)
         self._depth -= 1
+        self._seen.note(None if alias else node)
         return node
 
     def fetch_plain(self) -> None:
-        """As the base class; keeps the text, which an error may be about."""
+        """As the base class; an error may be about the text."""
         super().fetch_plain()
-        self.plain = self.tokens[-1]
+        self._seen.plain = self.tokens[-1]
 
     def fetch_more_tokens(self) -> None:
         """As the base class; numbers in escapes and directives may be beyond all bounds."""

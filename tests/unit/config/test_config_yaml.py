@@ -40,7 +40,49 @@ def test_a_file_without_settings_is_refused(refuse: Refuse, text: str) -> None:
             (
                 "f:3:2: (file): not valid YAML: while parsing a block mapping, "
                 "expected <block end>, but found '<block mapping start>'; "
+                "it begins in line 1; is the indentation right, here or in line 2?"
+            ),
+        ),
+        (
+            "a:\n   b:\n     c: 1\n  d: 2",
+            (
+                "f:4:3: (file): not valid YAML: while parsing a block mapping, "
+                "expected <block end>, but found '<block mapping start>'; "
+                "it begins in line 1; is the indentation right, here or in line 2?"
+            ),
+        ),
+        (
+            "a: &x\n   b: 1\nc: *x\n  d: 2",
+            (
+                "f:4:3: (file): not valid YAML: while parsing a block mapping, "
+                "expected <block end>, but found '<block mapping start>'; "
                 "it begins in line 1; is the indentation right?"
+            ),
+        ),
+        (
+            "a:\n- b: 1\nc: 2\n- d: 3",
+            (
+                "f:4:1: (file): not valid YAML: while parsing a block mapping, "
+                "expected <block end>, but found '-'; it begins in line 1; "
+                "is the indentation right, and no dash missing above it?"
+            ),
+        ),
+        (
+            "a 1\n\n# more\nb: 2",
+            "f:1:1: (file): not valid YAML: expected KEY: VALUE, with a blank after the colon",
+        ),
+        (
+            "a:\n  type Error\n  # more\n  b: 2",
+            (
+                "f:2:3: (file): not valid YAML: expected KEY: VALUE, with a blank after the "
+                "colon; or is the indentation of line 4 right?"
+            ),
+        ),
+        (
+            "a:\n  -b # more\n  - c",
+            (
+                "f:2:3: (file): not valid YAML: expected - ITEM, with a blank after the dash; "
+                "or is the indentation of line 3 right?"
             ),
         ),
         (
@@ -91,7 +133,7 @@ def test_a_file_without_settings_is_refused(refuse: Refuse, text: str) -> None:
             "  a: 1\nb: 2",
             (
                 "f:2:1: (file): not valid YAML: expected nothing more, as what is above it is "
-                "complete; is the indentation right?"
+                "complete; is the indentation right, here or in line 1?"
             ),
         ),
         (
