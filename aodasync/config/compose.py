@@ -163,7 +163,8 @@ class _Converter:
         place = self._place(node)
         kind = node.tag.removeprefix(_TAG)
         if kind in _TEXT_TAGS:
-            return Scalar(*place, node.value)
+            last_line = 0 if node.style else node.end_mark.line + 1
+            return Scalar(*place, node.value, last_line)
         if kind not in {"int", "float", "bool", "null"}:
             return self._odd_tag(node, key)
         try:

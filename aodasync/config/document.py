@@ -52,9 +52,13 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Scalar(Place):
-    """A single value; dates and the like stay the text that they are in the file."""
+    """A single value; dates and the like stay the text that they are in the file.
+
+    A text without quotes that is written in several lines ends in ``last_line``.
+    """
 
     value: ScalarValue
+    last_line: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +145,8 @@ def quoted(text: str) -> str:
 def describe(node: Node) -> str:
     """What stands there, for a message: ``'fast'``, ``5``, ``a list``, ``nothing``."""
     if isinstance(node, Scalar):
-        return describe_value(node.value)
+        ends = f" (it ends in line {node.last_line})" if node.last_line > node.line else ""
+        return f"{describe_value(node.value)}{ends}"
     return "a list" if isinstance(node, Items) else "a mapping"
 
 

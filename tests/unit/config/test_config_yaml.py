@@ -272,3 +272,26 @@ def test_positions_count_characters_and_lines_of_any_ending(refuse: Refuse) -> N
     assert refuse("audit: {enabled: true}\r\nrecorder: {'ünï': 1, max_events: x}\r\n")[1] == (
         "f:2:34: recorder.max_events: expected a whole number from 1000 to 1000000, found 'x'"
     )
+
+
+def test_a_text_that_runs_on_names_the_line_in_which_it_ends(refuse: Refuse) -> None:
+    """That line has a blank too many; its dash is taken for a part of the text."""
+    assert refuse("""
+        guardian:
+          anomalies:
+            error:
+              mode: trackonly
+              track_codes:
+                - EIO
+                - EPERM
+                 - EACCES
+        """) == [
+        (
+            "f:7:11: guardian.anomalies.error.track_codes[1]: expected the name of an errno, or "
+            "the name or number of an NTSTATUS error, found 'EPERM - EACCES' (it ends in line 8); "
+            "did you mean 'EACCES'?"
+        )
+    ]
+    assert refuse("aod_output_dir: >-\n  a\n  b\n") == [
+        "f:1:17: aod_output_dir: expected an absolute path, found 'a b'"
+    ]
