@@ -144,7 +144,7 @@ class ConfigProblem:
 
 
 class ConfigError(AodasyncError):
-    """A configuration file was refused; holds all of its problems in file order."""
+    """A configuration was refused; holds all of its problems, the first of which is in ``file``."""
 
     exit_code = ExitCode.CONFIG
 

@@ -39,7 +39,7 @@ def load(path: Path | None = None) -> Config:
     problems = Problems()
     source = find(path)
     root, overlaid = _overlaid(source, path, problems)
-    config = _interpret(root, str(source), source, problems)
+    config = _interpret(root, source, problems)
     if not overlaid:
         return config
     origins = {key: f"{place.file}:{place.line}" for key, place in places(root)}
@@ -59,7 +59,7 @@ def load_output_dir(path: Path | None = None) -> Path:
     whole = top()
     values = whole.read(root, "", problems) or whole.defaults()
     if wrong := [p for p in problems.errors if p.key in _OF_OUTPUT_DIR]:
-        raise ConfigError(str(source), wrong)
+        raise ConfigError(wrong[0].file, wrong)
     return Path(values["aod_output_dir"])
 
 
@@ -87,10 +87,10 @@ def loads(text: str, file: str) -> Config:
         ConfigError: it is wrong; holds all of its problems.
     """
     problems = Problems()
-    return _interpret(parse(text, file, problems), file, None, problems)
+    return _interpret(parse(text, file, problems), None, problems)
 
 
-def _interpret(root: Node, file: str, source: Path | None, problems: Problems) -> Config:
+def _interpret(root: Node, source: Path | None, problems: Problems) -> Config:
     root = _one_format(root, problems)
     whole = top()
     values = whole.read(root, "", problems) or whole.defaults()
@@ -108,7 +108,7 @@ def _interpret(root: Node, file: str, source: Path | None, problems: Problems) -
     used = set(watcher).union(*(anomaly.actions for anomaly in anomalies))
     report_unused(values["actions"], used, problems)
     if problems.errors:
-        raise ConfigError(file, problems.errors)
+        raise ConfigError(problems.errors[0].file, problems.errors)
     return Config(
         source=source,
         watch_interval_sec=values["watch_interval_sec"],

@@ -107,6 +107,7 @@ def test_problems_name_the_file_that_is_wrong(etc: Path) -> None:
     )
     with pytest.raises(ConfigError) as caught:
         load()
+    assert caught.value.file == f"{etc}/conf.d/a.yaml"  # what config_refused says
     first, second = (str(problem) for problem in caught.value.problems)
     assert first.startswith(f"{etc}/conf.d/a.yaml:1:21: watch_interval_sec: expected a number")
     assert second == (
