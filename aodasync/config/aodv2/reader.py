@@ -136,7 +136,9 @@ class Reader:
                 if capture is not None and self._is_consistent(capture):
                     tools[name] = self._tools[name]
             elif name not in known:
-                near = self.problems.suggestion(name, known | TOOLS.keys())
+                names = known | TOOLS.keys()
+                near = self.problems.suggestion(name, names)
+                near = near or f"; expected one of {', '.join(sorted(names))}"
                 message = f"expected the name of an action, found {quoted(name)}{near}"
                 self.problems.error(entry, key, message)
             else:

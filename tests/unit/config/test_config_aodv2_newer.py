@@ -55,6 +55,13 @@ def test_blanks_around_protocols_and_types_do_not_count(accept: Accept) -> None:
     assert "connection" in {anomaly.name for anomaly in config.anomalies}
 
 
+def test_an_unknown_action_is_told_the_known_ones(refuse: Refuse) -> None:
+    """As in the older format, where none is near."""
+    (problem,) = refuse("anomalies: {smb: {latency: {actions: {screenshot: }}}}")
+    assert "found 'screenshot'; expected one of debugdata, dfscache, dmesg, " in problem
+    assert "tcpdump, trace-cmd" in problem
+
+
 def test_the_two_formats_exclude_each_other(refuse: Refuse) -> None:
     """Half of the file would be without effect."""
     assert refuse("guardian: {}\nanomalies: {}") == [
