@@ -26,6 +26,8 @@ _LEAST_SEC = 0.2
 class TcpFigures:
     """The sockets of one server, over the episode.
 
+    ``rtt_ms`` is the newest round trip, or that of most of the episode, if that is longer: at
+    its end all may be well again. ``usual_rtt_ms`` is None where nothing is known from before.
     ``lost`` are retransmissions (but those that the peer got twice: they were late,
     not lost) and segments out of order, less what was usual before; ``needless`` are those
     that the peer got twice: it acknowledged later than the retransmission timer; ``backoff`` is
@@ -91,11 +93,12 @@ def tcp_figures(
     lost = sum(max(0, _lost(s) - _lost(_then(first, s))) for s in last.values())
     out_of_order = sum(s.out_of_order - _then(first, s).out_of_order for s in last.values())
     seen = _sockets(during, peers)
-    usual = [s.rtt_ms for s in _sockets(before, peers) if s.established and s.rtt_ms]
+    calm = [sample for sample in before if sample.monotonic_ns <= begin_ns]
+    usual = [s.rtt_ms for s in _sockets(calm, peers) if s.established and s.rtt_ms]
     established = [s for s in alive.values() if s.established]
     return TcpFigures(
         sockets=len(established),
-        rtt_ms=max((s.rtt_ms for s in last.values()), default=0.0),
+        rtt_ms=max(max(s.rtt_ms, _most_of_the_time(seen, s.cookie)) for s in last.values()),
         usual_rtt_ms=median(np.array(usual)) if usual else None,
         retransmits=retransmits,
         out_of_order=out_of_order,
@@ -111,6 +114,11 @@ def tcp_figures(
         quiet_ms=min((s.quiet_ms for s in established), default=0),
         vanished=len(set(first) - set(alive)),
     )
+
+
+def _most_of_the_time(seen: Sequence[TcpSocket], cookie: int) -> float:
+    """The median round trip of one socket in ms."""
+    return median(np.array([s.rtt_ms for s in seen if s.cookie == cookie]))
 
 
 def _still_unread(samples: Sequence[Sample], peers: Collection[Peer]) -> int:

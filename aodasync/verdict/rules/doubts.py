@@ -63,7 +63,10 @@ def _few_lost(f: Figures) -> bool:
 
 
 def _no_usual_round_trip(f: Figures) -> bool:
-    return f.phases is not None and f.tcp is not None and f.tcp.usual_rtt_ms is None
+    """Whether a part of the latency is a round trip of which nothing is known from before."""
+    if f.phases is None or f.tcp is None or f.tcp.usual_rtt_ms is not None:
+        return False
+    return f.tcp.rtt_ms >= max(_LEAST_RISE_MS, _PART * f.phases.wire_ms)
 
 
 DOUBTS: Final = (
@@ -113,7 +116,7 @@ DOUBTS: Final = (
     ),
     Doubt(
         _SERVER,
-        "But the usual round trip is not known.",
+        "But a round trip takes {tcp_rtt_ms} ms of it, and the usual one is not known.",
         _no_usual_round_trip,
     ),
 )
