@@ -9,6 +9,7 @@ from typing import Any
 from aodasync.detection.long_waits import WAIT_FOR_OTHERS
 from aodasync.verdict.figures import Figures
 from aodasync.verdict.stated import Stated
+from aodasync.verdict.tcp_figures import TcpFigures
 
 __all__ = ["sentence_words"]
 
@@ -35,6 +36,7 @@ def sentence_words(figures: Figures) -> dict[str, Any]:
         "operations": f"{_count(waiting, 'operation')} {'waits' if waiting == 1 else 'wait'}",
         "sent_again": _sent_again(tcp.retransmits if tcp else 0),
         "undelivered": _undelivered(tcp.retransmits if tcp else 0),
+        "usual_round_trip": _usual_round_trip(tcp),
         "unread_sec": round(tcp.unread_for_ms / 1000, 1) if tcp else 0,
         "unread_kb": round(tcp.still_unread_bytes / 1024) if tcp else 0,
         "opens": _opens(figures),
@@ -87,6 +89,11 @@ def _undelivered(segments: int) -> str:
     if not segments:
         return "nothing that was sent was acknowledged"
     return f"{_sent_again(segments)}, and none was acknowledged"
+
+
+def _usual_round_trip(tcp: TcpFigures | None) -> str:
+    usual_ms = None if tcp is None else tcp.usual_rtt_ms
+    return "not known" if usual_ms is None else f"{_rounded(usual_ms)} ms"
 
 
 def _round_trip_part(figures: Figures) -> float:

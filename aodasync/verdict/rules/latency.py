@@ -39,7 +39,7 @@ def _lossy(f: Figures) -> bool:
     confidence="high",
     sentence="The network is slow: a round trip takes {tcp_rtt_ms} ms, {tcp_usual_rtt_ms} ms"
     " before.",
-    refuted_by="ping -c 20 {address}: round trips are as short as before",
+    refuted_by="ping -c 20 {address} while it lasts: round trips are as short as before",
 )
 def long_round_trips(f: Figures) -> bool:
     """The round trip became longer, enough to explain the latency.
@@ -60,6 +60,21 @@ def long_round_trips(f: Figures) -> bool:
     explains = all_of_it and (long or everything)
     explains = explains or ((quickest or late) and long and everything)
     return f.tcp.rtt_ms >= 3 * usual and explains
+
+
+@LATENCY_RULES.rule(
+    "long way to the server",
+    cause="network",
+    confidence="medium",
+    sentence="The way to the server is long: a round trip takes {tcp_rtt_ms} ms (before:"
+    " {usual_round_trip}), which is most of the {wire_ms} ms that an answer takes.",
+    refuted_by="ping -c 20 {address} while it lasts: round trips are much shorter",
+)
+def _far_away(f: Figures) -> bool:
+    """It did not become three times as long, or that is not known, but it is most of the time."""
+    if f.phases is None or f.tcp is None or not lossless(f):
+        return False
+    return f.tcp.rtt_ms >= max(_DELAYED_ACK_MS, HALF * f.phases.wire_ms)
 
 
 @LATENCY_RULES.rule(
