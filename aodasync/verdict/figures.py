@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from aodasync.detection.long_waits import announced_opens, may_wait
+from aodasync.detection.long_waits import may_wait
 from aodasync.events import NS_PER_MS, REQUEST, RETRY, EventArray, Kind, latency_ns
 from aodasync.evidence.arrays import is_in, median, quantile
 from aodasync.evidence.model import Connection, Finding, Sample, Symptom
@@ -21,13 +21,16 @@ from aodasync.verdict.waiting import (
     LARGE_ANSWERS,
     answered_since,
     behind_large,
+    is_about_opens,
     number_announced,
+    pending_ms,
     sufferer,
 )
 
 __all__ = ["Figures", "Phases", "figures_of"]
 
 _UNANSWERED_NS: Final = 500_000_000
+_STARVED: Final = (Kind.CREDIT_TIMEOUT, Kind.INSUFFICIENT_CREDITS)
 _SLACK_NS: Final = 2_000_000_000  # what led to a trouble may be released after it
 
 
@@ -68,7 +71,7 @@ class Figures:
     for ``oldest_ms``, ``unanswered_large`` of them for one of more than a packet; where
     ``behind_large``, the oldest does, nothing was answered since, and TCP delivers in order;
     ``answered_since`` were answered though issued later; ``announced`` are known as pending;
-    ``announced_opens`` wait for another client, the oldest for ``oldest_open_ms``;
+    ``announced_opens`` wait for another client, or did, the oldest for ``oldest_open_ms``;
     ``untaken`` got one during the episode that the waiting thread has not picked up for
     as long; ``cut_off_ms`` is the age of the oldest request that a reconnect cut off;
     ``starved`` counts troubles with credits; ``waiting_for_credits`` and
@@ -134,7 +137,7 @@ def figures_of(
     ids = np.array(finding.connections, np.uint64)
     mine = _of_connections(rows, ids)
     waiting = in_flight[is_in(in_flight["connection_id"], ids)]
-    opens = waiting[announced_opens(waiting) & (waiting["received_ns"] == 0)]
+    opens_ms = pending_ms(finding, waiting, mine, now_ns)
     waiting = waiting[~may_wait(waiting)]
     received_ns = waiting["received_ns"].astype(np.int64)
     unanswered = waiting[received_ns == 0]
@@ -164,16 +167,13 @@ def figures_of(
         answered_since=answered_since(unanswered, mine, now_ns),
         announced=number_announced(unanswered),
         untaken=_untaken(received_ns[received_ns != 0], begin_ns, now_ns),
-        announced_opens=len(opens),
-        oldest_open_ms=float((now_ns - opens["issued_ns"].astype(np.int64)).max(initial=0))
-        / NS_PER_MS,
+        announced_opens=len(opens_ms),
+        oldest_open_ms=float(opens_ms.max(initial=0)),
         oldest_ms=float(age_ns.max(initial=0)) / NS_PER_MS,
         reconnects=int(np.count_nonzero(kinds == Kind.RECONNECT)),
         cut_off_ms=float(latency_ns(cut_off).max(initial=0)) / NS_PER_MS,
         stated=stated(mine, recent, finding.first_ns),
-        starved=int(
-            is_in(kinds, [Kind.CREDIT_TIMEOUT, Kind.INSUFFICIENT_CREDITS]).sum(),
-        ),
+        starved=int(is_in(kinds, _STARVED).sum()),
         waiting_for_client=sum(s.waits_for == "client" for s in finding.stalls),
         waiting_for_credits=sum(s.waits_for == "credits" for s in finding.stalls),
         waiting_for_reconnect=sum(s.waits_for == "reconnect" for s in finding.stalls),
@@ -216,7 +216,8 @@ def _phases(finding: Finding, rows: EventArray, begin_ns: int) -> Phases | None:
     complete = (rows["kind"] == REQUEST) & (rows["received_ns"] != 0)
     complete &= rows["received_ns"] >= rows["issued_ns"]
     complete &= rows["released_ns"] >= rows["received_ns"]
-    named = [COMMAND_CODES[name] for name in finding.commands if name in COMMAND_CODES]
+    counted = () if is_about_opens(finding) else finding.commands
+    named = [COMMAND_CODES[name] for name in counted if name in COMMAND_CODES]
     rows = rows[complete & (~may_wait(rows) | is_in(rows["command"], named))]
     released = rows["released_ns"].astype(np.int64)
     during = rows[released >= finding.first_ns] if finding.first_ns else rows

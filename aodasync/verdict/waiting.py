@@ -7,12 +7,23 @@ from collections import Counter
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
-from aodasync.events import ANSWERED, REQUEST, EventArray, Flag
+from aodasync.detection.long_waits import announced_opens
+from aodasync.events import ANSWERED, NS_PER_MS, REQUEST, EventArray, Flag, latency_ns
 from aodasync.evidence.arrays import is_in
+from aodasync.evidence.model import Finding, Symptom
 from aodasync.smb.commands import COMMAND_CODES
 
-__all__ = ["LARGE_ANSWERS", "answered_since", "behind_large", "number_announced", "sufferer"]
+__all__ = [
+    "LARGE_ANSWERS",
+    "answered_since",
+    "behind_large",
+    "is_about_opens",
+    "number_announced",
+    "pending_ms",
+    "sufferer",
+]
 
 LARGE_ANSWERS: Final = [
     COMMAND_CODES[name] for name in ("SMB2_READ", "SMB2_QUERY_DIRECTORY", "SMB2_IOCTL")
@@ -52,6 +63,31 @@ def answered_since(unanswered: EventArray, rows: EventArray, now_ns: int) -> int
     later &= rows["issued_ns"] > unanswered["issued_ns"].max()
     later &= is_in(rows["connection_id"], unanswered["connection_id"])
     return int(np.count_nonzero(later))
+
+
+def is_about_opens(finding: Finding) -> bool:
+    """Whether it counts what the server announced as pending, for another client."""
+    return finding.symptom == Symptom.WAITING and "announced_opens" in finding.figures
+
+
+def pending_ms(
+    finding: Finding, in_flight: EventArray, rows: EventArray, now_ns: int
+) -> npt.NDArray[np.float64]:
+    """For how long each open waits that the server announced, in ms, shape (N,).
+
+    Those in flight, and where the finding is about such, those that ended since it began
+    and by ``now_ns``: at the end of an episode all have.
+    """
+    opens = in_flight[announced_opens(in_flight) & (in_flight["received_ns"] == 0)]
+    ages_ns = now_ns - opens["issued_ns"].astype(np.int64)
+    if is_about_opens(finding):
+        waited_ns = latency_ns(rows).astype(np.int64)
+        ended = announced_opens(rows) & (waited_ns >= round(finding.threshold_ms * NS_PER_MS))
+        ended &= rows["released_ns"] >= np.uint64(max(0, finding.first_ns))
+        ended &= rows["released_ns"] <= np.uint64(max(0, now_ns))
+        ages_ns = np.concatenate([ages_ns, waited_ns[ended]])
+    ages_ms: npt.NDArray[np.float64] = ages_ns / NS_PER_MS
+    return ages_ms
 
 
 def number_announced(unanswered: EventArray) -> int:

@@ -132,8 +132,9 @@ def _closed(f: Figures) -> bool:
     "waits for another client",
     cause="unknown",
     confidence="medium",
-    sentence="The server announced {opens} as pending, the oldest {oldest_open_sec} s"
-    " ago: usually another client does not give up its lease or oplock on the file.",
+    sentence="The server announced {opens} as pending, the oldest for"
+    " {oldest_open_sec} s: usually another client does not give up its lease or oplock on the"
+    " file.",
     refuted_by="on the server: smbstatus -L shows that no other client has the file open",
 )
 def _waits_for_another_client(f: Figures) -> bool:

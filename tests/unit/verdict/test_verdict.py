@@ -688,7 +688,26 @@ def test_an_announced_open_waits_for_another_client() -> None:
     finding_ = _finding("hang", first_ns=_AT - 9 * SECOND)
     judged = _verdict(finding_, waiting=waiting, samples=_samples())
     assert (judged.cause, judged.rule) == ("unknown", "waits for another client")
-    assert "announced 1 open (SMB2_CREATE) as pending, the oldest 10.0 s ago" in judged.sentence
+    assert "announced 1 open (SMB2_CREATE) as pending, the oldest for 10.0 s" in judged.sentence
+
+
+def test_an_announced_open_is_no_slow_server_when_it_has_ended() -> None:
+    """The second verdict of an episode, when all is answered, says the same as the first."""
+    begin_ns = _AT - 95 * SECOND
+    figures = {"in_flight": 1, "announced_opens": 1}
+    hang = _finding("hang", first_ns=begin_ns, threshold_ms=5000.0, figures=figures)
+    opened = request(
+        "SMB2_CREATE",
+        released_ns=_AT,
+        latency_ns=95 * SECOND,
+        received_ns=_AT,
+        flags=int(Flag.ASYNC_RESPONSE),
+    )
+    quick = [_answered(_AT - n * SECOND, 2.0, 0.1) for n in range(90, 0, -1)]
+    commands = replace(hang, commands=("SMB2_CREATE",))
+    judged = _verdict(commands, requests(*quick, opened), samples=_samples())
+    assert (judged.cause, judged.rule) == ("unknown", "waits for another client")
+    assert "1 open (SMB2_CREATE) as pending, the oldest for 95.0 s" in judged.sentence
 
 
 def _login(status: str, at_ns: int = _AT) -> EventArray:
