@@ -24,11 +24,13 @@ from aodasync.smb.ntstatus import (
 __all__ = ["Stated", "stated"]
 
 _SESSION_SETUP: Final = COMMAND_CODES["SMB2_SESSION_SETUP"]
+_TREE_CONNECT: Final = COMMAND_CODES["SMB2_TREE_CONNECT"]
 _WRITES: Final = [COMMAND_CODES[name] for name in ("SMB2_WRITE", "SMB2_FLUSH")]
 _EXPIRED: Final = [int(Kind.SESSION_EXPIRED), int(Kind.KEY_EXPIRED)]
 _IO_TIMEOUT: Final = STATUS_CODES["STATUS_IO_TIMEOUT"]
 _SESSION_EXPIRED: Final = STATUS_CODES["STATUS_NETWORK_SESSION_EXPIRED"]
 _SESSION_DELETED: Final = STATUS_CODES["STATUS_USER_SESSION_DELETED"]
+_OF_ANOTHER_SERVER: Final = STATUS_CODES["STATUS_PATH_NOT_COVERED"]
 _TIMED_OUT_NS: Final = 60_000_000_000  # the last one before what it led to
 _LEAST_ERROR: Final = 0xC0000000  # severity error (MS-ERREF 2.3)
 _UNREACHABLE: Final = frozenset(
@@ -57,6 +59,7 @@ class Stated:
     failed on this host ``not_allowed``; ``connect_errors`` names the errno of all.
     ``logins_refused`` failed for the account or the password, ``logins_unchecked`` as the server
     could not ask its domain, ``logins_failed`` otherwise; ``login_statuses`` names all.
+    ``share_statuses`` say why the last share that was asked for is refused.
     ``sessions_expired`` and ``sessions_deleted`` ended; ``io_timeouts`` are those of the
     connection so far, ``write_statuses`` why writes failed.
     """
@@ -70,6 +73,7 @@ class Stated:
     logins_unchecked: int
     logins_failed: int
     login_statuses: tuple[str, ...]
+    share_statuses: tuple[str, ...]
     sessions_expired: int
     sessions_deleted: int
     io_timeouts: int
@@ -101,12 +105,22 @@ def stated(rows: EventArray, recent: EventArray, first_ns: int) -> Stated:
         logins_unchecked=int(np.count_nonzero(unchecked)),
         logins_failed=int(np.count_nonzero(~refused & ~unchecked)),
         login_statuses=_names(logins),
+        share_statuses=_refused_shares(answered),
         sessions_expired=int(np.count_nonzero(expired)),
         sessions_deleted=int(np.count_nonzero(recent["status"] == _SESSION_DELETED)),
         # The client counts them from the beginning of a connection on (cifs_demultiplex_thread).
         io_timeouts=len(timed_out) if (timed_out >= first_ns - _TIMED_OUT_NS).any() else 0,
         write_statuses=_names(writes),
     )
+
+
+def _refused_shares(answered: EventArray) -> tuple[str, ...]:
+    """Why TREE_CONNECTs failed, of the connections whose last one did: others work again."""
+    asked = answered[answered["command"] == _TREE_CONNECT]
+    refused = _is_error(asked) & (asked["status"] != _OF_ANOTHER_SERVER)
+    last = dict(zip(asked["connection_id"].tolist(), refused.tolist(), strict=True))
+    lost = [connection for connection, failed in last.items() if failed]
+    return _names(asked["status"][refused & is_in(asked["connection_id"], lost)])
 
 
 def _is_error(rows: EventArray) -> npt.NDArray[np.bool_]:

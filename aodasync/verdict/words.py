@@ -27,6 +27,7 @@ def sentence_words(figures: Figures) -> dict[str, Any]:
         "codes": ", ".join(figures.codes),
         "answers": _count(figures.count, "request"),
         **_stated_words(figures.stated),
+        "share_statuses": ", ".join(_share_statuses(figures)),
         "untaken_requests": _count(figures.untaken, "request"),
         "waiting_requests": _count(figures.unanswered, "request"),
         "unanswered_requests": f"{_count(figures.unanswered, 'request')}"
@@ -59,6 +60,12 @@ def _stated_words(stated: Stated) -> dict[str, str]:
         "connect_errors": ", ".join(stated.connect_errors),
         "write_statuses": ", ".join(stated.write_statuses),
     }
+
+
+def _share_statuses(figures: Figures) -> tuple[str, ...]:
+    """What the server says of a share: in the anomaly's own codes, or as it was asked for."""
+    named = tuple(code for code in figures.codes if code.startswith("STATUS_"))
+    return tuple(dict.fromkeys((*named, *figures.stated.share_statuses)))
 
 
 _PRESSURES = ("cpu", "io", "memory")

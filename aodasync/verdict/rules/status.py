@@ -125,12 +125,14 @@ def _expired(f: Figures) -> bool:
     "no access to the share",
     cause="credentials",
     confidence="medium",
-    sentence="The server lets the account of the mount log in, but not use the share ({codes}):"
-    " the account has no right to it, or the share demands encryption (mount option seal).",
+    sentence="The server lets the account of the mount log in, but not use the share"
+    " ({share_statuses}): the account has no right to it, or the share demands encryption (mount"
+    " option seal).",
     refuted_by="smbclient //{address}/SHARE -U USER succeeds: the account can list the share",
 )
 def _no_access(f: Figures) -> bool:
     denied = not _NO_ACCESS.isdisjoint(f.codes) and "SMB2_TREE_CONNECT" in f.commands
+    denied |= not _NO_ACCESS.isdisjoint(f.stated.share_statuses)
     return denied and f.symptom == Symptom.CONNECTION
 
 
@@ -138,11 +140,13 @@ def _no_access(f: Figures) -> bool:
     "no such share",
     cause="server",
     confidence="high",
-    sentence="The share is not on {server}, or not any more: it answers {codes}.",
+    sentence="The share is not on {server}, or not any more: it answers {share_statuses}.",
     refuted_by="smbclient -L //{address} -U USER succeeds: the share of the mount is listed",
 )
 def _no_share(f: Figures) -> bool:
-    return not _NO_SHARE.isdisjoint(f.codes)
+    refused = f.symptom in (Symptom.CONNECTION, Symptom.WAITING)
+    refused &= not _NO_SHARE.isdisjoint(f.stated.share_statuses)
+    return refused or not _NO_SHARE.isdisjoint(f.codes)
 
 
 @STATUS_RULES.rule(

@@ -123,3 +123,25 @@ def test_time_outs_of_the_storage_count_over_the_whole_connection() -> None:
     late = [_answer("SMB2_READ", "STATUS_IO_TIMEOUT", _AT - n * 15 * SECOND) for n in range(6)]
     judged = _judged(*late, trouble(Kind.RECONNECT, at_ns=_AT, connection_id=1))
     assert (judged.cause, judged.rule) == ("server", "storage timed out")
+
+
+@pytest.mark.parametrize(
+    ("status", "then", "rule"),
+    [
+        ("STATUS_BAD_NETWORK_NAME", False, "no such share"),
+        ("STATUS_ACCESS_DENIED", False, "no access to the share"),
+        ("STATUS_BAD_NETWORK_NAME", True, "ended, TCP unknown"),
+        ("STATUS_PATH_NOT_COVERED", False, "ended, TCP unknown"),
+    ],
+)
+def test_a_share_that_is_refused_after_a_reconnect_is_named(
+    status: str, then: bool, rule: str
+) -> None:
+    """It is not the connection that keeps the mount from working, unless the share came back."""
+    lost = trouble(Kind.RECONNECT, at_ns=_AT, connection_id=1)
+    asked = [_answer("SMB2_TREE_CONNECT", status, _AT + n * SECOND) for n in range(3)]
+    if then:
+        asked.append(request("SMB2_TREE_CONNECT", released_ns=_AT + 4 * SECOND))
+    judged = _judged(lost, request("SMB2_SESSION_SETUP", released_ns=_AT + MS), *asked)
+    assert judged.rule == rule
+    assert (status in judged.sentence) is (not rule.startswith("ended"))
