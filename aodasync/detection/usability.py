@@ -42,6 +42,8 @@ _SESSION_SETUP: Final = COMMAND_CODES["SMB2_SESSION_SETUP"]
 _NEGOTIATE: Final = COMMAND_CODES["SMB2_NEGOTIATE"]
 _TREE_CONNECT: Final = COMMAND_CODES["SMB2_TREE_CONNECT"]
 _MORE_PROCESSING: Final = STATUS_CODES["STATUS_MORE_PROCESSING_REQUIRED"]
+_OF_ANOTHER_SERVER: Final = STATUS_CODES["STATUS_PATH_NOT_COVERED"]
+_REFUSED: Final = {_NEGOTIATE: "negotiation", _TREE_CONNECT: "share"}
 _RECONNECTS: Final = frozenset(
     {Kind.RECONNECT, Kind.PARTIAL_SEND_RECONNECT, Kind.RECONNECT_WITH_INVALID_CREDITS}
 )
@@ -151,7 +153,8 @@ class Usability:
         signs = (kinds != _REQUEST) | (rows["outcome"] == _RETRY)
         signs |= (commands <= _SESSION_SETUP) & (rows["status"] != 0)
         signs |= ended_session(rows)
-        signs |= (commands == _NEGOTIATE) & is_in(rows["connection_id"], list(self._trouble))
+        further = (commands == _NEGOTIATE) | ((commands == _TREE_CONNECT) & (rows["status"] != 0))
+        signs |= further & is_in(rows["connection_id"], list(self._trouble))
         for row in rows[signs & (rows["connection_id"] != 0)]:
             why = _why(row)
             if why:
@@ -164,7 +167,8 @@ class Usability:
         else:
             known.last_ns = max(known.last_ns, at_ns)
             # What the server said outlives the reconnects that follow from it.
-            if not (known.why.startswith("login") and why.startswith("reconnect")):
+            stated = known.why.startswith(("login", "share"))
+            if not (stated and why.startswith("reconnect")):
                 known.why = why
 
     def _begin(self, connection: int, at_ns: int, why: str) -> None:
@@ -223,14 +227,15 @@ def _why(row: np.void) -> str:
 
 
 def _answer_says(row: np.void, status: int) -> str:
-    if row["outcome"] != _ANSWERED or status == _MORE_PROCESSING:
+    if row["outcome"] != _ANSWERED or status in (_MORE_PROCESSING, _OF_ANOTHER_SERVER):
         return ""
     if status in SESSION_ENDED:
         return f"the session is over: {status_name(status)}"
     negotiated = row["command"] == _NEGOTIATE
     if status == 0:
         return "reconnected, but not logged in" if negotiated else ""
-    return f"{'negotiation' if negotiated else 'login'} refused: {status_name(status)}"
+    what = _REFUSED.get(int(row["command"]), "login")
+    return f"{what} refused: {status_name(status)}"
 
 
 def server_and_share(source: str) -> tuple[str, str]:

@@ -74,6 +74,23 @@ def test_refused_logins_are_named_and_outlive_the_reconnects_between_them() -> N
     assert _look(usability, 42).usable
 
 
+def test_a_share_that_is_refused_after_a_reconnect_is_named() -> None:
+    """The login was taken: it is the share that is missing. A DFS link is no refusal."""
+    usability = _world()
+    usability.observe(trouble(Kind.RECONNECT, at_ns=10 * SECOND, connection_id=1))
+    usability.observe(
+        requests(
+            request("SMB2_NEGOTIATE", released_ns=11 * SECOND),
+            request("SMB2_SESSION_SETUP", released_ns=11 * SECOND + 1),
+            request("SMB2_TREE_CONNECT", released_ns=12 * SECOND, status=0xC00000CC),
+            request("SMB2_TREE_CONNECT", released_ns=13 * SECOND, status=0xC0000257),
+        )
+    )
+    assert _look(usability, 15).why == "share refused: STATUS_BAD_NETWORK_NAME"
+    usability.observe(request("SMB2_TREE_CONNECT", released_ns=16 * SECOND))
+    assert _look(usability, 16).usable
+
+
 def test_an_echo_is_no_sign_of_a_session() -> None:
     """The server answers it to whoever is connected, login or not."""
     usability = _world()
