@@ -147,8 +147,7 @@ def figures_of(
     cut_off = recent[recent["outcome"] == RETRY]
     begin_ns = _beginning(finding, cut_off)
     own = [connections[i] for i in finding.connections if i in connections]
-    slow = recent[latency_ns(recent) >= max(1, round(finding.threshold_ms * NS_PER_MS))]
-    worst = connections.get(sufferer(unanswered, slow, finding.connections) or 0)
+    worst = connections.get(sufferer(finding, unanswered, recent) or 0)
     worst = worst or next(iter(own), None)
     peers = {(c.address, c.port, c.netns) for c in own}
     series = [*samples, later] if later is not None else list(samples)

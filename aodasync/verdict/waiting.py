@@ -28,6 +28,8 @@ __all__ = [
 LARGE_ANSWERS: Final = [
     COMMAND_CODES[name] for name in ("SMB2_READ", "SMB2_QUERY_DIRECTORY", "SMB2_IOCTL")
 ]
+_TREE_CONNECT: Final = COMMAND_CODES["SMB2_TREE_CONNECT"]
+_LEAST_ERROR: Final = 0xC0000000  # severity error (MS-ERREF 2.3)
 _ANSWERED_BY_NS: Final = 100_000_000
 
 
@@ -95,9 +97,20 @@ def number_announced(unanswered: EventArray) -> int:
     return int(np.count_nonzero(unanswered["flags"] & int(Flag.ASYNC_RESPONSE)))
 
 
-def sufferer(unanswered: EventArray, slow: EventArray, own: tuple[int, ...]) -> int | None:
-    """The connection that suffers most: of the oldest request, else of most slow ones."""
-    if len(unanswered):
+def sufferer(finding: Finding, unanswered: EventArray, recent: EventArray) -> int | None:
+    """The connection that suffers most: of the oldest request, else of most slow ones.
+
+    Of trouble with connections, it is the one that most of the trouble is on, if any is: the
+    others of the server may be well, and have more requests.
+    """
+    lost = (recent["kind"] != REQUEST) | (recent["outcome"] != ANSWERED)
+    lost |= (recent["command"] <= _TREE_CONNECT) & (recent["status"] >= _LEAST_ERROR)
+    on_one = lost & (recent["connection_id"] != 0)
+    if finding.symptom == Symptom.CONNECTION and on_one.any():
+        slow = recent[on_one]
+    elif len(unanswered):
         return int(unanswered["connection_id"][np.argmin(unanswered["issued_ns"])])
+    else:
+        slow = recent[latency_ns(recent) >= max(1, round(finding.threshold_ms * NS_PER_MS))]
     most = Counter(slow["connection_id"].tolist()).most_common(1)
-    return most[0][0] if most else next(iter(own), None)
+    return most[0][0] if most else next(iter(finding.connections), None)

@@ -135,6 +135,20 @@ def test_the_path_of_several_that_suffers_is_named() -> None:
     assert "10.0.0.3" in judged.next[0]
 
 
+def test_the_path_of_several_that_was_lost_is_named() -> None:
+    """Though the other one of the server has all the requests meanwhile."""
+    busy = requests(*(_took(2, 20 * n, connection_id=1) for n in range(50)))
+    lost = requests(
+        trouble(Kind.RECONNECT, at_ns=_AT, connection_id=3),
+        trouble(Kind.CONNECT_ERROR, at_ns=_AT + MS, connection_id=3, status=113),
+    )
+    finding_ = finding("connection", codes=("RECONNECT",), first_ns=_AT, connections=(1, 3))
+    judged = _judged(finding_, requests(busy, lost), connections=_TWO)
+    assert judged.rule == "no route to the server"
+    assert judged.evidence["address"] == "10.0.0.3"
+    assert judged.refuted_by == "ping -c 3 10.0.0.3: it answers"
+
+
 def test_a_few_slow_requests_of_many_are_not_the_whole_server() -> None:
     """A virus scanner delays each open; what is read meanwhile is quick."""
     opens = [_took(150, 200 * n, command=0x05) for n in range(1, 12)]
