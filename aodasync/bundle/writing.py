@@ -120,7 +120,8 @@ class Writer:
                 rows=rows,
                 in_flight=self.before.in_flight,
                 operations=self.before.operations,
-                connections=after.connections,
+                # A failover may have led the same connection to another server by now.
+                connections={**after.connections, **self.before.connections},
                 shares=after.shares,
                 later=at_end,
                 files=after.files,

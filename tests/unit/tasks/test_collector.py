@@ -620,6 +620,27 @@ async def test_an_early_end_runs_nothing_that_crashed(
     assert str(action["error"]).startswith("left out")
 
 
+class _FailedOver(_Source):
+    """The connection goes to another server as soon as it was looked at once."""
+
+    looked = False
+
+    def snapshot(self, *_tables: str) -> Snapshot:
+        now = super().snapshot(*_tables)
+        other = {1: Connection(1, "nas2", "10.0.0.2", 445)}
+        now, self.looked = (replace(now, connections=other) if self.looked else now), True
+        return now
+
+
+async def test_the_verdict_is_about_the_server_that_failed(output: OutputDirectory) -> None:
+    """Not about the one that a DFS failover led to while the evidence was collected."""
+    await _collect(_collector(_config(_GOOD), output, _FailedOver()), _trigger("good"))
+    verdict = read_manifest(next(output.batches.iterdir()))["verdict"]
+    assert verdict["evidence"]["address"] == "10.0.0.1"
+    assert any("10.0.0.1" in step for step in verdict["next"])
+    assert not any("10.0.0.2" in step for step in verdict["next"])
+
+
 async def test_the_verdict_on_a_lost_connection_waits_for_the_next_login(
     output: OutputDirectory,
 ) -> None:
