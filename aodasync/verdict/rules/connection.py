@@ -43,7 +43,7 @@ def _some_unanswered(f: Figures) -> bool:
 )
 def _announced(f: Figures) -> bool:
     known = f.unanswered > 0 and f.tcp is not None and f.tcp.sockets > 0 and lossless(f)
-    return known and f.announced == f.unanswered
+    return known and f.announced == f.unanswered and not _merely_slow(f)
 
 
 @CONNECTION_RULES.rule(
@@ -56,7 +56,14 @@ def _announced(f: Figures) -> bool:
 )
 def _delivered_unanswered(f: Figures) -> bool:
     known = f.unanswered > 0 and f.tcp is not None and f.tcp.sockets > 0 and lossless(f)
-    return known and not _under_way(f)
+    return known and not _under_way(f) and not _merely_slow(f)
+
+
+def _merely_slow(f: Figures) -> bool:
+    """What still waits does not do so for much longer than what was slow and did end."""
+    if f.symptom != Symptom.SLOW or f.phases is None:
+        return False
+    return f.oldest_ms < 2 * f.phases.most_wire_ms
 
 
 def _under_way(f: Figures) -> bool:

@@ -135,6 +135,20 @@ def test_the_path_of_several_that_suffers_is_named() -> None:
     assert "10.0.0.3" in judged.next[0]
 
 
+@pytest.mark.parametrize("flags", [0, int(Flag.ASYNC_RESPONSE)])
+@pytest.mark.parametrize(
+    ("waits_ms", "rule"), [(600, "slow to answer"), (5000, "stopped"), (1900, "stopped")]
+)
+def test_a_server_that_is_slow_does_answer(waits_ms: int, rule: str, flags: int) -> None:
+    """Each READ takes 0.7 s, and the next one waits for 0.6 s: it will be answered as well."""
+    slow = requests(*(_took(700, 750 * n, flags=flags) for n in range(1, 13)))
+    waiting = in_flight(issued_ns=_AT + 10 * SECOND - waits_ms * MS, flags=flags)
+    finding_ = finding(first_ns=_AT, last_ns=_AT + 9 * SECOND, threshold_ms=500.0)
+    judged = _judged(finding_, slow, waiting)
+    stopped = "announced but not done" if flags else "acknowledged but not answered"
+    assert judged.rule == (stopped if rule == "stopped" else rule)
+
+
 def test_the_path_of_several_that_was_lost_is_named() -> None:
     """Though the other one of the server has all the requests meanwhile."""
     busy = requests(*(_took(2, 20 * n, connection_id=1) for n in range(50)))
