@@ -12,9 +12,9 @@ from aodasync.evidence.file_book import NO_FILES, FileBook
 from aodasync.evidence.model import Connection, Sample, Trigger
 from aodasync.verdict.figures import Figures, figures_of
 from aodasync.verdict.mounts import mounts_of
-from aodasync.verdict.next_steps import next_steps
+from aodasync.verdict.next_steps import next_steps, where_it_runs
 from aodasync.verdict.remarks import remarks
-from aodasync.verdict.rules import DOUBTS, RULES, UNKNOWN
+from aodasync.verdict.rules import DOUBTS, REFUSED, RULES, UNKNOWN
 from aodasync.verdict.who import Who, who_suffers
 from aodasync.verdict.words import sentence_words
 
@@ -54,6 +54,13 @@ _ABOUT_MOUNTS: Final = frozenset(
         "session expired",
     }
 )
+_SAID: Final = {
+    REFUSED: "write_statuses",
+    "login failed": "login_statuses",
+    "stated by the server": "codes",
+}
+"""Which figure holds what the server said, by rule."""
+
 _CONFIDENCES: Final = ("low", "medium", "high")
 _SNAPSHOT: Final = Verdict("unknown", "low", "A snapshot on request: there is no anomaly to judge.")
 
@@ -95,7 +102,8 @@ def judge(
         where = verdict.evidence["address"], verdict.evidence["port"]
         names = {trigger.finding.server, *(n for c in own for n in (c.server, c.address))}
         concerned = mounts_of(mounts, names)
-        steps = next_steps(verdict.rule, verdict.cause, trigger.finding.server, *where)
+        said = verdict.evidence[_SAID[verdict.rule]] if verdict.rule in _SAID else ()
+        steps = next_steps(verdict.rule, verdict.cause, trigger.finding.server, *where, said=said)
         about = concerned.sentence() if verdict.rule in _ABOUT_MOUNTS else ""
         return replace(
             verdict,
@@ -110,7 +118,9 @@ def judge(
                 mounted=concerned.shares(),
             ),
             sentence=" ".join(filter(None, (verdict.sentence, about))),
-            refuted_by=concerned.filled_in(verdict.refuted_by),
+            refuted_by=concerned.filled_in(
+                where_it_runs(verdict.refuted_by, trigger.finding.server, where[1])
+            ),
             next=tuple(map(concerned.filled_in, steps)),
         )
     except Exception as error:  # noqa: BLE001  # evidence without a verdict is still evidence

@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
-__all__ = ["next_steps"]
+from aodasync.smb.commands import SMB_PORT
+from aodasync.verdict.meanings import AT_A_LIMIT, NO_RIGHT, NO_ROOM
+
+__all__ = ["next_steps", "where_it_runs"]
 
 _BY_RULE: Final[Mapping[str, tuple[str, ...]]] = {
     "connection refused": (
@@ -17,6 +20,34 @@ _BY_RULE: Final[Mapping[str, tuple[str, ...]]] = {
     "closed by the server": (
         "on {server}: journalctl -u smbd (or its event log): was it restarted, and by whom?",
         "on both ends at once: tcpdump -i any -s 160 -w smb.pcap host {address} and port {port}",
+    ),
+    "connecting fails on this host": (
+        "here: nft list ruleset; iptables -S OUTPUT (does a rule drop port {port}?)",
+        "here: ip route get {address}; ss -s; dmesg | tail -n 20",
+    ),
+    "no route to the server": (
+        "here: ip route get {address}; ping -c 3 {address}; mtr -rwc 20 {address}",
+        "here: getent ahosts {server} (does the name have another address by now?)",
+    ),
+    "not sent": (
+        "here: nft list ruleset; iptables -S OUTPUT (does a rule drop port {port}?)",
+        "here: ip route get {address}; ip -s link; tc -s qdisc",
+    ),
+    "torn down on this host": (
+        "here: journalctl -n 50 -g umount; last -n 5 -x (who unmounted it, or shut down?)",
+        "here: grep -E 'cifs|smb3' /proc/mounts",
+    ),
+    "session ended": (
+        "on {server}: journalctl -u smbd -n 50 (or its event log): was it restarted?",
+        "on {server}: smbstatus -p (Windows: Get-SmbSession): is this host's session there?",
+    ),
+    "login failed": (
+        "on {server}: journalctl -u smbd -n 50 (or its event log): why no login?",
+        "here: smbclient -L {address} -U USER (does another login succeed?)",
+    ),
+    "no access to the share": (
+        "here: smbclient //{address}/SHARE -U USER -c ls; grep -E 'cifs|smb3' /proc/mounts",
+        "on {server}: who may use the share? (Samba: testparm -s; Windows: Get-SmbShareAccess)",
     ),
     "no such share": (
         "here: smbclient -L {address} -U USER lists the shares; grep cifs /proc/mounts",
@@ -52,6 +83,31 @@ _BY_RULE: Final[Mapping[str, tuple[str, ...]]] = {
         "here: aodasync inflight shows what the requests that wait are about",
     ),
 }
+_BY_MEANING: Final = (
+    (
+        NO_RIGHT,
+        (
+            "here: smbclient //{address}/SHARE -U USER -c ls; getcifsacl FILE",
+            "on {server}: who may do what on the share and its files? (Windows: icacls)",
+        ),
+    ),
+    (
+        NO_ROOM,
+        (
+            "here: timeout 10 df -h -t cifs -t smb3",
+            "on {server}: df -h, and the quota of the account of the mount",
+        ),
+    ),
+    (
+        AT_A_LIMIT,
+        (
+            "on {server}: free -m; smbstatus -p | wc -l; smbstatus -L | wc -l, and its limits",
+            "here: wc -l /proc/fs/cifs/open_files; aodasync top (who asks for so much?)",
+        ),
+    ),
+)
+"""Steps by what the server says, where the rule has none of its own."""
+
 _BY_CAUSE: Final[Mapping[str, tuple[str, ...]]] = {
     "server": (
         "on {server}: iostat -x 1 5, and its SMB service's own log (Samba: smbstatus -v)",
@@ -77,13 +133,37 @@ _BY_CAUSE: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-def next_steps(rule: str, cause: str, server: str, address: str, port: int) -> tuple[str, ...]:
-    """The steps for a rule or a cause (others count as unknown).
+_ON_SERVER: Final = ("on {server}: ", "on the server: ")
+_AZURE_FILES: Final = (
+    ".file.core.chinacloudapi.cn",
+    ".file.core.usgovcloudapi.net",
+    ".file.core.windows.net",
+    ".file.storage.azure.net",
+)
+_IN_PORTAL: Final = (
+    "in the Azure portal: the metrics of the share (latency, transactions by response)"
+)
 
-    Those for an address are left out where none is known ("" or "unknown"). Names come from
-    servers: they are quoted for a shell.
+
+def next_steps(
+    rule: str, cause: str, server: str, address: str, port: int, *, said: Collection[str] = ()
+) -> tuple[str, ...]:
+    """The steps for what the server ``said`` (NTSTATUS names), a rule, or a cause.
+
+    Other causes count as unknown. Steps for an address are left out where none is known ("" or
+    "unknown"). Names come from servers: they are quoted for a shell.
     """
     known = address or ("" if server == "unknown" else server)
     words = {"server": shlex.quote(server), "address": shlex.quote(known), "port": port}
-    steps = _BY_RULE.get(rule) or _BY_CAUSE.get(cause, _BY_CAUSE["unknown"])
-    return tuple(step.format_map(words) for step in steps if known or "{address}" not in step)
+    meant = next((steps for names, steps in _BY_MEANING if not names.isdisjoint(said)), ())
+    steps = meant or _BY_RULE.get(rule) or _BY_CAUSE.get(cause, _BY_CAUSE["unknown"])
+    possible = (step for step in steps if known or "{address}" not in step)
+    where = (where_it_runs(step, server, port, "") for step in possible)
+    return tuple(step.format_map(words) for step in dict.fromkeys(where))
+
+
+def where_it_runs(text: str, server: str, port: int, than: str = " show nothing of it") -> str:
+    """The command as it runs: of a server where nobody logs in, what its portal shows instead."""
+    if text.startswith(_ON_SERVER) and server.casefold().endswith(_AZURE_FILES):
+        return _IN_PORTAL + than
+    return text if port == SMB_PORT else text.replace("smbclient ", f"smbclient -p {port} ")

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from aodasync.smb.ntstatus import status_names
 from aodasync.verdict.figures import Figures
+from aodasync.verdict.meanings import AT_A_LIMIT, FAULTY_STORAGE, NO_RIGHT, NO_ROOM
 from aodasync.verdict.rules import LOST, LOST_WRITES, REFUSED, Rule
 
 __all__ = ["remarks"]
@@ -15,30 +15,14 @@ __all__ = ["remarks"]
 _SLOW_SERVER: Final = "slow to answer"
 _ANOTHER_CLIENT: Final = "waits for another client"
 _STATED: Final = "stated by the server"
-
+_LOGIN_FAILED: Final = "login failed"
 
 _MEANINGS: Final = (
+    (NO_RIGHT, "The account of the mount has no right to what was asked for."),
+    (FAULTY_STORAGE, "The storage of the server fails."),
+    (NO_ROOM, "The server has no room, or the account of the mount has used up its quota."),
     (
-        status_names("ACCESS_DENIED"),
-        "The account of the mount has no right to what was asked for.",
-    ),
-    (
-        status_names(
-            "CRC_ERROR DATA_ERROR DEVICE_DATA_ERROR DEVICE_NOT_READY DISK_CORRUPT_ERROR"
-            " FILE_CORRUPT_ERROR IO_DEVICE_ERROR IO_TIMEOUT UNEXPECTED_IO_ERROR VOLUME_DISMOUNTED"
-        ),
-        "The storage of the server fails.",
-    ),
-    (
-        status_names("DISK_FULL DISK_QUOTA_EXCEEDED QUOTA_EXCEEDED"),
-        "The server has no room, or the account of the mount has used up its quota.",
-    ),
-    (
-        status_names(
-            "INSUFFICIENT_RESOURCES INSUFF_SERVER_RESOURCES NETWORK_BUSY NO_MEMORY"
-            " REMOTE_SESSION_LIMIT REQUEST_NOT_ACCEPTED SERVER_UNAVAILABLE TOO_MANY_COMMANDS"
-            " TOO_MANY_OPENED_FILES TOO_MANY_SESSIONS"
-        ),
+        AT_A_LIMIT,
         "The server is at a limit: memory, sessions, open files, or it throttles.",
     ),
 )
@@ -56,8 +40,10 @@ def remarks(rule: Rule, figures: Figures) -> Iterator[str]:
             "Besides, it announced {opens} as pending: usually another client does not give up"
             " its lease or oplock."
         )
-    if rule.name == _STATED:
-        yield from (meaning for names, meaning in _MEANINGS if not names.isdisjoint(figures.codes))
+    said = {_STATED: figures.codes, _LOGIN_FAILED: figures.stated.login_statuses}
+    for names, meaning in _MEANINGS:
+        if not names.isdisjoint(said.get(rule.name, ())):
+            yield meaning
     if rule.name == _SLOW_SERVER and figures.phases is not None:
         yield from _of_slow(figures)
 

@@ -255,3 +255,64 @@ def test_no_step_is_for_an_address_that_nobody_knows() -> None:
     steps = next_steps("", "unknown", "unknown", "", 445)
     assert steps
     assert not any("ping" in step for step in steps)
+
+
+@pytest.mark.parametrize(
+    ("status", "rule", "words"),
+    [
+        ("STATUS_ACCESS_DENIED", "stated by the server", "getcifsacl"),
+        ("STATUS_DISK_FULL", "stated by the server", "df -h"),
+        ("STATUS_DISK_FULL", "writes refused with their reason", "df -h"),
+        ("STATUS_INSUFF_SERVER_RESOURCES", "stated by the server", "smbstatus -p"),
+        ("STATUS_REQUEST_NOT_ACCEPTED", "login failed", "smbstatus -p"),
+        ("STATUS_INVALID_PARAMETER", "login failed", "journalctl -u smbd"),
+        ("STATUS_IO_DEVICE_ERROR", "stated by the server", "iostat"),
+    ],
+)
+def test_what_to_do_is_about_what_the_server_said(status: str, rule: str, words: str) -> None:
+    """The speed of its disks is no matter where a right is missing, or room."""
+    steps = " ".join(next_steps(rule, "server", "nas", "10.0.0.1", 445, said=(status,)))
+    assert words in steps
+    assert ("iostat" in steps) is (words == "iostat")
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("connecting fails on this host", "nft list ruleset"),
+        ("not sent", "nft list ruleset"),
+        ("torn down on this host", "journalctl"),
+        ("session ended", "smbstatus -p"),
+        ("no route to the server", "getent ahosts nas"),
+        ("no access to the share", "smbclient //10.0.0.1/SHARE"),
+    ],
+)
+def test_what_to_do_is_about_the_rule_that_held(rule: str, words: str) -> None:
+    """Pressure and disks are for what is slow."""
+    for cause in ("client", "network", "server", "credentials"):
+        steps = " ".join(next_steps(rule, cause, "nas", "10.0.0.1", 445))
+        assert words in steps
+        assert "iostat" not in steps
+        assert "pressure" not in steps
+
+
+def test_nobody_logs_in_on_azure_files() -> None:
+    """What is to be done on the server, and what would refute it there, is for its portal."""
+    name = "acct.File.core.windows.net"
+    steps = next_steps("session ended", "server", name, "20.60.1.9", 445)
+    assert [step.partition(":")[0] for step in steps] == ["in the Azure portal"]
+    slow = finding(first_ns=_AT, last_ns=_AT + 9 * SECOND, server=name)
+    judged = _judged(slow, requests(*(_took(150, 200 * n) for n in range(1, 40))))
+    assert judged.rule == "slow to answer"
+    assert judged.refuted_by.startswith("in the Azure portal: the metrics of the share")
+    assert not any(step.startswith("on ") for step in judged.next)
+
+
+def test_a_port_of_its_own_is_in_the_commands() -> None:
+    """Smbclient asks 445 unless it is told."""
+    refused = request("SMB2_SESSION_SETUP", released_ns=_AT, status=0xC000006D)
+    finding_ = finding("connection", codes=("STATUS_LOGON_FAILURE",), first_ns=_AT)
+    other = {1: Connection(1, "nas", "10.0.0.1", 1445)}
+    judged = _judged(finding_, refused, connections=other)
+    assert judged.refuted_by.startswith("smbclient -p 1445 -L //10.0.0.1 ")
+    assert any("smbclient -p 1445 -L 10.0.0.1 " in step for step in judged.next)
