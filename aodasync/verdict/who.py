@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from aodasync.detection.budget import LOST_DATA
+from aodasync.detection.trouble_rows import LOST_WRITES
 from aodasync.events import (
     NO_OPERATIONS,
     NS_PER_MS,
@@ -20,12 +23,13 @@ from aodasync.events import (
 )
 from aodasync.evidence.arrays import is_in
 from aodasync.evidence.file_book import NO_FILES, FileBook
-from aodasync.evidence.model import Connection, Trigger
+from aodasync.evidence.model import Connection, Finding, Symptom, Trigger
 from aodasync.smb.commands import command_name
 
 __all__ = ["Sufferer", "Waiting", "Who", "who_suffers", "who_waited"]
 
 _MOST: Final = 10
+_WRITTEN_BEFORE_NS: Final = 2_000_000_000  # the writes that failed come before their data is lost
 
 Waits: TypeAlias = npt.NDArray[np.int64]
 
@@ -127,7 +131,8 @@ def who_suffers(
 
     ``operations`` are those inside the client at the decision, dtype OPERATION, oldest first;
     ``mounted`` are the shares mounted from the server, ``//server/share``. Of an anomaly of
-    codes, those count whose requests failed.
+    codes, those count whose requests failed, and threads that wait for the connection; of data
+    that was lost, those that had written it.
     """
     finding = trigger.finding
     if finding is None:
@@ -139,24 +144,42 @@ def who_suffers(
             Waiting(each.comm, each.tgid, round(each.quiet_ms * NS_PER_MS))
             for each in finding.stalls
         ]
-    elif not finding.codes:
+    elif not finding.codes or finding.symptom == Symptom.CONNECTION:
         threads = _without_request(
             operations, rows, in_flight, set(ids.tolist()), trigger.decided_monotonic_ns
         )
+    losers = _losers(finding, rows)
     rows = rows[is_in(rows["connection_id"], ids)]
     in_flight = in_flight[is_in(in_flight["connection_id"], ids)]
     if finding.codes:
         rows, in_flight = rows[(rows["status"] != 0) | (rows["outcome"] != 0)], in_flight[:0]
-    return who_waited(
+    who = who_waited(
         rows,
         in_flight,
         threshold_ms=finding.threshold_ms,
-        began_ns=finding.first_ns,
+        began_ns=finding.first_ns - (_WRITTEN_BEFORE_NS if losers else 0),
         now_ns=trigger.decided_monotonic_ns,
         shares=shares,
         files=files,
         threads=threads,
         mounted=mounted,
+    )
+    return replace(who, processes=losers) if losers else who
+
+
+def _losers(finding: Finding, rows: EventArray) -> tuple[Sufferer, ...]:
+    """The processes that were told that what they had written is lost: at fsync, or at close.
+
+    Others (kworker) have written it back. ``share_of_time`` is their part of the losses.
+    """
+    if LOST_DATA.isdisjoint(finding.codes):
+        return ()
+    lost = rows[is_in(rows["kind"], [int(kind) for kind in LOST_WRITES])]
+    lost = lost[lost["released_ns"] >= np.uint64(max(0, finding.first_ns))]
+    counts = Counter(map(_process, _columns(lost, "comm", "tgid")))
+    return tuple(
+        Sufferer(name, count, 0.0, round(count / len(lost), 4), pid)
+        for (name, pid), count in counts.most_common(_MOST)
     )
 
 

@@ -3,17 +3,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
 
-from aodasync.events import FILE_ID, OPERATION, OperationArray
+from aodasync.events import FILE_ID, OPERATION, Kind, OperationArray
 from aodasync.evidence.file_book import FileBook, Opening
 from aodasync.evidence.model import Connection, Stall, Trigger
 from aodasync.verdict.next_steps import next_steps
 from aodasync.verdict.who import Who, who_suffers, who_waited
-from tests.builders import MS, SECOND, finding, in_flight, request, requests
+from tests.builders import MS, SECOND, finding, in_flight, request, requests, trouble
 
 _NAS = Connection(1, "nas", "192.0.2.1", 445)
 
@@ -96,6 +97,43 @@ def test_a_thread_that_waits_without_a_request_suffers_too() -> None:
     assert [s.name for s in who.shares] == ["//nas/data"]
     has_one = in_flight(issued_ns=5 * SECOND, pid=11, tgid=11, comm=b"db")
     assert [p.requests for p in suffers(has_one).processes] == [1, 1]
+
+
+def test_a_thread_that_waits_for_a_lost_connection_suffers_too() -> None:
+    """Trouble of a connection has codes always; who waits for it has no request that failed."""
+    rows = requests(
+        request(released_ns=SECOND, pid=11, tgid=11, comm=b"db"),
+        request(released_ns=5 * SECOND, latency_ns=MS, outcome=1, pid=12, tgid=12, comm=b"cp"),
+    )
+    found = finding("connection", server="nas", first_ns=4 * SECOND, codes=("RECONNECT",))
+    trigger = Trigger("connection", replace(found, threshold_ms=0.0), (), 9 * SECOND, 0, 1)
+    waits = _operation(11, 2 * SECOND)
+    who = who_suffers(trigger, rows, rows[:0], own=[_NAS], shares={}, operations=waits)
+    assert [(p.name, p.slow_ms) for p in who.processes] == [("db", 7000.0), ("cp", 1.0)]
+
+
+def test_who_lost_data_is_who_was_told_so() -> None:
+    """Its writes have failed before, in the name of a kworker; of which share, they say."""
+    rows = requests(
+        request(
+            "SMB2_WRITE", released_ns=4 * SECOND, status=0xC000007F, comm=b"kworker", tree_id=7
+        ),
+        *(
+            trouble(Kind.FLUSH_ERROR, at_ns=at_ns, connection_id=0, comm=comm, tgid=tgid)
+            for at_ns, comm, tgid in (
+                (5 * SECOND, b"db", 11),
+                (5 * SECOND + MS, b"cp", 12),
+                (5 * SECOND + 2 * MS, b"db", 11),
+            )
+        ),
+    )
+    found = finding("connection", server="nas", first_ns=5 * SECOND, codes=("FLUSH_ERROR",))
+    trigger = Trigger("connection", replace(found, threshold_ms=0.0), (), 6 * SECOND, 0, 1)
+    shares = {(0, 7): "//nas/data"}
+    who = who_suffers(trigger, rows, rows[:0], own=[_NAS], shares=shares)
+    assert [(p.name, p.pid, p.requests) for p in who.processes] == [("db", 11, 2), ("cp", 12, 1)]
+    assert who.processes[0].share_of_time == pytest.approx(2 / 3, abs=1e-3)
+    assert [s.name for s in who.shares] == ["//nas/data"]
 
 
 def test_the_stalls_of_a_hang_say_who_waits() -> None:
