@@ -15,6 +15,7 @@ from aodasync.events import NS_PER_MS, REQUEST, RETRY, EventArray, Kind, latency
 from aodasync.evidence.arrays import is_in, median, quantile
 from aodasync.evidence.model import Connection, Finding, Sample, Symptom
 from aodasync.smb.commands import COMMAND_CODES, SMB_PORT
+from aodasync.verdict.lost_data import data_lost
 from aodasync.verdict.stated import Stated, stated
 from aodasync.verdict.tcp_figures import Pressure, TcpFigures, pressure, tcp_figures
 from aodasync.verdict.waiting import (
@@ -74,9 +75,9 @@ class Figures:
     ``announced_opens`` wait for another client, or did, the oldest for ``oldest_open_ms``;
     ``untaken`` got one during the episode that the waiting thread has not picked up for
     as long; ``cut_off_ms`` is the age of the oldest request that a reconnect cut off;
-    ``starved`` counts troubles with credits; ``waiting_for_credits`` and
-    ``waiting_for_reconnect`` operations have no request in flight, and neither have those
-    ``waiting_for_client``, for something of this host.
+    ``data_lost`` counts errors of written data, ``starved`` troubles with credits; operations
+    ``waiting_for_credits``, ``_for_reconnect`` and ``_for_client`` (for something of this host)
+    have no request in flight.
     """
 
     symptom: Symptom
@@ -98,6 +99,7 @@ class Figures:
     reconnects: int
     cut_off_ms: float
     stated: Stated
+    data_lost: int
     starved: int
     waiting_for_credits: int
     waiting_for_client: int
@@ -172,6 +174,7 @@ def figures_of(
         reconnects=int(np.count_nonzero(kinds == Kind.RECONNECT)),
         cut_off_ms=float(latency_ns(cut_off).max(initial=0)) / NS_PER_MS,
         stated=stated(mine, recent, finding.first_ns),
+        data_lost=len(data_lost(rows, ids, finding.first_ns)),
         starved=int(is_in(kinds, _STARVED).sum()),
         waiting_for_client=sum(s.waits_for == "client" for s in finding.stalls),
         waiting_for_credits=sum(s.waits_for == "credits" for s in finding.stalls),

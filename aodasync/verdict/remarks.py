@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from aodasync.evidence.model import Symptom
 from aodasync.verdict.figures import Figures
 from aodasync.verdict.meanings import AT_A_LIMIT, FAULTY_STORAGE, NO_RIGHT, NO_ROOM
 from aodasync.verdict.rules import LOST, LOST_WRITES, REFUSED, Rule
@@ -33,7 +34,9 @@ _STOPPED_MS: Final = 1000.0  # what waits for longer was stopped, not slowed
 
 def remarks(rule: Rule, figures: Figures) -> Iterator[str]:
     """Formats over the figures, beside the sentence of the rule that decided."""
-    if rule.name not in (LOST, REFUSED) and not LOST_WRITES.isdisjoint(figures.codes):
+    lost = figures.data_lost > 0 and figures.symptom == Symptom.CONNECTION
+    lost |= not LOST_WRITES.isdisjoint(figures.codes)
+    if lost and rule.name not in (LOST, REFUSED):
         yield "Data that programs had written before was lost."
     if rule.name != _ANOTHER_CLIENT and figures.announced_opens > 0:
         yield (

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from aodasync.detection.budget import LOST_DATA
-from aodasync.detection.trouble_rows import LOST_WRITES
 from aodasync.events import (
     NO_OPERATIONS,
     NS_PER_MS,
@@ -25,6 +24,7 @@ from aodasync.evidence.arrays import is_in
 from aodasync.evidence.file_book import NO_FILES, FileBook
 from aodasync.evidence.model import Connection, Finding, Symptom, Trigger
 from aodasync.smb.commands import command_name
+from aodasync.verdict.lost_data import data_lost
 
 __all__ = ["Sufferer", "Waiting", "Who", "who_suffers", "who_waited"]
 
@@ -148,7 +148,7 @@ def who_suffers(
         threads = _without_request(
             operations, rows, in_flight, set(ids.tolist()), trigger.decided_monotonic_ns
         )
-    losers = _losers(finding, rows)
+    losers = _losers(rows[data_lost(rows, ids, finding.first_ns)], finding)
     rows = rows[is_in(rows["connection_id"], ids)]
     in_flight = in_flight[is_in(in_flight["connection_id"], ids)]
     if finding.codes:
@@ -167,19 +167,16 @@ def who_suffers(
     return replace(who, processes=losers) if losers else who
 
 
-def _losers(finding: Finding, rows: EventArray) -> tuple[Sufferer, ...]:
+def _losers(lost: EventArray, finding: Finding) -> tuple[Sufferer, ...]:
     """The processes that were told that what they had written is lost: at fsync, or at close.
 
     Others (kworker) have written it back. ``share_of_time`` is their part of the losses.
     """
-    if LOST_DATA.isdisjoint(finding.codes):
-        return ()
-    lost = rows[is_in(rows["kind"], [int(kind) for kind in LOST_WRITES])]
-    lost = lost[lost["released_ns"] >= np.uint64(max(0, finding.first_ns))]
     counts = Counter(map(_process, _columns(lost, "comm", "tgid")))
     return tuple(
         Sufferer(name, count, 0.0, round(count / len(lost), 4), pid)
         for (name, pid), count in counts.most_common(_MOST)
+        if not LOST_DATA.isdisjoint(finding.codes)
     )
 
 

@@ -250,6 +250,22 @@ def test_data_lost_is_told_with_the_reason_of_the_server() -> None:
     assert judged.sentence.count("was lost") == 1
 
 
+@pytest.mark.parametrize(("connection_id", "told"), [(1, True), (2, False)])
+def test_data_lost_in_an_episode_that_began_otherwise_is_told(
+    connection_id: int, told: bool
+) -> None:
+    """The error comes after the reconnect, and names no connection: its failed WRITE has one."""
+    rows = requests(
+        trouble(Kind.RECONNECT, at_ns=_AT, connection_id=1),
+        request("SMB2_WRITE", released_ns=_AT + MS, outcome=1, connection_id=connection_id),
+        trouble(Kind.FLUSH_ERROR, at_ns=_AT + 500 * MS, connection_id=0),
+    )
+    finding_ = finding("connection", codes=("RECONNECT",), first_ns=_AT, connections=(1,))
+    judged = _judged(finding_, rows)
+    assert judged.rule == "closed by the server"
+    assert ("Data that programs had written before was lost." in judged.sentence) is told
+
+
 def test_no_step_is_for_an_address_that_nobody_knows() -> None:
     """Nothing to ping; what is left can be run."""
     steps = next_steps("", "unknown", "unknown", "", 445)
