@@ -42,12 +42,14 @@ class Phases:
     ``wire_ms`` is issued to received (server and network), ``client_ms`` received
     to released, ``usual_wire_ms`` of the requests before the episode. A quarter
     of all requests during it took at most ``quarter_wire_ms``; of the slow ones, nine in ten
-    at least ``least_wire_ms``, and nine in ten at most ``most_wire_ms``. ``others`` were not
-    slow meanwhile, and took ``others_wire_ms``. ``large_alone``: the slow ones have large
-    answers, and no such answer came quickly meanwhile.
+    at least ``least_wire_ms``, and nine in ten at most ``most_wire_ms``; their answers came
+    over ``slow_for_ms``. ``others`` were not slow meanwhile, and took ``others_wire_ms``.
+    ``large_alone``: the slow ones have large answers, and no such answer came quickly
+    meanwhile.
     """
 
     slow: int
+    slow_for_ms: float
     least_wire_ms: float
     most_wire_ms: float
     others: int
@@ -231,6 +233,7 @@ def _phases(finding: Finding, rows: EventArray, begin_ns: int) -> Phases | None:
     wire, quick = _wire(slow), _meanwhile(slow, rows[latency_ns(rows) < least_ns])
     return Phases(
         slow=len(slow),
+        slow_for_ms=float(slow["received_ns"].max() - slow["received_ns"].min()) / NS_PER_MS,
         least_wire_ms=quantile(wire, 0.1) / NS_PER_MS,
         most_wire_ms=quantile(wire, 0.9) / NS_PER_MS,
         others=len(quick),

@@ -37,6 +37,7 @@ def sentence_words(figures: Figures) -> dict[str, Any]:
         "operations": f"{_count(waiting, 'operation')} {'waits' if waiting == 1 else 'wait'}",
         "sent_again": _sent_again(tcp.retransmits if tcp else 0),
         "undelivered": _undelivered(tcp.retransmits if tcp else 0),
+        "segments_lost": _segments_lost(tcp),
         "usual_round_trip": _usual_round_trip(tcp),
         "unread_sec": round(tcp.unread_for_ms / 1000, 1) if tcp else 0,
         "unread_kb": round(tcp.still_unread_bytes / 1024) if tcp else 0,
@@ -96,6 +97,11 @@ def _undelivered(segments: int) -> str:
     if not segments:
         return "nothing that was sent was acknowledged"
     return f"{_sent_again(segments)}, and none was acknowledged"
+
+
+def _segments_lost(tcp: TcpFigures | None) -> str:
+    lost = 0 if tcp is None else round(tcp.lost)
+    return _count(lost, "segment") if lost else "nothing"
 
 
 def _usual_round_trip(tcp: TcpFigures | None) -> str:

@@ -6,7 +6,8 @@ from __future__ import annotations
 from typing import Final
 
 from aodasync.verdict.figures import Figures
-from aodasync.verdict.rules.rule import HALF, Doubt, short_of_cpu, short_of_memory
+from aodasync.verdict.rules.latency import too_few_lost
+from aodasync.verdict.rules.rule import FEW_SEGMENTS, HALF, Doubt, short_of_cpu, short_of_memory
 
 __all__ = ["DOUBTS"]
 
@@ -18,7 +19,6 @@ _SERVER: Final = frozenset(
         "slow to answer",
     }
 )
-_FEW_SEGMENTS: Final = 3
 _IO_RISEN: Final = 0.25
 _CLIENT_SHARE: Final = 0.1
 _PART: Final = 0.3
@@ -59,7 +59,7 @@ def _never_connected(f: Figures) -> bool:
 
 
 def _few_lost(f: Figures) -> bool:
-    return f.tcp is not None and 0 < f.tcp.lost < _FEW_SEGMENTS and f.tcp.backoff <= 1
+    return f.tcp is not None and 0 < f.tcp.lost < FEW_SEGMENTS and f.tcp.backoff <= 1
 
 
 def _no_usual_round_trip(f: Figures) -> bool:
@@ -113,6 +113,11 @@ DOUBTS: Final = (
         frozenset({"segments lost"}),
         "But so few may have another reason.",
         _few_lost,
+    ),
+    Doubt(
+        frozenset({"slow to answer"}),
+        "But segments were lost, though too few to delay all of them.",
+        too_few_lost,
     ),
     Doubt(
         _SERVER,

@@ -7,14 +7,23 @@ from typing import Final
 
 from aodasync.evidence.model import Symptom
 from aodasync.verdict.figures import Figures
-from aodasync.verdict.rules.rule import HALF, RuleTable, lossless, short_of_cpu, short_of_memory
+from aodasync.verdict.rules.rule import (
+    FEW_SEGMENTS,
+    HALF,
+    RuleTable,
+    lossless,
+    short_of_cpu,
+    short_of_memory,
+)
 
-__all__ = ["LATENCY_RULES", "long_round_trips"]
+__all__ = ["LATENCY_RULES", "long_round_trips", "too_few_lost"]
 
 LATENCY_RULES: Final = RuleTable()
 
 # A delayed acknowledgement of a slow response looks like a round trip of up to 40 ms.
 _DELAYED_ACK_MS: Final = 60.0
+_MANY: Final = 10
+_LASTING: Final = 3
 
 
 @LATENCY_RULES.rule(
@@ -30,7 +39,21 @@ def _lossy(f: Figures) -> bool:
         return False
     # A round trip that grows at once beyond the timer costs each socket a needless one.
     spurious = f.tcp.lost <= max(1, f.tcp.sockets) and f.tcp.backoff <= 1
-    return not (spurious and long_round_trips(f))
+    return not (spurious and long_round_trips(f)) and not too_few_lost(f)
+
+
+def too_few_lost(f: Figures) -> bool:
+    """Whether one or two segments were lost, and requests were slow for longer than that lasts.
+
+    What waits behind a lost segment arrives at once, and what comes later is quick again.
+    """
+    if f.phases is None or f.tcp is None or not 0 < f.tcp.lost < FEW_SEGMENTS:
+        return False
+    lasts = f.phases.slow_for_ms >= _LASTING * f.phases.most_wire_ms
+    alike = f.phases.least_wire_ms >= HALF * f.phases.most_wire_ms
+    everything = f.phases.quarter_wire_ms >= HALF * f.phases.wire_ms
+    steady = lasts and alike and everything
+    return f.tcp.backoff <= 1 and f.phases.slow >= _MANY and steady
 
 
 @LATENCY_RULES.rule(
@@ -105,12 +128,12 @@ def _only_short_of_cpu(f: Figures) -> bool:
     "slow to answer",
     cause="server",
     confidence="high",
-    sentence="The server is slow: it took {wire_ms} ms to answer, while the network lost nothing"
-    " and a round trip takes {tcp_rtt_ms} ms.",
+    sentence="The server is slow: it took {wire_ms} ms to answer, while the network lost"
+    " {segments_lost} and a round trip takes {tcp_rtt_ms} ms.",
     refuted_by="on the server: tcpdump -w smb.pcap tcp port {port} shows that it answered at once",
 )
 def _server_slow(f: Figures) -> bool:
-    return f.phases is not None and lossless(f) and _round_trip_known(f)
+    return f.phases is not None and _round_trip_known(f) and (lossless(f) or too_few_lost(f))
 
 
 @LATENCY_RULES.rule(

@@ -11,6 +11,7 @@ from aodasync.verdict.figures import Figures
 
 __all__ = [
     "CPU_SHORT",
+    "FEW_SEGMENTS",
     "HALF",
     "SECOND_MS",
     "SILENT_MS",
@@ -32,6 +33,7 @@ _DEAF: Final = 2
 UNHEARD_MS: Final = 1900.0  # two samples
 SILENT_MS: Final = 2000
 SECOND_MS: Final = 900.0  # one sample
+FEW_SEGMENTS: Final = 3
 CPU_SHORT: Final = 0.25
 HALF: Final = 0.5
 _MEMORY_SHORT: Final = 0.25

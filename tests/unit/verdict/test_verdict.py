@@ -125,6 +125,38 @@ def test_lost_segments_are_the_network() -> None:
         assert _judged(_finding(), rows, samples=samples) == ("network", "segments lost")
 
 
+@pytest.mark.parametrize(
+    ("lost", "share", "cause"),
+    [(1, 1.0, "server"), (2, 1.0, "server"), (3, 1.0, "network"), (1, 0.2, "network")],
+)
+def test_one_lost_segment_does_not_slow_a_hundred_requests(
+    lost: int, share: float, cause: str
+) -> None:
+    """What waited behind it would have come at once; what is slow for a second is the server's."""
+    figures = figures_of(
+        _finding(),
+        rows=_slow(wire_ms=250, share=share),
+        in_flight=_NONE,
+        connections=_NAS,
+        samples=_samples(retransmits=3 + lost),
+        later=None,
+        now_ns=_AT + SECOND,
+    )
+    judged = decide(figures)
+    assert judged.cause == cause
+    if cause == "server":
+        assert judged.confidence == "medium"
+        assert f"lost {lost} segment" in judged.sentence
+
+
+def test_a_burst_behind_one_lost_segment_is_the_network() -> None:
+    """Thirty at once, all as late as each other."""
+    burst = [_answered(_AT + n * MS, 250, 0.1) for n in range(30)]
+    calm = [_answered(_AT - n * 100 * MS, 2.0, 0.1) for n in range(5, 100)]
+    judged = _judged(_finding(), requests(*calm, *burst), samples=_samples(retransmits=4))
+    assert judged == ("network", "segments lost")
+
+
 def test_a_loss_that_is_usual_proves_nothing() -> None:
     """A link that always loses some segments is not the cause of what is new."""
     samples = [
