@@ -59,9 +59,11 @@ def _not_read(f: Figures) -> bool:
     refuted_by="ss -tn dst {address}: Recv-Q is 0 while requests wait",
 )
 def _read_late(f: Figures) -> bool:
-    if f.phases is None or f.tcp is None or f.phases.others:
+    if f.phases is None or f.tcp is None or f.phases.others > f.phases.slow:
         return False
-    return f.tcp.unread_for_ms >= max(2 * SECOND_MS, HALF * f.phases.wire_ms)
+    # A stream always has some unread: what was answered within that time was read meanwhile.
+    waited = f.phases.most_wire_ms >= HALF * f.tcp.unread_for_ms
+    return waited and f.tcp.unread_for_ms >= max(2 * SECOND_MS, HALF * f.phases.wire_ms)
 
 
 @CLIENT_RULES.rule(

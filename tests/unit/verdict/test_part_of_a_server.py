@@ -124,6 +124,23 @@ def test_answers_that_lay_unread_are_the_client_afterwards_too() -> None:
     assert (judged.cause, judged.rule) == ("client", "responses read late")
 
 
+def test_what_is_asked_for_when_all_is_read_again_does_not_excuse_this_host() -> None:
+    """Quick requests, of the moment between the first and the last of the late answers."""
+    late = [_took(8000, 8000 + 20 * n) for n in range(5)]
+    quick = [_took(2, 8030), _took(2, 8050)]
+    slow = finding("latency", first_ns=_AT + 8 * SECOND, threshold_ms=100.0, max_latency_ms=8000.0)
+    judged = _judged(slow, requests(*late, *quick), samples=_samples(unread_bytes=2_000_000))
+    assert (judged.cause, judged.rule) == ("client", "responses read late")
+
+
+def test_a_stream_that_always_has_something_unread_is_read_all_the_same() -> None:
+    """A slow server's answers are many: each second there are some that were not read yet."""
+    stream = requests(*(_took(300, 50 * n) for n in range(10, 190)))
+    slow = finding("latency", first_ns=_AT + 500 * MS, threshold_ms=100.0, max_latency_ms=300.0)
+    judged = _judged(slow, stream, samples=_samples(unread_bytes=90_000))
+    assert (judged.cause, judged.rule) == ("server", "slow to answer")
+
+
 def test_the_path_of_several_that_suffers_is_named() -> None:
     """The second address of a server is down: commands are for that one."""
     waiting = in_flight("SMB2_WRITE", issued_ns=_AT, connection_id=3)
