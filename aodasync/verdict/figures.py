@@ -20,6 +20,7 @@ from aodasync.verdict.stated import Stated, stated
 from aodasync.verdict.tcp_figures import Pressure, TcpFigures, pressure, tcp_figures
 from aodasync.verdict.waiting import (
     LARGE_ANSWERS,
+    answered_lately,
     answered_since,
     behind_large,
     is_about_opens,
@@ -73,7 +74,8 @@ class Figures:
     ``unanswered`` requests wait for a response for half a second or more, the oldest
     for ``oldest_ms``, ``unanswered_large`` of them for one of more than a packet; where
     ``behind_large``, the oldest does, nothing was answered since, and TCP delivers in order;
-    ``answered_since`` were answered though issued later; ``announced`` are known as pending;
+    ``answered_since`` were answered though issued later, ``answered_lately`` in the last second
+    on the same connections; ``announced`` are known as pending;
     ``announced_opens`` wait for another client, or did, the oldest for ``oldest_open_ms``;
     ``untaken`` got one during the episode that the waiting thread has not picked up for
     as long; ``cut_off_ms`` is the age of the oldest request that a reconnect cut off;
@@ -92,6 +94,7 @@ class Figures:
     unanswered: int
     unanswered_large: int
     behind_large: bool
+    answered_lately: int
     answered_since: int
     announced: int
     untaken: int
@@ -167,6 +170,7 @@ def figures_of(
         unanswered=len(unanswered),
         unanswered_large=int(is_in(unanswered["command"], LARGE_ANSWERS).sum()),
         behind_large=behind_large(unanswered, mine),
+        answered_lately=answered_lately(unanswered, mine, now_ns),
         answered_since=answered_since(unanswered, mine, now_ns),
         announced=number_announced(unanswered),
         untaken=_untaken(received_ns[received_ns != 0], begin_ns, now_ns),

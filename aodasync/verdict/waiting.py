@@ -17,6 +17,7 @@ from aodasync.smb.commands import COMMAND_CODES
 
 __all__ = [
     "LARGE_ANSWERS",
+    "answered_lately",
     "answered_since",
     "behind_large",
     "is_about_opens",
@@ -31,6 +32,7 @@ LARGE_ANSWERS: Final = [
 _TREE_CONNECT: Final = COMMAND_CODES["SMB2_TREE_CONNECT"]
 _LEAST_ERROR: Final = 0xC0000000  # severity error (MS-ERREF 2.3)
 _ANSWERED_BY_NS: Final = 100_000_000
+_LATELY_NS: Final = 1_000_000_000
 
 
 def behind_large(unanswered: EventArray, rows: EventArray) -> bool:
@@ -65,6 +67,15 @@ def answered_since(unanswered: EventArray, rows: EventArray, now_ns: int) -> int
     later &= rows["issued_ns"] > unanswered["issued_ns"].max()
     later &= is_in(rows["connection_id"], unanswered["connection_id"])
     return int(np.count_nonzero(later))
+
+
+def answered_lately(unanswered: EventArray, rows: EventArray, now_ns: int) -> int:
+    """How many requests were answered in the second before ``now_ns``, on the same connections."""
+    since_ns, until_ns = max(0, now_ns - _LATELY_NS), max(0, now_ns)
+    lately = (rows["kind"] == REQUEST) & (rows["outcome"] == ANSWERED)
+    lately &= (rows["received_ns"] > np.uint64(since_ns)) & (rows["received_ns"] <= until_ns)
+    lately &= is_in(rows["connection_id"], unanswered["connection_id"])
+    return int(np.count_nonzero(lately))
 
 
 def is_about_opens(finding: Finding) -> bool:

@@ -43,11 +43,11 @@ def _not_picked_up(f: Figures) -> bool:
     refuted_by="ss -tn dst {address}: Recv-Q is 0 while requests wait",
 )
 def _not_read(f: Figures) -> bool:
-    if f.tcp is None or f.unanswered == 0 or f.tcp.still_unread_bytes == 0:
+    # A stream always has some unread, and much of it; while answers come, it is read.
+    if f.tcp is None or f.unanswered == 0 or f.answered_lately > 0:
         return False
-    # A stream always has some unread; where nothing at all is answered, nothing may be.
-    nothing_read = f.answered_since == 0 and f.tcp.unread_for_ms >= 2 * SECOND_MS
-    return f.tcp.still_unread_bytes >= _UNREAD_BYTES or nothing_read
+    lasting = f.tcp.still_unread_bytes > 0 and f.tcp.unread_for_ms >= 2 * SECOND_MS
+    return f.tcp.still_unread_bytes >= _UNREAD_BYTES or (lasting and f.answered_since == 0)
 
 
 @CLIENT_RULES.rule(

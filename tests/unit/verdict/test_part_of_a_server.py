@@ -116,6 +116,17 @@ def test_little_unread_data_is_enough_while_nothing_is_answered(answered: bool, 
     assert _judged(_hang(), rows, waiting, samples).cause == cause
 
 
+@pytest.mark.parametrize("unread_bytes", [60_000, 900_000])
+def test_a_stream_of_slow_answers_is_not_left_unread(unread_bytes: int) -> None:
+    """READs of 4 MB take 0.7 s each: some of them wait, and at each sample much is on its way."""
+    slow = requests(*(_took(700, 100 * n) for n in range(10, 100)))
+    flying = (in_flight(issued_ns=_AT + (9_300 + 100 * n) * MS) for n in range(7))
+    found = finding(first_ns=_AT + SECOND, threshold_ms=500.0, max_latency_ms=700.0)
+    samples = _samples(unread_bytes=unread_bytes)
+    judged = _judged(found, slow, requests(*flying), samples)
+    assert (judged.cause, judged.rule) == ("server", "slow to answer")
+
+
 def test_answers_that_lay_unread_are_the_client_afterwards_too() -> None:
     """All was read at last, and the requests ended: eight seconds late."""
     rows = requests(*(_took(8000, 8000 + n) for n in range(5)))
