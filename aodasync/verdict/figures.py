@@ -75,7 +75,7 @@ class Figures:
     for ``oldest_ms``, ``unanswered_large`` of them for one of more than a packet; where
     ``behind_large``, the oldest does, nothing was answered since, and TCP delivers in order;
     ``answered_since`` were answered though issued later, ``answered_lately`` in the last second
-    on the same connections; ``announced`` are known as pending;
+    on the same connections, ``answered_elsewhere`` on others; ``announced`` are known as pending;
     ``announced_opens`` wait for another client, or did, the oldest for ``oldest_open_ms``;
     ``untaken`` got one during the episode that the waiting thread has not picked up for
     as long; ``cut_off_ms`` is the age of the oldest request that a reconnect cut off;
@@ -95,6 +95,7 @@ class Figures:
     unanswered_large: int
     behind_large: bool
     answered_lately: int
+    answered_elsewhere: int
     answered_since: int
     announced: int
     untaken: int
@@ -157,6 +158,7 @@ def figures_of(
     worst = connections.get(sufferer(finding, unanswered, recent) or 0)
     worst = worst or next(iter(own), None)
     peers = {(c.address, c.port, c.netns) for c in own}
+    lately, elsewhere = answered_lately(unanswered, mine, now_ns)
     series = [*samples, later] if later is not None else list(samples)
     kinds = recent["kind"]
     return Figures(
@@ -170,7 +172,8 @@ def figures_of(
         unanswered=len(unanswered),
         unanswered_large=int(is_in(unanswered["command"], LARGE_ANSWERS).sum()),
         behind_large=behind_large(unanswered, mine),
-        answered_lately=answered_lately(unanswered, mine, now_ns),
+        answered_lately=lately,
+        answered_elsewhere=elsewhere,
         answered_since=answered_since(unanswered, mine, now_ns),
         announced=number_announced(unanswered),
         untaken=_untaken(received_ns[received_ns != 0], begin_ns, now_ns),

@@ -14,6 +14,7 @@ from aodasync.verdict.rules import LOST, LOST_WRITES, REFUSED, Rule
 __all__ = ["remarks"]
 
 _SLOW_SERVER: Final = "slow to answer"
+_SILENT: Final = "acknowledged but not answered"
 _ANOTHER_CLIENT: Final = "waits for another client"
 _STATED: Final = "stated by the server"
 _LOGIN_FAILED: Final = "login failed"
@@ -47,6 +48,11 @@ def remarks(rule: Rule, figures: Figures) -> Iterator[str]:
     for names, meaning in _MEANINGS:
         if not names.isdisjoint(said.get(rule.name, ())):
             yield meaning
+    if rule.name == _SILENT and figures.answered_elsewhere > 0:
+        yield (
+            "On other connections it answered {answered_elsewhere} in the last second: it is"
+            " what serves this connection, not the whole service."
+        )
     if rule.name == _SLOW_SERVER and figures.phases is not None:
         yield from _of_slow(figures)
 

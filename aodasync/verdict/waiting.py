@@ -69,13 +69,16 @@ def answered_since(unanswered: EventArray, rows: EventArray, now_ns: int) -> int
     return int(np.count_nonzero(later))
 
 
-def answered_lately(unanswered: EventArray, rows: EventArray, now_ns: int) -> int:
-    """How many requests were answered in the second before ``now_ns``, on the same connections."""
+def answered_lately(unanswered: EventArray, rows: EventArray, now_ns: int) -> tuple[int, int]:
+    """How many requests were answered in the second before ``now_ns``.
+
+    On the same connections, and on others of the server.
+    """
     since_ns, until_ns = max(0, now_ns - _LATELY_NS), max(0, now_ns)
     lately = (rows["kind"] == REQUEST) & (rows["outcome"] == ANSWERED)
     lately &= (rows["received_ns"] > np.uint64(since_ns)) & (rows["received_ns"] <= until_ns)
-    lately &= is_in(rows["connection_id"], unanswered["connection_id"])
-    return int(np.count_nonzero(lately))
+    own = int(is_in(rows["connection_id"][lately], unanswered["connection_id"]).sum())
+    return own, int(np.count_nonzero(lately)) - own
 
 
 def is_about_opens(finding: Finding) -> bool:

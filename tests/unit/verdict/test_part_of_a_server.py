@@ -68,6 +68,18 @@ def test_a_server_that_answers_others_is_not_silent() -> None:
     assert "not 1 request, the oldest for 10.0 s" in judged.sentence
 
 
+@pytest.mark.parametrize("at_ms", [9_500, 8_500])
+def test_a_server_that_answers_on_another_connection_is_not_silent(at_ms: int) -> None:
+    """Each has a process of its own, as with Samba: it is this one's that hangs."""
+    other = _took(2, at_ms, connection_id=2)
+    both = {**_ONE, 2: Connection(2, "nas", "10.0.0.1", 445)}
+    hang = _hang(connections=(1, 2))
+    judged = _judged(hang, other, in_flight(issued_ns=_AT), connections=both)
+    assert judged.rule == "acknowledged but not answered"
+    told = "On other connections it answered 1 in the last second" in judged.sentence
+    assert told is (at_ms > 9_000)
+
+
 def test_what_was_answered_before_proves_nothing() -> None:
     """Or after the decision: the service may have been silent all the time between."""
     others = requests(_took(2, -10), _took(2, 10_500))
