@@ -15,6 +15,8 @@ __all__ = ["STATUS_RULES"]
 STATUS_RULES: Final = RuleTable()
 
 _EXPIRED: Final = frozenset({"SESSION_EXPIRED", "KEY_EXPIRED", "STATUS_NETWORK_SESSION_EXPIRED"})
+# What was slow had been sent over a session; what waits, or is lost, may have none.
+_OF_LOGINS: Final = frozenset({Symptom.CONNECTION, Symptom.WAITING})
 _CLOCKS: Final = ("STATUS_TIME_DIFFERENCE_AT_DC",)
 _NO_SHARE: Final = frozenset({"STATUS_BAD_NETWORK_NAME", "STATUS_NETWORK_NAME_DELETED"})
 _NO_ACCESS: Final = frozenset(status_name(status) for status in LOGIN_REFUSED)
@@ -32,7 +34,7 @@ _MOST_TIMEOUTS: Final = 5
     refuted_by="timedatectl here, and date on the server: the clocks agree",
 )
 def _clocks(f: Figures) -> bool:
-    return f.symptom != Symptom.STATUS and f.stated.login_statuses == _CLOCKS
+    return f.symptom in _OF_LOGINS and f.stated.login_statuses == _CLOCKS
 
 
 @STATUS_RULES.rule(
@@ -44,7 +46,7 @@ def _clocks(f: Figures) -> bool:
     refuted_by="smbclient -L //{address} -U USER succeeds: the account of the mount can log in",
 )
 def _credentials(f: Figures) -> bool:
-    return f.symptom != Symptom.STATUS and f.stated.logins_refused > 0
+    return f.symptom in _OF_LOGINS and f.stated.logins_refused > 0
 
 
 @STATUS_RULES.rule(
@@ -56,7 +58,7 @@ def _credentials(f: Figures) -> bool:
     refuted_by="on the server: wbinfo -t (Windows: nltest /sc_verify:DOMAIN) succeeds",
 )
 def _unchecked(f: Figures) -> bool:
-    return f.symptom != Symptom.STATUS and f.stated.logins_unchecked > 0
+    return f.symptom in _OF_LOGINS and f.stated.logins_unchecked > 0
 
 
 @STATUS_RULES.rule(
@@ -67,7 +69,7 @@ def _unchecked(f: Figures) -> bool:
     refuted_by="smbclient -L //{address} -U USER succeeds: the account of the mount can log in",
 )
 def _login_failed(f: Figures) -> bool:
-    return f.symptom != Symptom.STATUS and f.stated.logins_failed > 0
+    return f.symptom in _OF_LOGINS and f.stated.logins_failed > 0
 
 
 @STATUS_RULES.rule(

@@ -145,3 +145,20 @@ def test_a_share_that_is_refused_after_a_reconnect_is_named(
     judged = _judged(lost, request("SMB2_SESSION_SETUP", released_ns=_AT + MS), *asked)
     assert judged.rule == rule
     assert (status in judged.sentence) is (not rule.startswith("ended"))
+
+
+@pytest.mark.parametrize("status", ["STATUS_LOGON_FAILURE", "STATUS_NO_LOGON_SERVERS"])
+def test_a_login_that_is_refused_later_made_no_request_slow(status: str) -> None:
+    """What a reconnect cut off after 20 s had a session; what came of the next one is no cause."""
+    cut = request(released_ns=_AT, latency_ns=20 * SECOND, outcome=1)
+    slow = finding("latency", first_ns=_AT, last_ns=_AT, threshold_ms=1000.0)
+    figures = figures_of(
+        slow,
+        rows=requests(cut, _answer("SMB2_SESSION_SETUP", status, _AT + SECOND)),
+        in_flight=np.zeros(0, EVENT),
+        connections=_NAS,
+        samples=(),
+        later=None,
+        now_ns=_AT + SECOND,
+    )
+    assert decide(figures).rule not in ("credentials refused", "login not checked")
