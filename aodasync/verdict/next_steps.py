@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Collection, Mapping
-from typing import Final
+from typing import Any, Final
 
 from aodasync.smb.commands import SMB_PORT
 from aodasync.verdict.meanings import AT_A_LIMIT, NO_RIGHT, NO_ROOM
 
-__all__ = ["next_steps", "where_it_runs"]
+__all__ = ["address_words", "next_steps", "where_it_runs"]
 
 _BY_RULE: Final[Mapping[str, tuple[str, ...]]] = {
     "connection refused": (
@@ -114,8 +114,8 @@ _BY_CAUSE: Final[Mapping[str, tuple[str, ...]]] = {
         "here: aodasync report (send the page to the server's owner)",
     ),
     "network": (
-        "here: ping -c 20 {address}; mtr -rwc 50 {address}; ss -tin dst {address}",
-        "here: ping -M do -s 1472 -c 5 {address} (do large packets get through?)",
+        "here: ping -c 20 {address}; mtr -rwc 50 {address}; ss -tin dst {peer}",
+        "here: ping -M do -s {most_bytes} -c 5 {address} (do large packets get through?)",
         "on both ends at once: tcpdump -i any -s 160 -w smb.pcap host {address} and port {port}",
     ),
     "client": (
@@ -128,7 +128,7 @@ _BY_CAUSE: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "unknown": (
         "here: aodasync report, and aodasync top while it lasts",
-        "here: ss -tin dst {address}; ping -c 20 {address}",
+        "here: ss -tin dst {peer}; ping -c 20 {address}",
     ),
 }
 
@@ -154,12 +154,22 @@ def next_steps(
     "unknown"). Names come from servers: they are quoted for a shell.
     """
     known = address or ("" if server == "unknown" else server)
-    words = {"server": shlex.quote(server), "address": shlex.quote(known), "port": port}
+    words = {"server": shlex.quote(server), "port": port, **address_words(known)}
     meant = next((steps for names, steps in _BY_MEANING if not names.isdisjoint(said)), ())
     steps = meant or _BY_RULE.get(rule) or _BY_CAUSE.get(cause, _BY_CAUSE["unknown"])
     possible = (step for step in steps if known or "{address}" not in step)
     where = (where_it_runs(step, server, port, "") for step in possible)
     return tuple(step.format_map(words) for step in dict.fromkeys(where))
+
+
+def address_words(address: str) -> dict[str, Any]:
+    """An address as a shell reads it, and as ss does; the most that fits into a packet to it."""
+    is_ipv6 = ":" in address
+    return {
+        "address": shlex.quote(address),
+        "peer": shlex.quote(f"[{address}]" if is_ipv6 else address),
+        "most_bytes": 1452 if is_ipv6 else 1472,
+    }
 
 
 def where_it_runs(text: str, server: str, port: int, than: str = " show nothing of it") -> str:

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Any
 
 from aodasync.detection.long_waits import WAIT_FOR_OTHERS
 from aodasync.verdict.figures import Figures
+from aodasync.verdict.next_steps import address_words
 from aodasync.verdict.stated import Stated
 from aodasync.verdict.tcp_figures import TcpFigures
 
@@ -21,7 +21,7 @@ def sentence_words(figures: Figures) -> dict[str, Any]:
     tcp = figures.tcp
     waiting = figures.waiting_for_credits + figures.waiting_for_reconnect
     return shown | {
-        "address": shlex.quote(figures.address or "SERVER"),
+        **address_words(figures.address or "SERVER"),
         "port": figures.port,
         "server": "an unknown server" if figures.server == "unknown" else figures.server,
         "codes": ", ".join(figures.codes),

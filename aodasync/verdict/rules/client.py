@@ -40,7 +40,7 @@ def _not_picked_up(f: Figures) -> bool:
     confidence="high",
     sentence="{unread_kb} KB of responses wait in this host's own socket: its receiving thread"
     " (cifsd) does not read them.",
-    refuted_by="ss -tn dst {address}: Recv-Q is 0 while requests wait",
+    refuted_by="ss -tn dst {peer}: Recv-Q is 0 while requests wait",
 )
 def _not_read(f: Figures) -> bool:
     # A stream always has some unread, and much of it; while answers come, it is read.
@@ -56,7 +56,7 @@ def _not_read(f: Figures) -> bool:
     confidence="medium",
     sentence="Responses lay unread in this host's own socket for {unread_sec} s: its receiving"
     " thread (cifsd) did not read them.",
-    refuted_by="ss -tn dst {address}: Recv-Q is 0 while requests wait",
+    refuted_by="ss -tn dst {peer}: Recv-Q is 0 while requests wait",
 )
 def _read_late(f: Figures) -> bool:
     if f.phases is None or f.tcp is None or f.phases.others > f.phases.slow:

@@ -178,7 +178,7 @@ def _waits_for_credits(f: Figures) -> bool:
     sentence="{unanswered_requests}, the oldest for {oldest_sec} s. TCP's figures are missing (the"
     " mount's network namespace cannot be entered, RDMA, or a recording without them), so network"
     " and server cannot be distinguished.",
-    refuted_by="in the network namespace of the mount: ss -tin dst {address}",
+    refuted_by="in the network namespace of the mount: ss -tin dst {peer}",
 )
 def _unanswered(f: Figures) -> bool:
     return f.unanswered > 0 and f.tcp is None and f.phases is None

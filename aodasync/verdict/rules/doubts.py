@@ -95,7 +95,7 @@ DOUBTS: Final = (
     Doubt(
         _SERVER,
         "But the first answer that is missing is a large one: packets of its size may be lost on"
-        " the way, and all others wait behind it (ping -M do -s 1472 {address}).",
+        " the way, and all others wait behind it (ping -M do -s {most_bytes} {address}).",
         _large_answer_lost,
     ),
     Doubt(

@@ -142,7 +142,7 @@ def _server_slow(f: Figures) -> bool:
     confidence="medium",
     sentence="The network or the server is slow, not this client: answers took {wire_ms} ms,"
     " {usual_wire_ms} ms before. Without TCP's figures the two cannot be distinguished.",
-    refuted_by="in the network namespace of the mount: ss -tin dst {address}",
+    refuted_by="in the network namespace of the mount: ss -tin dst {peer}",
 )
 def _answered_late(f: Figures) -> bool:
     return f.phases is not None and not _round_trip_known(f)

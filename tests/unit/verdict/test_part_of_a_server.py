@@ -372,3 +372,15 @@ def test_a_port_of_its_own_is_in_the_commands() -> None:
     judged = _judged(finding_, refused, connections=other)
     assert judged.refuted_by.startswith("smbclient -p 1445 -L //10.0.0.1 ")
     assert any("smbclient -p 1445 -L 10.0.0.1 " in step for step in judged.next)
+
+
+def test_commands_for_an_ipv6_address_are_as_they_take_it() -> None:
+    """The program ss wants brackets, which a shell would read; its packets hold 20 bytes less."""
+    steps = " ".join(next_steps("", "network", "nas", "2001:db8::5", 445))
+    assert "ss -tin dst '[2001:db8::5]'" in steps
+    assert "ping -M do -s 1452 -c 5 2001:db8::5" in steps
+    six = {1: Connection(1, "nas", "2001:db8::5", 445)}
+    unread = replace(_TCP, address="2001:db8::5", unread_bytes=2 << 20)
+    samples = [replace(sample, sockets=(unread,)) for sample in _samples()]
+    judged = _judged(_hang(), waiting=in_flight(issued_ns=_AT), samples=samples, connections=six)
+    assert judged.refuted_by.startswith("ss -tn dst '[2001:db8::5]': Recv-Q")
