@@ -26,7 +26,7 @@ _BY_RULE: Final[Mapping[str, tuple[str, ...]]] = {
         "here: ip route get {address}; ss -s; dmesg | tail -n 20",
     ),
     "no route to the server": (
-        "here: ip route get {address}; ping -c 3 {address}; mtr -rwc 20 {address}",
+        "here: nc -vz -w 5 {address} {port}; ip route get {address}; mtr -rwc 20 {address}",
         "here: getent ahosts {server} (does the name have another address by now?)",
     ),
     "not sent": (

@@ -60,8 +60,9 @@ def _refused(f: Figures) -> bool:
     "no route to the server",
     cause="network",
     confidence="medium",
-    sentence="The server cannot be reached: {attempts} to connect failed ({connect_errors}).",
-    refuted_by="ping -c 3 {address}: it answers",
+    sentence="The server cannot be reached: {attempts} to connect failed ({connect_errors}). A"
+    " firewall that drops port {port} looks the same.",
+    refuted_by="here: nc -vz -w 5 {address} {port} connects",
 )
 def _unreachable(f: Figures) -> bool:
     return f.symptom in (Symptom.CONNECTION, Symptom.WAITING) and f.stated.unreachable > 0

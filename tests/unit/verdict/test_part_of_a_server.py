@@ -200,7 +200,8 @@ def test_the_path_of_several_that_was_lost_is_named() -> None:
     judged = _judged(finding_, requests(busy, lost), connections=_TWO)
     assert judged.rule == "no route to the server"
     assert judged.evidence["address"] == "10.0.0.3"
-    assert judged.refuted_by == "ping -c 3 10.0.0.3: it answers"
+    assert judged.refuted_by == "here: nc -vz -w 5 10.0.0.3 445 connects"
+    assert "A firewall that drops port 445 looks the same." in judged.sentence
 
 
 def test_a_few_slow_requests_of_many_are_not_the_whole_server() -> None:
