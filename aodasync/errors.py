@@ -153,6 +153,13 @@ class ConfigError(AodasyncError):
         self.problems = tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems), hint=hint)
 
+    @property
+    def summary(self) -> str:
+        """How many problems, in which file or how many files."""
+        files, count = {problem.file for problem in self.problems}, len(self.problems)
+        where = f"{len(files)} files" if len(files) > 1 else self.file
+        return f"{where}: {count} problem{'s' * (count != 1)}"
+
 
 def first_of_ours(error: BaseException) -> BaseException:
     """The error itself, or the first one of ours within a group."""

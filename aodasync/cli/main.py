@@ -77,9 +77,8 @@ def _report(error: BaseException, *, debug: bool) -> int:
     if isinstance(error, ConfigError):
         for problem in error.problems:
             _print(str(problem))
-        count = len(error.problems)
-        noun = "problem" if count == 1 else "problems"
-        _say(f"{error.file}: {count} {noun} (see above)")
+        hint = f" (hint: {error.hint})" if error.hint else ""
+        _say(f"{error.summary} (see above){hint}")
         return error.exit_code
     if isinstance(error, AodasyncError):
         _say(str(error))

@@ -29,6 +29,5 @@ class Check:
         """What ``aodasync run`` would end with."""
         what = error.what
         if isinstance(error, ConfigError):
-            count = len(error.problems)
-            what = f"{error.file}: {count} problem{'s' * (count != 1)}\n{what}"
+            what = f"{error.summary}\n{what}"
         return cls(name, "failed", what, error.hint, int(error.exit_code))

@@ -17,6 +17,7 @@ from aodasync.cli import main as cli
 from aodasync.cli.arguments import parser
 from aodasync.cli.commands import COMMANDS
 from aodasync.cli.examples import EXAMPLES
+from aodasync.config import files
 from aodasync.errors import NotPermittedError
 from tests.fuzz.bundle_maker import bundle
 
@@ -29,6 +30,27 @@ def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str])
     assert err.startswith("aodasync: error: ")
     assert err.count("\n") == 1
     assert "(hint: aodasync --help)" in err
+
+
+def test_a_refused_configuration_is_summed_up(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Each problem in a line; then how many there are, in which file or how many, and the hint."""
+    monkeypatch.setattr(files, "SYSTEM_PATH", tmp_path / "config.yaml")
+    monkeypatch.setattr(files, "DROP_INS", tmp_path / "conf.d")
+    (tmp_path / "conf.d").mkdir()
+    (tmp_path / "config.yaml").write_text("cleanup: 5\naudit: 5")
+    (tmp_path / "conf.d" / "a.yaml").write_text("aod_output_dir: logs")
+    for argv, last in (
+        (["replay", "--config", str(tmp_path / "config.yaml")], "/config.yaml: 2 problems (see ab"),
+        (["replay", "x"], "aodasync: error: 2 files: 3 problems (see above)"),
+        (
+            ["replay", "--config", str(tmp_path / "none")],
+            "/none: 1 problem (see above) (hint: give",
+        ),
+    ):
+        assert cli.main(argv) == 78
+        assert last in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_help_and_version_are_commands_too(capsys: pytest.CaptureFixture[str]) -> None:
