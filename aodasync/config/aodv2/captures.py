@@ -88,7 +88,8 @@ class Capture:
         if found is not None:
             place, key = self.places[index], f"{key}[{index}]"
         there, here = ("no more" if text is None else quoted(text) for text in (wanted, found))
-        where = f"in {line_of(first.place, self.place)}"
+        same = first.place if wanted is None else first.places[index]
+        where = f"in {line_of(same, place)}"
         problems.error(place, key, f"expected the same arguments as {where}: {there}, found {here}")
 
     def ignored(self) -> str:

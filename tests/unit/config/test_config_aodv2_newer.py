@@ -311,6 +311,22 @@ def test_arguments_are_the_same_everywhere(refuse: Refuse, others: str, problem:
     ]
 
 
+def test_arguments_that_differ_are_named_with_both_lines(refuse: Refuse) -> None:
+    """In lists that are written over many lines."""
+    (problem,) = refuse("""
+        anomalies:
+          smb:
+            latency:
+              actions:
+                trace-cmd:
+                - -e
+                - cifs
+            sockconn: {actions: {trace-cmd: [-e, smb]}}
+        """)
+    assert problem.startswith("f:8:42: anomalies.smb.sockconn.actions.trace-cmd[1]: expected the ")
+    assert problem.endswith(" same arguments as in line 7: 'cifs', found 'smb'")
+
+
 def test_rules_of_our_own_format(accept: Accept) -> None:
     """The same rules; codes may be errnos, names or numbers of NTSTATUS."""
     anomaly = _error(
