@@ -7,6 +7,8 @@ positions and messages are the same on every host. Files are a few kilobytes.
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_left
 from typing import Final, NoReturn
 
 import yaml
@@ -36,6 +38,7 @@ _MAX_DEPTH: Final = 32
 _MAX_NODES: Final = 10_000
 _MAX_DIGITS: Final = 100
 _TAG: Final = "tag:yaml.org,2002:"
+_BREAKS_OF_YAML_ALONE: Final = re.compile("[\x85\u2028\u2029]")
 _TEXT_TAGS: Final = frozenset({"str", "timestamp", "value", "merge"})
 
 
@@ -80,6 +83,7 @@ class _Loader(yaml.SafeLoader):
     """
 
     def __init__(self, text: str, seen: Seen) -> None:
+        self._breaks = [found.start() for found in _BREAKS_OF_YAML_ALONE.finditer(text)]
         super().__init__(text)
         self._seen = seen
         self._depth = 0
@@ -99,6 +103,12 @@ class _Loader(yaml.SafeLoader):
         self._depth -= 1
         self._seen.note(None if alias else node)
         return node
+
+    def get_mark(self) -> yaml.Mark:
+        """As the base class, in lines as editors and grep count them."""
+        mark = super().get_mark()
+        mark.line -= bisect_left(self._breaks, mark.index)
+        return mark
 
     def fetch_plain(self) -> None:
         """As the base class; an error may be about the text."""

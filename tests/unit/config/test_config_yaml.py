@@ -295,3 +295,13 @@ def test_a_text_that_runs_on_names_the_line_in_which_it_ends(refuse: Refuse) -> 
     assert refuse("aod_output_dir: >-\n  a\n  b\n") == [
         "f:1:17: aod_output_dir: expected an absolute path, found 'a b'"
     ]
+
+
+@pytest.mark.parametrize("character", ["\x85", "\u2028", "\u2029"])
+def test_lines_are_those_of_editors(refuse: Refuse, character: str) -> None:
+    """These characters, which come with pasted text, end a line for YAML alone."""
+    assert refuse(f"# as told by mail{character}\nwatch_interval_sec: fast\n") == [
+        "f:2:21: watch_interval_sec: expected a number from 0.01 to 3600, found 'fast'"
+    ]
+    (problem,) = refuse(f"audit: {{}}\n# as told{character}by mail\ncleanup: {{}}\n")
+    assert problem.startswith("f:2:1: (file): not valid YAML: expected KEY: VALUE")
