@@ -47,6 +47,7 @@ _ABOUT_MOUNTS: Final = frozenset(
         "clocks differ",
         "credentials refused",
         "login failed",
+        "login not answered",
         "login not checked",
         "no access to the share",
         "no login",

@@ -61,6 +61,10 @@ _BY_RULE: Final[Mapping[str, tuple[str, ...]]] = {
         "on {server}: wbinfo -t; wbinfo --ping-dc (Windows: nltest /sc_verify:DOMAIN)",
         "on {server}: the log of winbindd or netlogon, and its clock",
     ),
+    "login not answered": (
+        "on {server}: wbinfo -t; wbinfo --ping-dc (Windows: nltest /sc_verify:DOMAIN)",
+        "on {server}: the log of winbindd or netlogon while somebody logs in",
+    ),
     "clocks differ": ("here: timedatectl; chronyc tracking", "on {server}: date"),
     "no login": (
         "here: klist -A; journalctl -t cifs.upcall; ls /etc/krb5.keytab",

@@ -53,7 +53,9 @@ def remarks(rule: Rule, figures: Figures) -> Iterator[str]:
             "On other connections it answered {answered_elsewhere} in the last second: it is"
             " what serves this connection, not the whole service."
         )
-    if rule.name == _SLOW_SERVER and figures.phases is not None:
+    if rule.name == _SLOW_SERVER and figures.commands == ("SMB2_SESSION_SETUP",):
+        yield "It is the login: as a rule the server waits for its domain controller."
+    elif rule.name == _SLOW_SERVER and figures.phases is not None:
         yield from _of_slow(figures)
 
 

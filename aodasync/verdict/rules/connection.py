@@ -47,6 +47,18 @@ def _announced(f: Figures) -> bool:
 
 
 @CONNECTION_RULES.rule(
+    "login not answered",
+    cause="server",
+    confidence="medium",
+    sentence="The server does not answer the login, for {oldest_sec} s by now, though its host"
+    " acknowledges what it is sent: as a rule it waits for its domain controller.",
+    refuted_by="on the server: wbinfo -t (Windows: nltest /sc_verify:DOMAIN) succeeds at once",
+)
+def _login_unanswered(f: Figures) -> bool:
+    return f.commands == ("SMB2_SESSION_SETUP",) and _delivered_unanswered(f)
+
+
+@CONNECTION_RULES.rule(
     "acknowledged but not answered",
     cause="server",
     confidence="high",

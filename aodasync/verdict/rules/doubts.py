@@ -15,6 +15,7 @@ _SERVER: Final = frozenset(
     {
         "acknowledged but not answered",
         "announced but not done",
+        "login not answered",
         "silent before the reconnect",
         "slow to answer",
     }

@@ -80,6 +80,21 @@ def test_a_server_that_answers_on_another_connection_is_not_silent(at_ms: int) -
     assert told is (at_ms > 9_000)
 
 
+def test_a_login_that_is_not_answered_waits_for_the_domain() -> None:
+    """The file service is well; the same where the login ends at last."""
+    login = ("SMB2_SESSION_SETUP",)
+    waiting = in_flight("SMB2_SESSION_SETUP", issued_ns=_AT, tree_id=0)
+    judged = _judged(_hang(commands=login), waiting=waiting)
+    assert (judged.rule, judged.confidence) == ("login not answered", "medium")
+    assert "The server does not answer the login, for 10.0 s by now" in judged.sentence
+    assert not any("iostat" in step for step in judged.next)
+    late = _took(7000, 7000, command=1)
+    slow = finding(first_ns=_AT + 7 * SECOND, threshold_ms=100.0, commands=login)
+    ended = _judged(slow, late)
+    assert ended.rule == "slow to answer"
+    assert "It is the login" in ended.sentence
+
+
 def test_what_was_answered_before_proves_nothing() -> None:
     """Or after the decision: the service may have been silent all the time between."""
     others = requests(_took(2, -10), _took(2, 10_500))
