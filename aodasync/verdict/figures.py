@@ -71,6 +71,7 @@ class Phases:
 class Figures:
     """What the rules compare. ``phases`` and ``tcp`` are None where nothing is known.
 
+    A reconnect that cost no request is ``idle``.
     ``unanswered`` requests wait for a response for half a second or more, the oldest
     for ``oldest_ms``, ``unanswered_large`` of them for one of more than a packet; where
     ``behind_large``, the oldest does, nothing was answered since, and TCP delivers in order;
@@ -91,6 +92,7 @@ class Figures:
     count: int
     commands: tuple[str, ...]
     codes: tuple[str, ...]
+    idle: bool
     unanswered: int
     unanswered_large: int
     behind_large: bool
@@ -169,6 +171,7 @@ def figures_of(
         count=finding.count,
         commands=finding.commands,
         codes=finding.codes,
+        idle=finding.idle,
         unanswered=len(unanswered),
         unanswered_large=int(is_in(unanswered["command"], LARGE_ANSWERS).sum()),
         behind_large=behind_large(unanswered, mine),

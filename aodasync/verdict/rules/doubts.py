@@ -59,6 +59,10 @@ def _never_connected(f: Figures) -> bool:
     return f.reconnects == 0 and "RECONNECT" not in f.codes
 
 
+def _was_idle(f: Figures) -> bool:
+    return f.idle
+
+
 def _few_lost(f: Figures) -> bool:
     return f.tcp is not None and 0 < f.tcp.lost < FEW_SEGMENTS and f.tcp.backoff <= 1
 
@@ -109,6 +113,12 @@ DOUBTS: Final = (
         frozenset({"connection refused"}),
         "But a firewall that refuses looks the same.",
         _never_connected,
+    ),
+    Doubt(
+        frozenset({"closed by the server"}),
+        "But nothing was asked of it: a firewall or load balancer that ends idle connections looks"
+        " the same.",
+        _was_idle,
     ),
     Doubt(
         frozenset({"segments lost"}),

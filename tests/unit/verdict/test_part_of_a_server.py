@@ -306,6 +306,18 @@ def test_data_lost_is_told_with_the_reason_of_the_server() -> None:
     assert judged.sentence.count("was lost") == 1
 
 
+@pytest.mark.parametrize(("idle", "confidence"), [(True, "low"), (False, "medium")])
+def test_an_idle_connection_may_be_ended_by_others_than_its_server(
+    idle: bool, confidence: str
+) -> None:
+    """Devices on the way end what is idle, and nothing but the server what is busy, as a rule."""
+    lost = trouble(Kind.RECONNECT, at_ns=_AT, connection_id=1)
+    finding_ = finding("connection", codes=("RECONNECT",), first_ns=_AT, idle=idle)
+    judged = _judged(finding_, lost)
+    assert (judged.rule, judged.confidence) == ("closed by the server", confidence)
+    assert ("a firewall or load balancer that ends idle" in judged.sentence) is idle
+
+
 @pytest.mark.parametrize(("connection_id", "told"), [(1, True), (2, False)])
 def test_data_lost_in_an_episode_that_began_otherwise_is_told(
     connection_id: int, told: bool
