@@ -12,10 +12,11 @@ import numpy.typing as npt
 
 from aodasync.detection.long_waits import may_wait
 from aodasync.events import NS_PER_MS, REQUEST, RETRY, EventArray, Kind, latency_ns
-from aodasync.evidence.arrays import is_in, median, quantile
+from aodasync.evidence.arrays import is_in
 from aodasync.evidence.model import Connection, Finding, Sample, Symptom
-from aodasync.smb.commands import COMMAND_CODES, SMB_PORT
+from aodasync.smb.commands import SMB_PORT
 from aodasync.verdict.lost_data import data_lost
+from aodasync.verdict.phases import Phases, phases_of
 from aodasync.verdict.stated import Stated, stated
 from aodasync.verdict.tcp_figures import Pressure, TcpFigures, pressure, tcp_figures
 from aodasync.verdict.waiting import (
@@ -23,48 +24,16 @@ from aodasync.verdict.waiting import (
     answered_lately,
     answered_since,
     behind_large,
-    is_about_opens,
     number_announced,
     pending_ms,
     sufferer,
 )
 
-__all__ = ["Figures", "Phases", "figures_of"]
+__all__ = ["Figures", "figures_of"]
 
 _UNANSWERED_NS: Final = 500_000_000
 _STARVED: Final = (Kind.CREDIT_TIMEOUT, Kind.INSUFFICIENT_CREDITS)
 _SLACK_NS: Final = 2_000_000_000  # what led to a trouble may be released after it
-
-
-@dataclass(frozen=True, slots=True)
-class Phases:
-    """Where the time of requests went: medians in ms.
-
-    ``wire_ms`` is issued to received (server and network), ``client_ms`` received
-    to released, ``usual_wire_ms`` of the requests before the episode. A quarter
-    of all requests during it took at most ``quarter_wire_ms``; of the slow ones, nine in ten
-    at least ``least_wire_ms``, and nine in ten at most ``most_wire_ms``; their answers came
-    over ``slow_for_ms``. ``others`` were not slow meanwhile, and took ``others_wire_ms``.
-    ``large_alone``: the slow ones have large answers, and no such answer came quickly
-    meanwhile.
-    """
-
-    slow: int
-    slow_for_ms: float
-    least_wire_ms: float
-    most_wire_ms: float
-    others: int
-    others_wire_ms: float
-    wire_ms: float
-    client_ms: float
-    usual_wire_ms: float
-    quarter_wire_ms: float
-    large_alone: bool
-
-    @property
-    def client_share(self) -> float:
-        """Share of the time after the response had arrived."""
-        return self.client_ms / ((self.wire_ms + self.client_ms) or 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +160,7 @@ def figures_of(
         waiting_for_client=sum(s.waits_for == "client" for s in finding.stalls),
         waiting_for_credits=sum(s.waits_for == "credits" for s in finding.stalls),
         waiting_for_reconnect=sum(s.waits_for == "reconnect" for s in finding.stalls),
-        phases=_phases(finding, mine, begin_ns),
+        phases=phases_of(finding, mine, begin_ns),
         tcp=tcp_figures(series, peers, begin_ns) if series else None,
         # The agent's own collecting is no evidence: up to the decision only.
         cpu=pressure(samples, "cpu", begin_ns),
@@ -223,49 +192,3 @@ def _beginning(finding: Finding, cut_off: EventArray) -> int:
     if finding.symptom == Symptom.CONNECTION and len(cut_off):
         begin_ns = min(begin_ns, int(cut_off["issued_ns"].min()))
     return begin_ns
-
-
-def _phases(finding: Finding, rows: EventArray, begin_ns: int) -> Phases | None:
-    """Phases of the slow requests, against all of that time and those before it."""
-    complete = (rows["kind"] == REQUEST) & (rows["received_ns"] != 0)
-    complete &= rows["received_ns"] >= rows["issued_ns"]
-    complete &= rows["released_ns"] >= rows["received_ns"]
-    counted = () if is_about_opens(finding) else finding.commands
-    named = [COMMAND_CODES[name] for name in counted if name in COMMAND_CODES]
-    rows = rows[complete & (~may_wait(rows) | is_in(rows["command"], named))]
-    released = rows["released_ns"].astype(np.int64)
-    during = rows[released >= finding.first_ns] if finding.first_ns else rows
-    least_ns = finding.threshold_ms * NS_PER_MS
-    before = rows[released < begin_ns]
-    slow = during[latency_ns(during) >= least_ns]
-    if finding.symptom not in (Symptom.SLOW, Symptom.WAITING) or len(slow) == 0:
-        return None
-    wire, quick = _wire(slow), _meanwhile(slow, rows[latency_ns(rows) < least_ns])
-    return Phases(
-        slow=len(slow),
-        slow_for_ms=float(slow["received_ns"].max() - slow["received_ns"].min()) / NS_PER_MS,
-        least_wire_ms=quantile(wire, 0.1) / NS_PER_MS,
-        most_wire_ms=quantile(wire, 0.9) / NS_PER_MS,
-        others=len(quick),
-        others_wire_ms=median(_wire(quick)) / NS_PER_MS if len(quick) else 0.0,
-        wire_ms=median(wire) / NS_PER_MS,
-        client_ms=median(latency_ns(slow).astype(np.int64) - wire) / NS_PER_MS,
-        usual_wire_ms=median(_wire(before)) / NS_PER_MS if len(before) else 0.0,
-        quarter_wire_ms=quantile(_wire(during), 0.25) / NS_PER_MS,
-        large_alone=bool(
-            is_in(slow["command"], LARGE_ANSWERS).all()
-            and not is_in(quick["command"], LARGE_ANSWERS).any()
-        ),
-    )
-
-
-def _meanwhile(slow: EventArray, others: EventArray) -> EventArray:
-    """Those of the others that were asked for and answered while slow ones were on their way."""
-    inside = others["issued_ns"] > slow["issued_ns"].min()
-    found: EventArray = others[inside & (others["received_ns"] < slow["received_ns"].max())]
-    return found
-
-
-def _wire(rows: EventArray) -> npt.NDArray[np.int64]:
-    wire: npt.NDArray[np.int64] = (rows["received_ns"] - rows["issued_ns"]).astype(np.int64)
-    return wire
