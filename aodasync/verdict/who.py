@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -24,6 +25,7 @@ from aodasync.evidence.arrays import is_in
 from aodasync.evidence.file_book import NO_FILES, FileBook
 from aodasync.evidence.model import Connection, Finding, Symptom, Trigger
 from aodasync.smb.commands import command_name
+from aodasync.verdict.concerned import failed_by, waited_for
 from aodasync.verdict.lost_data import data_lost
 
 __all__ = ["Sufferer", "Waiting", "Who", "who_suffers", "who_waited"]
@@ -152,10 +154,9 @@ def who_suffers(
     rows = rows[is_in(rows["connection_id"], ids)]
     in_flight = in_flight[is_in(in_flight["connection_id"], ids)]
     if finding.codes:
-        rows, in_flight = rows[(rows["status"] != 0) | (rows["outcome"] != 0)], in_flight[:0]
-    who = who_waited(
-        rows,
-        in_flight,
+        rows, in_flight = rows[failed_by(finding, rows)], in_flight[:0]
+    waited = partial(
+        who_waited,
         threshold_ms=finding.threshold_ms,
         began_ns=finding.first_ns - (_WRITTEN_BEFORE_NS if losers else 0),
         now_ns=trigger.decided_monotonic_ns,
@@ -164,6 +165,9 @@ def who_suffers(
         threads=threads,
         mounted=mounted,
     )
+    who = waited(rows[waited_for(finding, rows)], in_flight[waited_for(finding, in_flight)])
+    if who == Who():
+        who = waited(rows, in_flight)
     return replace(who, processes=losers) if losers else who
 
 

@@ -136,6 +136,43 @@ def test_who_lost_data_is_who_was_told_so() -> None:
     assert [s.name for s in who.shares] == ["//nas/data"]
 
 
+def test_what_may_wait_for_ever_does_not_suffer() -> None:
+    """A file manager waits for changes since this morning, a database for a lock, nobody for ECHO.
+
+    Of an episode of nothing else they are what there is.
+    """
+    idle = requests(
+        in_flight("SMB2_CHANGE_NOTIFY", issued_ns=SECOND, comm=b"nautilus", tgid=1),
+        in_flight("SMB2_LOCK", issued_ns=2 * SECOND, comm=b"db", tgid=2),
+        in_flight("SMB2_ECHO", issued_ns=3 * SECOND, comm=b"kworker", tgid=3),
+    )
+    hung = in_flight("SMB2_CREATE", issued_ns=890 * SECOND, comm=b"cp", tgid=4)
+    found = finding(
+        "hang", server="nas", first_ns=890 * SECOND, threshold_ms=5000.0, commands=("SMB2_CREATE",)
+    )
+    trigger = Trigger("hang", found, (), 900 * SECOND, 0, 1)
+    suffers = partial(who_suffers, trigger, requests(), own=[_NAS], shares={})
+    assert [p.name for p in suffers(requests(idle, hung)).processes] == ["cp"]
+    assert [p.name for p in suffers(idle).processes] == ["nautilus", "db", "kworker"]
+
+
+def test_what_fails_all_day_does_not_suffer_from_what_failed_now() -> None:
+    """A search reads to the end of thousands of files while a disk is full."""
+    rows = requests(
+        *(
+            request(released_ns=5 * SECOND, latency_ns=MS, status=0xC0000011, comm=b"grep", tgid=1)
+            for _ in range(50)
+        ),
+        request(released_ns=5 * SECOND, latency_ns=MS, status=0xC000007F, comm=b"cp", tgid=2),
+        request(released_ns=5 * SECOND, latency_ns=MS, status=0xC0001234, comm=b"odd", tgid=3),
+    )
+    for code, name in (("STATUS_DISK_FULL", "cp"), ("0xC0001234", "odd")):
+        found = finding("error", first_ns=SECOND, threshold_ms=0.0, codes=(code,))
+        trigger = Trigger("error", found, (), 6 * SECOND, 0, 1)
+        who = who_suffers(trigger, rows, rows[:0], own=[_NAS], shares={})
+        assert [p.name for p in who.processes] == [name]
+
+
 def test_the_stalls_of_a_hang_say_who_waits() -> None:
     """For as long as they had no request."""
     stall = Stall(11, 10, "db", "cifs_open", "reconnect", age_ms=9000.0, quiet_ms=8000.0)

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: MIT
+"""Which requests a finding is about, of all that its connections had meanwhile. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from aodasync.detection.long_waits import may_wait
+from aodasync.detection.trouble_rows import TREE_CONNECT, WAITED_FOR_BY_NONE, failed_writes
+from aodasync.events import ANSWERED, EventArray
+from aodasync.evidence.arrays import is_in
+from aodasync.evidence.model import Finding, Symptom
+from aodasync.smb.commands import COMMAND_CODES
+from aodasync.smb.ntstatus import STATUS_CODES
+
+__all__ = ["failed_by", "waited_for"]
+
+_UNNAMED: Final = "0x"
+
+
+def waited_for(finding: Finding, rows: EventArray) -> npt.NDArray[np.bool_]:
+    """The requests, rows of shape (N,), that something waits for against its will.
+
+    A CHANGE_NOTIFY is pending for as long as a file manager is open, and suffers from nothing;
+    nor does what the server may hold back, unless the finding counts such. Nobody waits for
+    an ECHO.
+    """
+    counted = [COMMAND_CODES[name] for name in finding.commands if name in COMMAND_CODES]
+    wanted: npt.NDArray[np.bool_] = ~may_wait(rows) | is_in(rows["command"], counted)
+    return wanted & ~is_in(rows["command"], WAITED_FOR_BY_NONE)
+
+
+def failed_by(finding: Finding, rows: EventArray) -> npt.NDArray[np.bool_]:
+    """The requests, rows of shape (N,), that failed as the finding's codes say.
+
+    Others fail all day: a file that is not there, the end of a listing. Of trouble with a
+    connection, those that were to make it again count as well, and writes.
+    """
+    codes = [
+        int(code, 16) if code.startswith(_UNNAMED) else STATUS_CODES[code]
+        for code in finding.codes
+        if code.startswith(_UNNAMED) or code in STATUS_CODES
+    ]
+    failed: npt.NDArray[np.bool_] = is_in(rows["status"], codes) | (rows["outcome"] != ANSWERED)
+    if finding.symptom == Symptom.CONNECTION:
+        failed |= (rows["command"] <= TREE_CONNECT) & (rows["status"] != 0)
+        failed |= failed_writes(rows)
+    return failed
