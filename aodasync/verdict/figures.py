@@ -143,7 +143,7 @@ def figures_of(
         idle=finding.idle,
         unanswered=len(unanswered),
         unanswered_large=int(is_in(unanswered["command"], LARGE_ANSWERS).sum()),
-        behind_large=behind_large(unanswered, mine),
+        behind_large=behind_large(unanswered if len(unanswered) else cut_off, mine),
         answered_lately=lately,
         answered_elsewhere=elsewhere,
         answered_since=answered_since(unanswered, mine, now_ns),

@@ -38,7 +38,8 @@ _LATELY_NS: Final = 1_000_000_000
 def behind_large(unanswered: EventArray, rows: EventArray) -> bool:
     """Whether all that is missing may wait for one large answer, which got lost.
 
-    It is the oldest, and whatever was answered later proves that nothing waits behind it.
+    It is the oldest, and whatever was answered later proves that nothing waits behind it; of
+    requests that a reconnect cut off, until then.
     """
     if len(unanswered) == 0:
         return False
@@ -46,6 +47,8 @@ def behind_large(unanswered: EventArray, rows: EventArray) -> bool:
     first, others = unanswered[at], np.delete(unanswered, at)
     later = rows["received_ns"] > first["issued_ns"] + np.uint64(_ANSWERED_BY_NS)
     later &= rows["connection_id"] == first["connection_id"]
+    if first["released_ns"]:
+        later &= rows["received_ns"] <= first["released_ns"]
     small = others[~is_in(others["command"], LARGE_ANSWERS)]
     return bool(
         first["command"] in LARGE_ANSWERS

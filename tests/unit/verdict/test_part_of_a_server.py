@@ -306,6 +306,22 @@ def test_data_lost_is_told_with_the_reason_of_the_server() -> None:
     assert judged.sentence.count("was lost") == 1
 
 
+@pytest.mark.parametrize(("first", "doubted"), [("SMB2_READ", True), ("SMB2_CREATE", False)])
+def test_a_reconnect_may_come_of_a_large_answer_that_was_lost(first: str, doubted: bool) -> None:
+    """As the hang before it: ECHO's answers wait behind it too, until the client gives up."""
+    end_ns = _AT + 60 * SECOND
+    cut = [
+        request(name, released_ns=end_ns, latency_ns=(60 - 12 * n) * SECOND, outcome=1)
+        for n, name in enumerate((first, "SMB2_ECHO", "SMB2_ECHO"))
+    ]
+    lost = trouble(Kind.RECONNECT, at_ns=end_ns, connection_id=1)
+    login = request("SMB2_SESSION_SETUP", released_ns=end_ns + SECOND, received_ns=end_ns + SECOND)
+    finding_ = finding("connection", codes=("RECONNECT",), first_ns=end_ns)
+    judged = _judged(finding_, requests(*cut, lost, login))
+    assert judged.rule == "silent before the reconnect"
+    assert ("is a large one" in judged.sentence) is doubted
+
+
 @pytest.mark.parametrize(("idle", "confidence"), [(True, "low"), (False, "medium")])
 def test_an_idle_connection_may_be_ended_by_others_than_its_server(
     idle: bool, confidence: str
