@@ -8,6 +8,9 @@ the others belong to it, until the connection has negotiated again, or answers.
 A login that is refused after a reconnect is trouble until a session works again: the
 password was changed, or the account locked.
 
+A share that was used and is gone, or refused after a reconnect, is so until the server takes
+another TREE_CONNECT: a program may try again seldom.
+
 A connection is in trouble from the first sign until it answers a request that was
 issued after the last one. Without a sign for a minute it is given up: it was
 unmounted meanwhile.
@@ -96,6 +99,7 @@ class Connections:
         """Forget all of them."""
         self._known: dict[int, _Connection] = {}
         self._troubled: set[int] = set()
+        self._without_share: dict[int, int] = {}  # when a share was refused last
         self._channels = Channels(self._server_of)
         self._of_server: dict[str, list[int]] | None = None  # made when asked for
         self._failed_write = UNKNOWN_CONNECTION  # that of the last one
@@ -110,7 +114,7 @@ class Connections:
     def observe(self, rows: EventArray) -> None:
         """Take a batch in: shape (N,), dtype EVENT, oldest first."""
         self.cut_off = []
-        if may_be_relevant(rows):
+        if may_be_relevant(rows) or self._without_share:
             self._of_server = None
             self.troubles = self._observe(rows)
             self._learn(pick(rows, rows["kind"] == REQUEST))
@@ -123,6 +127,7 @@ class Connections:
         """Give up what gave no sign for a minute."""
         self._of_server = None
         since_ns = now_ns - _GIVEN_UP_NS
+        self._without_share = {c: at for c, at in self._without_share.items() if at > since_ns}
         for connection in [c for c in self._troubled if self._known[c].trouble_ns <= since_ns]:
             self._troubled.discard(connection)
             self._known[connection].trouble_ns = 0
@@ -134,10 +139,12 @@ class Connections:
     def unusable(self) -> list[int]:
         """Ids of the connections that the client is trying to re-establish, or to log in on again.
 
-        A mount that failed is not among them: no session was lost.
+        So are those of which a share is gone that was used. A mount that failed is not among
+        them: neither session nor share was lost.
         """
         troubled = ((c, self._known[c]) for c in self._troubled)
-        return sorted(c for c, k in troubled if k.reconnecting or (k.refused and k.again))
+        lost = {c for c, k in troubled if k.reconnecting or (k.refused and k.again)}
+        return sorted(lost.union(self._without_share))
 
     def idle(self, connection: int) -> bool:
         """Whether the last reconnect cost no request that something waited for."""
@@ -208,16 +215,23 @@ class Connections:
             return self._negotiated(connection, batch, i)
         if row["command"] <= SESSION_SETUP:
             return self._logged_in(connection, row, refused=refused)
+        status = int(row["status"])
         if row["command"] == TREE_CONNECT:
             self._channels.note_tree_connect(connection)
-        status = int(row["status"])
+            if status == 0:
+                self._without_share.pop(connection, None)
         if status == IO_TIMEOUT:
             self._get(connection).timed_out = True
         if status in SESSION_ENDED:
             known = self._get(connection)
             told, known.expired = known.expired, True
             return "" if told else status_name(status)
-        return status_name(status) if is_lost_share(row, status) else ""
+        if not is_lost_share(row, status):
+            return ""
+        known_lost = connection in self._without_share or self._get(connection).again
+        if known_lost or row["command"] != TREE_CONNECT:
+            self._without_share[connection] = int(row["released_ns"])
+        return status_name(status)
 
     def _cut_off(self, connection: int, batch: Batch, i: int) -> str:
         row, known = batch.rows[i], self._get(connection)
@@ -326,6 +340,7 @@ class Connections:
             del self._known[oldest]
             self._channels.forget(oldest)
             self._troubled.discard(oldest)
+            self._without_share.pop(oldest, None)
             self.forgotten += 1
         return known
 

@@ -90,3 +90,55 @@ def test_whatever_refuses_the_logins_of_a_lost_server_is_worth_a_bundle_more(sta
     engine.process(_answer("SMB2_SESSION_SETUP", 40 * SECOND, status), 40 * SECOND)
     notes = [note for note in engine.episodes.take_notes() if isinstance(note, Refused)]
     assert [(note.suppressed, note.data_lost) for note in notes] == [("", False)]
+
+
+def _lived(batches: dict[int, EventArray], until_sec: int) -> tuple[int, list[int]]:
+    """How many episodes there were, and for how many seconds those lasted that ended."""
+    engine = Engine(config(connection_anomaly()), lambda _: "nas")
+    started, lasted = 0, []
+    for second in range(5, until_sec):
+        rows = batches.get(second, request(released_ns=second * SECOND, connection_id=2))
+        started += len(engine.process(rows, second * SECOND))
+        started += len(engine.look(view(second * SECOND)))
+        lasted += [round(e.duration_ms / 1000) for e in engine.tick(second * SECOND)]
+    return started, lasted
+
+
+@pytest.mark.parametrize("deleted", [True, False])
+def test_a_share_that_is_gone_is_one_episode_however_seldom_it_is_tried(deleted: bool) -> None:
+    """A program asks every nine seconds, until the share is given back."""
+    used = {8: request(released_ns=8 * SECOND)}
+    lost = (
+        request(released_ns=10 * SECOND, status=0xC00000C9)
+        if deleted
+        else requests(
+            trouble(Kind.RECONNECT, at_ns=10 * SECOND, connection_id=1),
+            request("SMB2_NEGOTIATE", released_ns=10 * SECOND + 1),
+            request("SMB2_SESSION_SETUP", released_ns=10 * SECOND + 2),
+        )
+    )
+    refused = {
+        s: _answer("SMB2_TREE_CONNECT", s * SECOND, "STATUS_BAD_NETWORK_NAME")
+        for s in range(11, 100, 9)
+    }
+    back = {105: request("SMB2_TREE_CONNECT", released_ns=105 * SECOND)}
+    assert _lived({**used, 10: lost, **refused, **back}, 120) == (1, [95])
+
+
+def test_a_mount_of_a_share_that_never_was_ends_at_once() -> None:
+    """Nothing was lost."""
+    mount = requests(
+        request("SMB2_NEGOTIATE", released_ns=10 * SECOND),
+        request("SMB2_SESSION_SETUP", released_ns=10 * SECOND + 1),
+        _answer("SMB2_TREE_CONNECT", 10 * SECOND + 2, "STATUS_BAD_NETWORK_NAME"),
+    )
+    assert _lived({10: mount}, 30) == (1, [1])
+
+
+def test_a_share_that_nobody_asks_for_any_more_is_given_up() -> None:
+    """After a minute: it was unmounted."""
+    lost = requests(
+        request(released_ns=9 * SECOND), request(released_ns=10 * SECOND, status=0xC00000C9)
+    )
+    started, (lasted,) = _lived({10: lost}, 90)
+    assert (started, 59 <= lasted <= 61) == (1, True)
