@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from aodasync.smb.commands import SMB_PORT
-from aodasync.verdict.meanings import AT_A_LIMIT, NO_RIGHT, NO_ROOM
+from aodasync.verdict.meanings import AT_A_LIMIT, FAULTY_STORAGE, NO_RIGHT, NO_ROOM
 
 __all__ = ["address_words", "next_steps", "where_it_runs"]
 
@@ -36,6 +36,10 @@ _BY_RULE: Final[Mapping[str, tuple[str, ...]]] = {
     "torn down on this host": (
         "here: journalctl -n 50 -g umount; last -n 5 -x (who unmounted it, or shut down?)",
         "here: grep -E 'cifs|smb3' /proc/mounts",
+    ),
+    "stated by the server": (
+        "on {server}: journalctl -u smbd -n 50 (or its event log): what does it say of it?",
+        "here: aodasync report (send the page to the server's owner)",
     ),
     "session ended": (
         "on {server}: journalctl -u smbd -n 50 (or its event log): was it restarted?",
@@ -88,6 +92,13 @@ _BY_RULE: Final[Mapping[str, tuple[str, ...]]] = {
     ),
 }
 _BY_MEANING: Final = (
+    (
+        FAULTY_STORAGE,
+        (
+            "on {server}: dmesg | tail -n 50; iostat -x 1 5: which disk fails?",
+            "here: aodasync report (send the page to the server's owner)",
+        ),
+    ),
     (
         NO_RIGHT,
         (

@@ -367,6 +367,7 @@ def test_no_step_is_for_an_address_that_nobody_knows() -> None:
         ("STATUS_REQUEST_NOT_ACCEPTED", "login failed", "smbstatus -p"),
         ("STATUS_INVALID_PARAMETER", "login failed", "journalctl -u smbd"),
         ("STATUS_IO_DEVICE_ERROR", "stated by the server", "iostat"),
+        ("STATUS_MEDIA_WRITE_PROTECTED", "stated by the server", "journalctl -u smbd"),
     ],
 )
 def test_what_to_do_is_about_what_the_server_said(status: str, rule: str, words: str) -> None:
