@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aodasync.detection.long_waits import may_wait
+from aodasync.detection.trouble_rows import WAITED_FOR_BY_NONE
 from aodasync.events import NS_PER_MS, REQUEST, RETRY, EventArray, Kind, latency_ns
 from aodasync.evidence.arrays import is_in
 from aodasync.evidence.model import Connection, Finding, Sample, Symptom
@@ -25,7 +26,9 @@ from aodasync.verdict.waiting import (
     answered_since,
     behind_large,
     number_announced,
+    oldest_ms,
     pending_ms,
+    still_waiting,
     sufferer,
 )
 
@@ -120,10 +123,10 @@ def figures_of(
     waiting = waiting[~may_wait(waiting)]
     received_ns = waiting["received_ns"].astype(np.int64)
     unanswered = waiting[received_ns == 0]
-    age_ns = now_ns - unanswered["issued_ns"].astype(np.int64)
-    unanswered = unanswered[age_ns >= _UNANSWERED_NS]
+    unanswered = unanswered[now_ns - unanswered["issued_ns"].astype(np.int64) >= _UNANSWERED_NS]
     recent = mine[mine["released_ns"].astype(np.int64) >= finding.first_ns - _SLACK_NS]
     cut_off = recent[recent["outcome"] == RETRY]
+    unanswered = still_waiting(finding, unanswered, cut_off)
     begin_ns = _beginning(finding, cut_off)
     own = [connections[i] for i in finding.connections if i in connections]
     worst = connections.get(sufferer(finding, unanswered, recent) or 0)
@@ -140,7 +143,8 @@ def figures_of(
         count=finding.count,
         commands=finding.commands,
         codes=finding.codes,
-        idle=finding.idle,
+        # What it cut off may have ended only after the decision.
+        idle=finding.idle and bool(is_in(cut_off["command"], WAITED_FOR_BY_NONE).all()),
         unanswered=len(unanswered),
         unanswered_large=int(is_in(unanswered["command"], LARGE_ANSWERS).sum()),
         behind_large=behind_large(unanswered if len(unanswered) else cut_off, mine),
@@ -151,7 +155,7 @@ def figures_of(
         untaken=_untaken(received_ns[received_ns != 0], begin_ns, now_ns),
         announced_opens=len(opens_ms),
         oldest_open_ms=float(opens_ms.max(initial=0)),
-        oldest_ms=float(age_ns.max(initial=0)) / NS_PER_MS,
+        oldest_ms=oldest_ms(unanswered, now_ns),
         reconnects=int(np.count_nonzero(kinds == Kind.RECONNECT)),
         cut_off_ms=float(latency_ns(cut_off).max(initial=0)) / NS_PER_MS,
         stated=stated(mine, recent, finding.first_ns),

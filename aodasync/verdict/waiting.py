@@ -22,7 +22,9 @@ __all__ = [
     "behind_large",
     "is_about_opens",
     "number_announced",
+    "oldest_ms",
     "pending_ms",
+    "still_waiting",
     "sufferer",
 ]
 
@@ -112,6 +114,25 @@ def pending_ms(
 def number_announced(unanswered: EventArray) -> int:
     """How many of them the server has announced as pending (STATUS_PENDING)."""
     return int(np.count_nonzero(unanswered["flags"] & int(Flag.ASYNC_RESPONSE)))
+
+
+def oldest_ms(unanswered: EventArray, now_ns: int) -> float:
+    """For how long the oldest of them waits by ``now_ns``; 0 where there is none."""
+    ages_ns = now_ns - unanswered["issued_ns"].astype(np.int64)
+    return float(ages_ns.max(initial=0)) / NS_PER_MS
+
+
+def still_waiting(finding: Finding, unanswered: EventArray, cut_off: EventArray) -> EventArray:
+    """Those of ``unanswered`` that do not wait for a connection that is lost already.
+
+    A reconnect is known some moments before the requests that it cuts off have ended.
+    """
+    if finding.symptom != Symptom.CONNECTION or len(cut_off) == 0:
+        return unanswered
+    ended = set(zip(cut_off["connection_id"].tolist(), cut_off["message_id"].tolist(), strict=True))
+    ids = zip(unanswered["connection_id"].tolist(), unanswered["message_id"].tolist(), strict=True)
+    waits: EventArray = unanswered[np.array([each not in ended for each in ids], np.bool_)]
+    return waits
 
 
 def sufferer(finding: Finding, unanswered: EventArray, recent: EventArray) -> int | None:

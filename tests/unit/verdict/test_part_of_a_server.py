@@ -334,6 +334,21 @@ def test_an_idle_connection_may_be_ended_by_others_than_its_server(
     assert ("a firewall or load balancer that ends idle" in judged.sentence) is idle
 
 
+def test_what_a_reconnect_is_about_to_cut_off_is_no_silence() -> None:
+    """They are in flight at the decision, and end a moment later: the reconnect was not idle."""
+    decided_ns = _AT + 10 * SECOND
+    waiting = requests(
+        *(in_flight(issued_ns=decided_ns - 800 * MS, message_id=n) for n in range(5))
+    )
+    cut = waiting.copy()
+    cut["released_ns"], cut["outcome"] = decided_ns + 3 * MS, 1
+    lost = trouble(Kind.RECONNECT, at_ns=decided_ns, connection_id=1)
+    finding_ = finding("connection", codes=("RECONNECT",), first_ns=decided_ns, idle=True)
+    judged = _judged(finding_, requests(lost, cut), waiting)
+    assert (judged.rule, judged.confidence) == ("closed by the server", "medium")
+    assert "idle" not in judged.sentence
+
+
 @pytest.mark.parametrize(("connection_id", "told"), [(1, True), (2, False)])
 def test_data_lost_in_an_episode_that_began_otherwise_is_told(
     connection_id: int, told: bool
