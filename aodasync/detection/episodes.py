@@ -34,6 +34,7 @@ _HOUR_NS = 3_600_000_000_000
 _MOST_OPEN = 1024
 _MOST_PLACES = 16_384  # of all open episodes, beside the names of their servers
 _MOST_IDLE = 256
+_SETTLED_NS = 1_000_000_000  # what a reconnect cuts off is seen some moments after it
 _MOST_NAMED = 16
 _FIRST_BUNDLE_NS = 5_000_000_000  # what comes sooner is in the bundle of the start
 _REFUSALS = frozenset(
@@ -141,6 +142,7 @@ class _Idle:
     at_ns: int
     firing: Firing
     noted: bool = False
+    due: bool = False  # a note, unless it turns out to have cost a request
 
 
 class Episodes:
@@ -248,6 +250,9 @@ class Episodes:
         for idle in self._idle:
             finding = idle.firing.finding
             if finding.anomaly == anomaly and not wanted.isdisjoint(finding.connections):
+                if idle.due:
+                    self.idle_reconnects -= idle.firing.first
+                    idle.due = idle.noted = False
                 return self.observe(
                     replace(idle.firing, finding=replace(finding, idle=False)), now_ns
                 )
@@ -256,6 +261,10 @@ class Episodes:
     def tick(self, now_ns: int) -> list[Ended]:
         """Close the episodes whose last three intervals were quiet, the eldest first."""
         window = now_ns // self._interval_ns
+        for idle in self._idle:
+            if idle.due and now_ns - idle.at_ns >= _SETTLED_NS:
+                idle.due = False
+                self._notes.append(IdleAgain(idle.firing.finding))
         over = [e for e in self._open.values() if window > e.last_window + _QUIET_INTERVALS]
         for episode in over:
             del self._open[episode.number]
@@ -286,8 +295,7 @@ class Episodes:
                 idle.at_ns, idle.firing = now_ns, firing
                 if again:
                     self.idle_reconnects += firing.first
-                    if not idle.noted:
-                        self._notes.append(IdleAgain(finding))
+                    idle.due |= not idle.noted
                 idle.noted = again
                 return again
         self._idle.append(_Idle(now_ns, firing))

@@ -235,6 +235,23 @@ def test_an_idle_reconnect_that_cost_a_request_is_an_episode_after_all() -> None
     assert episodes.open_findings()[0].count == 1
 
 
+def test_a_reconnect_that_cost_a_request_is_no_idle_one() -> None:
+    """Where it is seen before the request that it cut off has ended: no note, and not counted."""
+    episodes = _episodes()
+    episodes.observe(_idle(100 * SECOND), 100 * SECOND)
+    episodes.tick(110 * SECOND)
+    episodes.observe(_idle(200 * SECOND), 200 * SECOND)
+    episodes.tick(200 * SECOND)
+    (connection,) = _idle(0).finding.connections
+    assert episodes.cut_off("connection", (connection,), 200 * SECOND) is not None
+    episodes.tick(220 * SECOND)
+    assert episodes.take_notes() == []
+    assert episodes.idle_reconnects == 0
+    episodes.observe(_idle(300 * SECOND), 300 * SECOND)
+    episodes.tick(301 * SECOND)
+    assert [type(note) for note in episodes.take_notes()] == [IdleAgain]
+
+
 def _bundles_of(episodes: Episodes, *servers: str, anomaly: str = "latency") -> list[str]:
     """One short episode on each of these servers in turn, a minute apart."""
     reasons = []
