@@ -7,8 +7,7 @@ from typing import Final
 
 from aodasync.evidence.model import Symptom
 from aodasync.verdict.figures import Figures
-from aodasync.verdict.rules.latency import long_round_trips
-from aodasync.verdict.rules.rule import HALF, SILENT_MS, RuleTable, lossless
+from aodasync.verdict.rules.rule import SILENT_MS, RuleTable, lossless
 
 __all__ = ["CONNECTION_RULES", "LOST", "LOST_WRITES", "REFUSED"]
 
@@ -68,7 +67,7 @@ def _login_unanswered(f: Figures) -> bool:
 )
 def _delivered_unanswered(f: Figures) -> bool:
     known = f.unanswered > 0 and f.tcp is not None and f.tcp.sockets > 0 and lossless(f)
-    return known and not _under_way(f) and not _merely_slow(f)
+    return known and not _merely_slow(f)
 
 
 def _merely_slow(f: Figures) -> bool:
@@ -76,15 +75,6 @@ def _merely_slow(f: Figures) -> bool:
     if f.symptom != Symptom.SLOW or f.phases is None:
         return False
     return f.oldest_ms < 2 * f.phases.most_wire_ms
-
-
-def _under_way(f: Figures) -> bool:
-    """The round trip became so long that what waits may be on its way, as what ended was."""
-    if f.tcp is None or f.phases is None or f.symptom != Symptom.SLOW:
-        return False
-    # TCP's figure trails behind; what was slow and ended does not.
-    took_ms = f.phases.most_wire_ms if f.tcp.needless else f.tcp.rtt_ms
-    return max(took_ms, f.tcp.rtt_ms) >= HALF * f.oldest_ms and long_round_trips(f)
 
 
 @CONNECTION_RULES.rule(
