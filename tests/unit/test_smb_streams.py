@@ -8,18 +8,22 @@ import struct
 from pathlib import Path
 
 import pytest
-from smb_streams import SmbRequest, requests_of
+from smb_streams import SmbRequest, answers_of, requests_of
 
 CLIENT, SERVER = bytes([10, 9, 9, 2]), bytes([10, 9, 9, 1])
 FIRST = 2**32 - 40  # sequence numbers wrap
 SYN = 2
 
 
-def packet(sequence: int, data: bytes, *, port: int = 40_000, flags: int = 0) -> bytes:
-    """A segment from the client to the server's port 445, padded as Ethernet does."""
-    tcp = struct.pack(">HHIIBBHHH", port, 445, sequence % 2**32, 0, 5 << 4, flags, 0, 0, 0)
+def packet(
+    sequence: int, data: bytes, *, port: int = 40_000, flags: int = 0, answers: bool = False
+) -> bytes:
+    """A segment from the client to the server's port 445, or back, padded as Ethernet does."""
+    ports = (445, port) if answers else (port, 445)
+    tcp = struct.pack(">HHIIBBHHH", *ports, sequence % 2**32, 0, 5 << 4, flags, 0, 0, 0)
     size = 20 + len(tcp) + len(data)
-    ip = struct.pack(">BBHHHBBH", 0x45, 0, size, 0, 0, 64, 6, 0) + CLIENT + SERVER
+    ends = SERVER + CLIENT if answers else CLIENT + SERVER
+    ip = struct.pack(">BBHHHBBH", 0x45, 0, size, 0, 0, 64, 6, 0) + ends
     return (bytes(12) + b"\x08\x00" + ip + tcp + data).ljust(60, b"\0")
 
 
@@ -85,6 +89,33 @@ def test_each_connection_is_a_stream(tmp_path: Path) -> None:
     ]
     found = requests_of(capture(tmp_path / "pcap", packets))
     assert [(request.stream, request.frame) for request in found] == [(0, 0), (1, 1), (2, 3)]
+
+
+def test_responses_belong_to_the_stream_of_their_requests(tmp_path: Path) -> None:
+    """Also where the connection before it got no packet back; each part of a compound is one."""
+    parts = ((5, 0xC0000034), (6, 0xC0000128))
+    body = b"".join(
+        b"\xfeSMB"
+        + struct.pack("<4xIH2xIIQ", status, command, 1, 72 if command == 5 else 0, 70 + command)
+        + bytes(72 - 32)
+        for command, status in parts
+    )
+    answer = struct.pack(">I", len(body)) + body
+    packets = [
+        packet(7, b"", port=40_001, flags=SYN),
+        packet(99, b"", flags=SYN),
+        packet(500, b"", flags=SYN, answers=True),
+        packet(99, b"", flags=SYN),  # sent again: no other connection
+        packet(100, message((5, 75), (6, 76))),
+        packet(501, answer[:90], answers=True),
+        packet(591, answer[90:], answers=True),
+    ]
+    found = answers_of(capture(tmp_path / "pcap", packets))
+    assert [(a.stream, a.command, a.message_id, a.status, a.flags) for a in found] == [
+        (1, 5, 75, 0xC0000034, 1),
+        (1, 6, 76, 0xC0000128, 1),
+    ]
+    assert {answer.completed_ns for answer in found} == {10**9 + 6}
 
 
 def test_nothing_is_made_up_behind_a_gap(tmp_path: Path) -> None:

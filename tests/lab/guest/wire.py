@@ -19,12 +19,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from product import OUT, wait_for
+from smb_streams import answers_of
 
 from aodasync.smb.commands import command_name
 
 STATUS_PENDING = 0x103
 NEGOTIATE, CANCEL = 0x00, 0x0C
 _FALSE = ("0", "False")
+_ASYNC = 2  # SMB2_FLAGS_ASYNC_COMMAND
 _UNSOLICITED = 0xFFFFFFFFFFFFFFFF  # MS-SMB2 3.3.4.6: an oplock break is nobody's response
 
 _FRAME = ("frame.number", "frame.time_epoch", "tcp.stream", "tcp.segment")
@@ -163,7 +165,29 @@ def read(file: Path, options: Sequence[str] = ()) -> Wire:
                 request.status = int(status, 0)
                 request.one_segment &= one_segment
                 request.smb2_time_ns = nanoseconds(took) if took else None
+    _find_answers(file, [request for request in wire.requests if request.status is None])
     return wire
+
+
+def _find_answers(file: Path, unanswered: Sequence[Request]) -> None:
+    """Look for the responses that tshark does not show in the streams themselves.
+
+    Behind a response in the same PDU that it cannot take apart (an error to a QUERY_INFO of
+    extended attributes, from ksmbd) it stops.
+    """
+    if not unanswered:
+        return
+    final = {
+        (answer.stream, answer.message_id, answer.command): answer
+        for answer in answers_of(file)
+        if not (answer.flags & _ASYNC and answer.status == STATUS_PENDING)
+    }
+    for request in unanswered:
+        answer = final.get((request.stream, request.message_id, request.command))
+        if answer is not None:
+            print("tshark does not show the response to:", request, flush=True)
+            request.answered_ns, request.status = answer.completed_ns, answer.status
+            request.one_segment = False
 
 
 def _each(text: str, count: int) -> list[str]:
