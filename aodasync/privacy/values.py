@@ -98,6 +98,7 @@ _VALUE_MEMBER: Final = re.compile(
 _PARAMETER: Final = re.compile(rb"(?:[?&]|&amp;|%26)[a-z0-9_.-]{0,40}$")
 _GO_BYTES: Final = re.compile(rb"\[\][a-z0-9]{1,16}\{")
 _GO_STRING: Final = re.compile(rb"(?:\[\]byte|string)\((?=%b)" % QUOTE)
+_PREFIX: Final = re.compile(rb"[bu](?=[\"'])")  # of Python's strings
 _JSON_END: Final = re.compile(rb"[,}\]\s]")
 
 
@@ -131,7 +132,8 @@ def _in_json(_line: Line, key: Key) -> bool:
 
 
 def _json(line: Line, key: Key) -> tuple[int, int] | None:
-    mark = _QUOTE.match(line.low, key.value, key.bound)
+    prefix = _PREFIX.match(line.low, key.value)
+    mark = _QUOTE.match(line.low, prefix.end() if prefix else key.value, key.bound)
     if mark:
         return mark.end(), line.string_end(mark[0], mark.end(), len(line.low))[0]
     first = line.low[key.value : key.value + 1]

@@ -211,6 +211,10 @@ _REPORTED: Final = {
     '"name": "SMB_PASSWORD",\n"type": "x",\n"value": "S3cretX"\n}': (
         '"name": "SMB_PASSWORD",\n"type": "x",\n"value": ********\n}'
     ),
+    "{u'password': u'S3cretX, tailX', u'username': u'u1'}": (
+        "{u'password': u'********', u'username': u'u1'}"
+    ),
+    "{'password': b'S3cretX, tailX'}": "{'password': b'********'}",
     "docker run -e 'SMB_PASSWORD=Two WordsX' image": "docker run -e 'SMB_PASSWORD=********' image",
 }
 
