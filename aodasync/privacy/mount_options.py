@@ -47,6 +47,8 @@ _FOREIGN_OPTIONS: Final = frozenset(
 # An odd comma that is not escaped, and the word behind it.
 _OPTION: Final = re.compile(rb"(?<![,\\]),(?:,,)*+(?!,)(?=(?P<name>[a-z0-9_.-]{1,40}+)(?P<has>=?))")
 _SHARE: Final = re.compile(rb"[ \t](?=:?//[^\s/,]{1,255}/|\\\\[^\s\\,]{1,255}\\)")
+# The next option of a list that is separated by blanks, as Go prints one.
+_SPACED: Final = re.compile(rb"[ \t](?=(?P<name>[a-z_]{3,24}+)=)")
 _PATH: Final = re.compile(rb"[ \t](?=[/\\;|]|[0-9][ \t][0-9][ \t]?[\r\n]*$)")
 _OPTION_LIST: Final = re.compile(
     rb"(?:,|(?:^|[\s\"'\[])(?:-o|--options?|options?=)[ \t\"']{0,8}|\bopts?=|(?:cifs|smb3)"
@@ -94,8 +96,8 @@ def option_value(line: Line, begin: int, bound: int) -> tuple[int, int]:
 
 
 def _option_end(line: Line, begin: int, bound: int) -> int:
-    option, share, message, path = (line.following(search, begin) for search in _OPTION_ENDS)
-    end = min(option, share, message, bound)
+    *ends, path = (line.following(search, begin) for search in _OPTION_ENDS)
+    end = min(*ends, bound)
     return end if end < bound else min(path, bound)
 
 
@@ -105,6 +107,14 @@ def _next_option(line: Line, begin: int) -> int:
         after = line.low[found.end("name") : found.end("name") + 1]
         if is_option(found["name"], has_value=has_value) and (has_value or after in _AFTER_FLAG):
             return found.end() - 1
+    return len(line.low)
+
+
+def _next_spaced(line: Line, begin: int) -> int:
+    ansible = line.low.find(b"invoked with ", 0, 512) >= 0  # its parameters follow
+    for found in _SPACED.finditer(line.low, begin):
+        if ansible or found["name"] in _VALUE_OPTIONS:
+            return found.start()
     return len(line.low)
 
 
@@ -118,4 +128,4 @@ def _next_path(line: Line, begin: int) -> int:
     return found.start() if found else len(line.low)
 
 
-_OPTION_ENDS: Final = (_next_option, _next_share, next_message, _next_path)
+_OPTION_ENDS: Final = (_next_option, _next_spaced, _next_share, next_message, _next_path)

@@ -215,6 +215,12 @@ _REPORTED: Final = {
         "{u'password': u'********', u'username': u'u1'}"
     ),
     "{'password': b'S3cretX, tailX'}": "{'password': b'********'}",
+    "mountOptions: [username=u1,password=S3cretX dir_mode=0777]": (
+        "mountOptions: [username=u1,password=******** dir_mode=0777]"
+    ),
+    "ansible-mount: Invoked with opts=user=u1,password=a S3cretX state=mounted path=/m": (
+        "ansible-mount: Invoked with opts=user=u1,password=******** state=mounted path=/m"
+    ),
     "docker run -e 'SMB_PASSWORD=Two WordsX' image": "docker run -e 'SMB_PASSWORD=********' image",
 }
 
