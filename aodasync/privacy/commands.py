@@ -176,6 +176,13 @@ COMMANDS: Final = (
         _key_payload,
     ),
     context(
+        "the payload of a key, as strace shows it",
+        (b"add_key(", b"keyctl_update"),
+        rb"(?:\badd_key\(\"(?:logon|user)\", \"[^\"\n]{0,256}\", "
+        rb"|\bkeyctl_update, [0-9]{1,20}, )(?=\")",
+        _word,
+    ),
+    context(
         "what a command that asks for a password reads from a here-string",
         (b"<<<",),
         rb"<<<[ \t]{0,8}(?=[^\s])",

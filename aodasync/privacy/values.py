@@ -41,7 +41,10 @@ class Key:
 _QUOTE: Final = re.compile(QUOTE)
 _KEPT: Final = re.compile(rb"(?:%b)(?![^\s,;:)\]}\"'\\&|<])" % KEPT)
 _NUMBER: Final = re.compile(rb"%b(?:/[0-9]{1,9})?(?![^\s,;:)\]}\"'\\&|<])" % NUMBER)
-_FLAG: Final = re.compile(rb"(?:^|[\s\0\"'\[,=(;])--?[a-z0-9_-]{0,40}$")
+_FLAG: Final = re.compile(
+    rb"(?:^|[\s\0\"'\[,=(;])(?:--?[a-z0-9_-]{0,40}"
+    rb"|(?:-e|-var|--env|--build-arg|--set|--extra-vars|--from-literal)[ \t][a-z0-9_.-]{0,40})$"
+)
 _LINE_HEAD: Final = re.compile(
     rb"[ \t#;-]{0,64}(?:(?:export|set|setenv|declare|-x)[ \t]{1,8}){0,2}\$?(?:env:)?"
     rb"[a-z0-9_.-]{0,64}[\"']?"
@@ -325,7 +328,7 @@ _RULES: Final = (
     _Rule("a member of JSON, Python or Ruby, up to its quotation mark", _in_json, _json),
     _Rule("a header of HTTP, to its end", _in_header, _header),
     _Rule("a parameter of a URL", _in_query, _query),
-    _Rule("--flag=value, one word", _in_flag, _flag),
+    _Rule("--flag=value, and -e NAME=value, one word", _in_flag, _flag),
     _Rule("a credentials, INI, environment or YAML file: the whole line", _at_head, _rest),
     _Rule("a mount option, up to the next one", _in_options, _options),
     _Rule("a map or structure that Go printed, up to its next name", _in_map, _map),

@@ -221,6 +221,12 @@ _REPORTED: Final = {
     "ansible-mount: Invoked with opts=user=u1,password=a S3cretX state=mounted path=/m": (
         "ansible-mount: Invoked with opts=user=u1,password=******** state=mounted path=/m"
     ),
+    'add_key("logon", "cifs:a:10.1.2.3", "u1:S3cretX", 10, KEY) = 1': (
+        'add_key("logon", "cifs:a:10.1.2.3", "********", 10, KEY) = 1'
+    ),
+    "docker run -e SMB_PASSWORD=S3cretX -e A=b image": (
+        "docker run -e SMB_PASSWORD=******** -e A=b image"
+    ),
     "docker run -e 'SMB_PASSWORD=Two WordsX' image": "docker run -e 'SMB_PASSWORD=********' image",
 }
 
