@@ -34,6 +34,11 @@ _MAC: Final = (
     r"(?<![\w:-])(?:(?:[0-9A-Fa-f]{2}:){5}|(?:[0-9A-Fa-f]{2}-){5})[0-9A-Fa-f]{2}(?![\w:-])"
 )
 _ADDRESS: Final = re.compile(rf"(?P<mac>{_MAC})|{_IPV6}|{_IPV4}")
+# The header of a frame, as the packet filter logs it: to, from, and a type of two bytes.
+_FRAME: Final = re.compile(
+    r"(?<=\bMAC=)(?P<to>(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2})"
+    r":(?P<by>(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2})(?=(?::[0-9A-Fa-f]{2}){2}\b)"
+)
 _DOTTED: Final = re.compile(_OCTETS)
 _NO_HARDWARE: Final = ("00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff")
 
@@ -52,15 +57,22 @@ class AddressAliases:
 
     def replace(self, text: str) -> str:
         """The text with the substitutes; loopback, unspecified addresses and masks stay."""
+        if "MAC=" in text:
+            text = _FRAME.sub(self._frame, text)
         return _ADDRESS.sub(self._substitute, text)
+
+    def _frame(self, match: re.Match[str]) -> str:
+        return ":".join(self._hardware(match[part], match[part]) for part in ("to", "by"))
 
     def _substitute(self, match: re.Match[str]) -> str:
         found = match[0]
         if match["mac"]:
-            key = found.lower().replace("-", ":")
-            return found if key in _NO_HARDWARE else self._alias(key, "mac", _mac)
+            return self._hardware(found.lower().replace("-", ":"), found)
         address = None if found in self._kept else _address(found)
         return found if address is None else self._alias_of(address, found)
+
+    def _hardware(self, key: str, found: str) -> str:
+        return found if key in _NO_HARDWARE else self._alias(key.lower(), "mac", _mac)
 
     def _alias_of(self, address: IPv4Address | IPv6Address, found: str) -> str:
         if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:

@@ -135,6 +135,9 @@ _REPORTED: Final = {
     "NAS1$@CORP.EX nas1 as nas2.corp.ex@CORP.EX nas2 CORP\\WS1$ ws1": (
         "host1$@domain1 host1 as host2.domain1@domain1 host2 domain2\\host3$ host3"
     ),
+    "UFW BLOCK MAC=ff:ff:ff:ff:ff:ff:00:50:56:aa:bb:cc:08:00 SRC=10.1.2.3 00:50:56:aa:bb:cc": (
+        "UFW BLOCK MAC=ff:ff:ff:ff:ff:ff:02:00:00:00:00:01:08:00 SRC=192.0.2.1 02:00:00:00:00:01"
+    ),
     "fqdn: ws12.corp.example": "fqdn: host1.domain1",
     "CROND[7]: (jdoe) CMD (x)": "CROND[7]: (user1) CMD (x)",
     "authenticated as unix-user:jdoe to": "authenticated as unix-user:user1 to",
