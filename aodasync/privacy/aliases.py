@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
+from unicodedata import normalize
 from urllib.parse import quote
 
 from aodasync.privacy.addresses import AddressAliases, is_address
@@ -22,6 +23,7 @@ from aodasync.privacy.audit_hex import plain_fields, with_fields
 from aodasync.privacy.name_table import COMMON_WORDS
 from aodasync.privacy.names import (
     Candidate,
+    hexadecimal,
     member_candidates,
     names_in,
     octal,
@@ -208,7 +210,11 @@ class Aliases:
         self._names[key] = self.mapping[name] = alias
         self._trie.add(name, alias)
         if not name.isascii():
-            # As URLs and JSON have it.
-            self._trie.add(quote(name, errors="replace"), alias)
-            self._trie.add(json.dumps(name)[1:-1], alias)
-            self._trie.add(octal(name), alias)
+            # A letter and its accent may be one character or two.
+            for spelling in {name, normalize("NFC", name), normalize("NFD", name)}:
+                self._trie.add(spelling, alias)
+                # As URLs and JSON have it.
+                self._trie.add(quote(spelling, errors="replace"), alias)
+                self._trie.add(json.dumps(spelling)[1:-1], alias)
+                self._trie.add(octal(spelling), alias)
+                self._trie.add(hexadecimal(spelling), alias)

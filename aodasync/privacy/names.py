@@ -13,6 +13,7 @@ from aodasync.privacy.name_table import ACCOUNT, TABLE
 __all__ = [
     "Candidate",
     "Found",
+    "hexadecimal",
     "member_candidates",
     "names_in",
     "octal",
@@ -114,6 +115,12 @@ def octal(name: str) -> str:
     """As the kernel escapes it in mount tables: each byte beyond ASCII by its digits."""
     data = name.encode("utf-8", "replace")
     return "".join(chr(byte) if byte < 128 else f"\\{byte:03o}" for byte in data)
+
+
+def hexadecimal(name: str) -> str:
+    """As systemd escapes it in the names of units, and Python in those of bytes."""
+    data = name.encode("utf-8", "replace")
+    return "".join(chr(byte) if byte < 128 else f"\\x{byte:02x}" for byte in data)
 
 
 def unescaped(name: str) -> str:

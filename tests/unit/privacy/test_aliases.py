@@ -138,6 +138,9 @@ _REPORTED: Final = {
     "UFW BLOCK MAC=ff:ff:ff:ff:ff:ff:00:50:56:aa:bb:cc:08:00 SRC=10.1.2.3 00:50:56:aa:bb:cc": (
         "UFW BLOCK MAC=ff:ff:ff:ff:ff:ff:02:00:00:00:00:01:08:00 SRC=192.0.2.1 02:00:00:00:00:01"
     ),
+    "//nas/M\u00fcller mnt-M\\xc3\\xbcller.mount Mu\u0308ller": (
+        "//host1/share1 mnt-share1.mount share1"
+    ),
     "fqdn: ws12.corp.example": "fqdn: host1.domain1",
     "CROND[7]: (jdoe) CMD (x)": "CROND[7]: (user1) CMD (x)",
     "authenticated as unix-user:jdoe to": "authenticated as unix-user:user1 to",
