@@ -12,7 +12,7 @@ import io
 import re
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 from aodasync.actions.action import ActionContext, Collected
 from aodasync.actions.compared import compared_action
@@ -28,6 +28,7 @@ _REQUESTS: Final = re.compile(r"(?:SMBs: |  \d+\t+)(?P<count>-?\d+)\b")
 # Whole counters: no part of an address, a date or a name. The kernel prints most as signed.
 _COUNTER: Final = re.compile(r"(?<![\w.:-])-?\d+(?![\w.:-])")
 _WRAP: Final = 1 << 32
+_Key: TypeAlias = tuple[str, str, int]
 
 
 async def _read(context: ActionContext) -> tuple[Collected, str]:
@@ -49,6 +50,7 @@ class _Section:
     name: str
     disconnected: bool
     lines: tuple[str, ...]
+    shares: tuple[str, ...] = ()
 
     def requests(self) -> list[int]:
         """Its counts of requests, by command or in all: they only grow."""
@@ -68,7 +70,7 @@ def changed_lines(before: str, after: str) -> str:
     several = sum(section.kind == "connection" for _, section in found) > 1
     changed: list[str] = []
     for key, section in found:
-        was = old.get(key)
+        was = old.get(key) or _with_a_common_share(section, old)
         if was is None or any(
             _grown(o, n) < 0 for n, o in zip(section.requests(), was.requests(), strict=False)
         ):
@@ -83,6 +85,12 @@ def changed_lines(before: str, after: str) -> str:
             changed.append(f"connection of {section.name or 'no share'}\n")
         changed += lines
     return "".join(changed) or "nothing changed\n"
+
+
+def _with_a_common_share(new: _Section, old: dict[_Key, _Section]) -> _Section | None:
+    """The connection that it was, if a share was mounted or unmounted meanwhile."""
+    common = [was for was in old.values() if not set(new.shares).isdisjoint(was.shares)]
+    return common[0] if len(common) == 1 else None
 
 
 def _changed(before: tuple[str, ...], after: tuple[str, ...]) -> list[str]:
@@ -122,13 +130,13 @@ def _numbered(lines: tuple[str, ...]) -> list[tuple[tuple[str, int], str]]:
     return found
 
 
-def _known(sections: list[_Section]) -> list[tuple[tuple[str, str, int], _Section]]:
+def _known(sections: list[_Section]) -> list[tuple[_Key, _Section]]:
     """Sections by kind, name, and which one of their like they are, counted from the end.
 
     The kernel lists new connections, sessions and shares first.
     """
     seen: Counter[tuple[str, str]] = Counter()
-    found: list[tuple[tuple[str, str, int], _Section]] = []
+    found: list[tuple[_Key, _Section]] = []
     for section in reversed(sections):
         like = (section.kind, section.name)
         found.append(((*like, seen[like]), section))
@@ -171,7 +179,9 @@ def _named(parts: list[_Section]) -> list[_Section]:
             shares.insert(0, part.name)
             found.append(part)
         else:
-            found.append(replace(part, name=", ".join(shares)) if part.kind != "all" else part)
+            name = ", ".join(shares)
+            is_all = part.kind == "all"
+            found.append(part if is_all else replace(part, name=name, shares=tuple(shares)))
             shares = []
     return found[::-1]
 

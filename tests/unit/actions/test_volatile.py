@@ -241,6 +241,15 @@ def test_a_new_connection_has_no_difference(new: tuple[str, ...]) -> None:
     ]
 
 
+def test_a_connection_keeps_its_difference_when_a_share_comes_or_goes() -> None:
+    """It is known by a share that it has before and after."""
+    one = _connection("5\t\t1000\t7", "\\\\nas\\data")
+    two = _connection("5\t\t1003\t7", "\\\\nas\\home", "\\\\nas\\data")
+    assert "  5\t\t1003 (+3)\t7\t\t0\t5" in changed_lines(one, two).splitlines()
+    fewer = one.replace("1000", "1009")
+    assert "  5\t\t1009 (+6)\t7\t\t0\t5" in changed_lines(two, fewer).splitlines()
+
+
 def test_a_row_of_another_length_has_no_difference() -> None:
     """Two kernels' rows, or half a row, are not compared."""
     assert changed_lines("  5\t\t1\t7\n", "  5\t\t2\t7\t3\n") == "nothing changed\n"
