@@ -90,6 +90,12 @@ _STATE: Final = re.compile(
 _FAILED: Final = re.compile(
     rb"\b(?:could ?n[o']t|can ?not|can't|failed to|unable to|error|failure)[ \t][a-z ]{0,40}$"
 )
+# Samba puts the name of a function before a message: check_ntlm_password.
+_FUNCTION: Final = re.compile(
+    rb"(?<![a-z0-9_])(?:auth_check|check|cm|fetch|get|kerberos|netlogon|rpccli|secrets|verify|winbindd?)"
+    rb"_(?:[a-z0-9]{1,24}_){0,6}$"
+)
+_SENTENCE: Final = re.compile(rb"[a-z_]{3,24}[ \t][a-z]{2,24}[ \t.:]")
 _FAILURE: Final = re.compile(
     rb"[a-z][a-z0-9]{1,19}[ \t][a-z0-9 \t]{0,48}?"
     rb"\b(?:denied|error|expired|fail|invalid|no|not|wrong)"
@@ -304,7 +310,8 @@ def _is_prose(line: Line, key: Key) -> bool:
     head = _head(line, key)
     if _PAM.search(head):
         return True
-    if _FAILED.search(head) and _FAILURE.match(line.text, key.value):
+    said = _FUNCTION.search(head) and _SENTENCE.match(line.low, key.value)
+    if said or (_FAILED.search(head) and _FAILURE.match(line.text, key.value)):
         return True
     about = not key.strong and not line.low.startswith((b"pass", b"pw"), key.start)
     if about and _STATE.match(line.low, key.value):
