@@ -12,6 +12,8 @@ __all__ = ["Line"]
 _BACKSLASH: Final = ord("\\")
 _WORD: Final = re.compile(rb"[^\s\0\"'<>]*+")
 _AFTER_STRING: Final = b" \t\r\n\0,;:]})>/&|\"'\\"
+# A mark within a string, as shells have it; twice, as PowerShell, YAML and databases do.
+_JOINT: Final = re.compile(rb"'\\''|'\"'\"'|(?P<mark>['\"])(?P=mark)(?![\s\0,;:\]})>/&|\"'\\]|$)")
 # A word that an apostrophe opens, up to its NAME=: ['-o', 'username=u1,password=...
 _IN_APOSTROPHES: Final = re.compile(rb"(?:^|[\s\0,=:(\[{])'[^'\"\s]{1,256}[:=]$")
 _APOSTROPHE: Final = re.compile(rb"'\\''|'\"'\"'|\\'|(?P<closing>')(?=[\s\0,;:.)\]}&|\"]|$)")
@@ -140,9 +142,10 @@ class Line:
         at = begin
         while (quote := self.low.find(b'"', at)) >= 0:
             found = self._depth(quote, begin)
-            if found <= depth and self.ends_word(quote + 1):
+            joint = self._joint(quote)
+            if found <= depth and not joint and self.ends_word(quote + 1):
                 return max(begin, quote - (1 << found) + 1)
-            at = quote + 1
+            at = quote + (joint or 1)
         return len(self.low)
 
     def _apostrophe(self, escapes: int, begin: int, bound: int) -> tuple[int, int]:
@@ -150,10 +153,17 @@ class Line:
         while (quote := self.low.find(b"'", at, bound)) >= 0:
             slashes = self._slashes(quote, begin)
             # A shell knows no escapes within apostrophes, Python does.
-            if self.ends_word(quote + 1) and (slashes == escapes or slashes % 2 == 0):
+            joint = self._joint(quote)
+            is_whole = not joint and self.ends_word(quote + 1)
+            if is_whole and (slashes == escapes or slashes % 2 == 0):
                 return max(begin, quote - escapes), quote + 1
-            at = quote + 1
+            at = quote + (joint or 1)
         return bound, bound
+
+    def _joint(self, quote: int) -> int:
+        """How long the joint is, if what follows belongs to the same string; else 0."""
+        found = _JOINT.match(self.low, quote)
+        return found.end() - quote if found else 0
 
     def _slashes(self, quote: int, begin: int = 0) -> int:
         at = quote

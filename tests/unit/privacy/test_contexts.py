@@ -227,6 +227,11 @@ _REPORTED: Final = {
     "docker run -e SMB_PASSWORD=S3cretX -e A=b image": (
         "docker run -e SMB_PASSWORD=******** -e A=b image"
     ),
+    """smbclient -U 'u1%it'"'"'S3cretX' //s/d""": "smbclient -U 'u1%********' //s/d",
+    """tool --password 'it'"'"'S3cretX' -v""": "tool --password '********' -v",
+    "tool --password 'it'\\''S3cretX' -v": "tool --password '********' -v",
+    "ConvertTo-SecureString 'it''S3cretX' -Force": "ConvertTo-SecureString '********' -Force",
+    'User ID=u1;Password="a""S3cretX";Encrypt=True': 'User ID=u1;Password="********";Encrypt=True',
     "docker run -e 'SMB_PASSWORD=Two WordsX' image": "docker run -e 'SMB_PASSWORD=********' image",
 }
 
