@@ -56,6 +56,7 @@ _BLOCK_SCALAR: Final = re.compile(
     rb"(?:[!&][^\s]{1,64}[ \t]{1,8}){0,3}[|>][-+0-9]{0,3}[ \t]{0,64}(?:#[^\n]{0,256})?[\r\n]*$"
 )
 _URL_END: Final = re.compile(rb"%26|[&\s\"'<>#\0]|\\[\"nrt]")
+_PARAMETER_END: Final = re.compile(rb"[&\s\"'<>#\0]|\\[\"nrt]")
 _FOLLOWED: Final = rb"[a-z_][a-z0-9_.-]{0,40}"
 _PROSE_END: Final = re.compile(
     rb"[,;][ \t]{0,8}[\"']?%b[\"']?[=:]|;[a-z][a-z0-9_. -]{0,40}=|;(?=[ \t]|$)|&(?:amp;)?%b="
@@ -184,7 +185,8 @@ def _in_query(line: Line, key: Key) -> bool:
 
 
 def _query(line: Line, key: Key) -> tuple[int, int] | None:
-    end = _URL_END.search(line.low, key.value, key.bound)
+    ends = _URL_END if key.separator.startswith(b"%") else _PARAMETER_END
+    end = ends.search(line.low, key.value, key.bound)
     span = key.value, end.start() if end else key.bound
     return None if not key.strong and _NUMBER.fullmatch(line.low, *span) else span
 

@@ -232,6 +232,7 @@ _REPORTED: Final = {
     "tool --password 'it'\\''S3cretX' -v": "tool --password '********' -v",
     "ConvertTo-SecureString 'it''S3cretX' -Force": "ConvertTo-SecureString '********' -Force",
     'User ID=u1;Password="a""S3cretX";Encrypt=True': 'User ID=u1;Password="********";Encrypt=True',
+    "GET /x?password=a%26S3cretX&y=1": "GET /x?password=********&y=1",
     "docker run -e 'SMB_PASSWORD=Two WordsX' image": "docker run -e 'SMB_PASSWORD=********' image",
 }
 
