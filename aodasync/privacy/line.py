@@ -16,7 +16,7 @@ _AFTER_STRING: Final = b" \t\r\n\0,;:]})>/&|\"'\\"
 _JOINT: Final = re.compile(rb"'\\''|'\"'\"'|(?P<mark>['\"])(?P=mark)(?![\s\0,;:\]})>/&|\"'\\]|$)")
 # A word that an apostrophe opens, up to its NAME=: ['-o', 'username=u1,password=...
 _IN_APOSTROPHES: Final = re.compile(rb"(?:^|[\s\0,=:(\[{])'[^'\"\s]{1,256}[:=]$")
-_APOSTROPHE: Final = re.compile(rb"'\\''|'\"'\"'|\\'|(?P<closing>')(?=[\s\0,;:.)\]}&|\"]|$)")
+_APOSTROPHE: Final = re.compile(rb"\\{0,8}'\"'\"'|'\\''|\\'|(?P<closing>')(?=[\s\0,;:.)\]}&|\"]|$)")
 
 
 class Line:
@@ -87,12 +87,16 @@ class Line:
         """Where what begins at ``value`` ends at the latest: with the string that it lies in."""
         strings = self.open_strings(value)
         end = self._closing(value, strings[-1]) if strings else len(self.low)
-        if _IN_APOSTROPHES.search(self.low, max(0, value - 260), value):
+        if self.in_apostrophes(value):
             end = min(end, self.following(_closing_apostrophe, value))
         if self.argv:
             after = self.low.find(b"\0", value, end)
             return end if after < 0 else after
         return end
+
+    def in_apostrophes(self, value: int) -> bool:
+        """Whether an apostrophe opens the word, up to a NAME=, behind which a value begins."""
+        return _IN_APOSTROPHES.search(self.low, max(0, value - 260), value) is not None
 
     def word_end(self, at: int) -> int:
         """Where the word ends that ``at`` lies in: at a blank, a quotation mark or a tag."""
@@ -153,7 +157,7 @@ class Line:
         while (quote := self.low.find(b"'", at, bound)) >= 0:
             slashes = self._slashes(quote, begin)
             # A shell knows no escapes within apostrophes, Python does.
-            joint = self._joint(quote)
+            joint = self._joint(quote) if quote > begin else 0
             is_whole = not joint and self.ends_word(quote + 1)
             if is_whole and (slashes == escapes or slashes % 2 == 0):
                 return max(begin, quote - escapes), quote + 1

@@ -96,6 +96,8 @@ def option_value(line: Line, begin: int, bound: int) -> tuple[int, int]:
 
 
 def _option_end(line: Line, begin: int, bound: int) -> int:
+    if bound < len(line.low) and line.in_apostrophes(begin):
+        return min(line.following(_next_option, begin), bound)
     *ends, path = (line.following(search, begin) for search in _OPTION_ENDS)
     end = min(*ends, bound)
     return end if end < bound else min(path, bound)

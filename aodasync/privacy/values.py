@@ -72,6 +72,7 @@ _MAP_END: Final = {
     for opening, comma, closing in ((b"[", b"", rb"\]"), (b"{", b",", rb"\}"))
 }
 _STRUCTURES: Final = (b"map[", b"&{", b"{key:", b"<key:")
+_ENVIRONMENT: Final = re.compile(rb"\"[A-Z][A-Z0-9_]{0,80}=$")
 _FILE_NAME: Final = re.compile(rb"(?:^|[\s\"'(])[~.]?/[^\s:]*$")
 _SERVICES: Final = re.compile(
     rb"(?:(?:files|compat|sss|systemd|winbind|ldap|nis|db|altfiles"
@@ -288,9 +289,17 @@ def _unquoted(line: Line, key: Key, ends: re.Pattern[bytes]) -> tuple[int, int] 
         end, at = line.string_end(mark[0], mark.end(), key.bound)
         if line.ends_word(at):
             return mark.end(), end
+    if line.in_apostrophes(begin) or _is_environment(line, key):
+        return line.trimmed(begin, key.bound)
     found = ends.search(line.low, at, key.bound)
     end = found.start() if found else key.bound
     return line.trimmed(begin, min(end, line.following(next_message, at)))
+
+
+def _is_environment(line: Line, key: Key) -> bool:
+    """``"NAME=..."``: all of the string is the value."""
+    name = line.text[max(0, key.start - 64) : key.value]
+    return key.bound < len(line.low) and _ENVIRONMENT.search(name) is not None
 
 
 def _is_evidence(line: Line, key: Key) -> bool:

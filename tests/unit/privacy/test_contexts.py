@@ -233,6 +233,16 @@ _REPORTED: Final = {
     "ConvertTo-SecureString 'it''S3cretX' -Force": "ConvertTo-SecureString '********' -Force",
     'User ID=u1;Password="a""S3cretX";Encrypt=True': 'User ID=u1;Password="********";Encrypt=True',
     "GET /x?password=a%26S3cretX&y=1": "GET /x?password=********&y=1",
+    "docker run -e 'SMB_PASSWORD=a; S3cretX /b' image": (
+        "docker run -e 'SMB_PASSWORD=********' image"
+    ),
+    'Environment="SMB_PASSWORD=a /S3cretX" B=1': 'Environment="SMB_PASSWORD=********" B=1',
+    "['mount', '-o', 'user=u1,password=a /S3cretX', '//s/d']": (
+        "['mount', '-o', 'user=u1,password=********', '//s/d']"
+    ),
+    """mount -o 'user=u1,password=a\\'"'"' S3cretX' //s/d""": (
+        "mount -o 'user=u1,password=********' //s/d"
+    ),
     "docker run -e 'SMB_PASSWORD=Two WordsX' image": "docker run -e 'SMB_PASSWORD=********' image",
 }
 
