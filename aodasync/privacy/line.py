@@ -13,7 +13,9 @@ _BACKSLASH: Final = ord("\\")
 _WORD: Final = re.compile(rb"[^\s\0\"'<>]*+")
 _AFTER_STRING: Final = b" \t\r\n\0,;:]})>/&|\"'\\"
 # A mark within a string, as shells have it; twice, as PowerShell, YAML and databases do.
-_JOINT: Final = re.compile(rb"'\\''|'\"'\"'|(?P<mark>['\"])(?P=mark)(?![\s\0,;:\]})>/&|\"'\\]|$)")
+_JOINT: Final = re.compile(
+    rb"'\\''|'\"'\"'|(?:''){1,16}|(?:\"\"){1,16}(?![\s\0,;:\]})>/&|\"'\\]|$)"
+)
 # A word that an apostrophe opens, up to its NAME=: ['-o', 'username=u1,password=...
 _IN_APOSTROPHES: Final = re.compile(rb"(?:^|[\s\0,=:(\[{])'[^'\"\s]{1,256}[:=]$")
 _APOSTROPHE: Final = re.compile(rb"\\{0,8}'\"'\"'|'\\''|\\'|(?P<closing>')(?=[\s\0,;:.)\]}&|\"]|$)")

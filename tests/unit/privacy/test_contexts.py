@@ -243,6 +243,7 @@ _REPORTED: Final = {
     """mount -o 'user=u1,password=a\\'"'"' S3cretX' //s/d""": (
         "mount -o 'user=u1,password=********' //s/d"
     ),
+    "ConvertTo-SecureString 'it'', S3cretX' -Force": "ConvertTo-SecureString '********' -Force",
     "docker run -e 'SMB_PASSWORD=Two WordsX' image": "docker run -e 'SMB_PASSWORD=********' image",
 }
 
