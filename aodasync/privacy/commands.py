@@ -71,8 +71,9 @@ def _user_flag(line: Line, match: re.Match[bytes]) -> Span | None:
     if match["flag"] in (b"-a", b"-k") and not _WINBIND.search(head):
         return None
     mark = line.low.find(b"%", begin, end)
-    if mark < 0 and b"curl" in head:
-        mark = line.low.find(b":", begin, end)
+    if b"curl" in head:
+        marks = (mark, line.low.find(b":", begin, end))
+        mark = min((at for at in marks if at >= 0), default=-1)
     if mark < 0 or line.low.startswith(b"+", begin):
         return None
     return mark + 1, end

@@ -14,11 +14,14 @@ _WORD: Final = re.compile(rb"[^\s\0\"'<>]*+")
 _AFTER_STRING: Final = b" \t\r\n\0,;:]})>/&|\"'\\"
 # A mark within a string, as shells have it; twice, as PowerShell, YAML and databases do.
 _JOINT: Final = re.compile(
-    rb"'\\''|'\"'\"'|(?:''){1,16}|(?:\"\"){1,16}(?![\s\0,;:\]})>/&|\"'\\]|$)"
+    rb"'\\{1,8}''|'\\{0,7}\"'\\{0,7}\"'|(?:''){1,16}|(?:\"\"){1,16}(?![\s\0,;:\]})>/&|\"'\\]|$)"
 )
 # A word that an apostrophe opens, up to its NAME=: ['-o', 'username=u1,password=...
 _IN_APOSTROPHES: Final = re.compile(rb"(?:^|[\s\0,=:(\[{])'[^'\"\s]{1,256}[:=]$")
-_APOSTROPHE: Final = re.compile(rb"\\{0,8}'\"'\"'|'\\''|\\'|(?P<closing>')(?=[\s\0,;:.)\]}&|\"]|$)")
+_IN_QUOTES: Final = re.compile(rb"(?:^|[\s\0,=:(\[{])\\{0,31}\"[^'\"\s]{1,256}=$")
+_APOSTROPHE: Final = re.compile(
+    rb"\\{0,8}'\\{0,7}\"'\\{0,7}\"'|'\\{1,8}''|\\'|(?P<closing>')(?=[\s\0,;:.)\]}&|\"]|$)"
+)
 
 
 class Line:
@@ -99,6 +102,10 @@ class Line:
     def in_apostrophes(self, value: int) -> bool:
         """Whether an apostrophe opens the word, up to a NAME=, behind which a value begins."""
         return _IN_APOSTROPHES.search(self.low, max(0, value - 260), value) is not None
+
+    def in_quotes(self, value: int) -> bool:
+        """The same for a quotation mark."""
+        return _IN_QUOTES.search(self.low, max(0, value - 292), value) is not None
 
     def word_end(self, at: int) -> int:
         """Where the word ends that ``at`` lies in: at a blank, a quotation mark or a tag."""

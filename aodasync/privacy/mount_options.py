@@ -98,6 +98,10 @@ def option_value(line: Line, begin: int, bound: int) -> tuple[int, int]:
 def _option_end(line: Line, begin: int, bound: int) -> int:
     if bound < len(line.low) and line.in_apostrophes(begin):
         return min(line.following(_next_option, begin), bound)
+    if bound < len(line.low) and line.in_quotes(begin):
+        return min(
+            *(line.following(search, begin) for search in (_next_option, _next_share)), bound
+        )
     *ends, path = (line.following(search, begin) for search in _OPTION_ENDS)
     end = min(*ends, bound)
     return end if end < bound else min(path, bound)

@@ -244,6 +244,13 @@ _REPORTED: Final = {
         "mount -o 'user=u1,password=********' //s/d"
     ),
     "ConvertTo-SecureString 'it'', S3cretX' -Force": "ConvertTo-SecureString '********' -Force",
+    "curl -u u1:a%S3cretX https://h": "curl -u u1:******** https://h",
+    'mount("//s/d", "/m", "cifs", 0, "user=u1,pass=a /S3cretX") = -1 EACCES': (
+        'mount("//s/d", "/m", "cifs", 0, "user=u1,pass=********") = -1 EACCES'
+    ),
+    """{"MESSAGE": "mount -o 'user=u1,password=a'\\"'\\"' S3cretX' //s/d"}""": (
+        """{"MESSAGE": "mount -o 'user=u1,password=********' //s/d"}"""
+    ),
     "docker run -e 'SMB_PASSWORD=Two WordsX' image": "docker run -e 'SMB_PASSWORD=********' image",
 }
 
