@@ -83,11 +83,12 @@ async def test_what_hangs_does_not_hold_up_the_stop(
     output: OutputDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The snapshot is written in the grace although one of its actions never ends."""
-    monkeypatch.setattr(module, "_GRACE_SEC", 3.0)
+    monkeypatch.setattr(module, "_GRACE_SEC", 20.0)
+    monkeypatch.setattr(collector, "_ACTIONS_SHARE", 0.1)
     begun_sec = time.monotonic()
     hanging = UserAction("hangs", ("sleep", "inf"), 600.0)
     assert await _stop(_agent(output, hanging), slow=True) == ["latency", "snapshot"]
-    assert time.monotonic() - begun_sec < 5
+    assert 2 <= time.monotonic() - begun_sec < 20
     errors = {
         a["name"]: a["error"] for a in read_manifest(list_bundles(output.path)[-1].path)["actions"]
     }
