@@ -24,7 +24,9 @@ __all__ = ["MAX_REQUESTS", "NO_FILE", "NO_FILES", "File", "FileBook", "Opening"]
 MAX_REQUESTS: Final = 20_000
 """Requests whose file ids are kept, 24 bytes each."""
 
-_MAX_CREATES: Final = 4096
+_CREATES: Final = 4096, 256
+"""Of so many CREATEs the names are kept: with MAX_REQUESTS, fewer with fewer; and at least."""
+
 _MAX_OPEN: Final = 2048
 _MAX_CLOSED: Final = 1024
 _RECENT: Final = 8192
@@ -109,6 +111,8 @@ class FileBook:
         self._requests = np.zeros(max_requests, _FILED)
         self._noted = 0
         self._in_flight = np.zeros(0, _FILED)
+        most, least = _CREATES
+        self._max_creates = max(least, most * max_requests // MAX_REQUESTS)
         self._creates: dict[bytes, bytes] = {}
         self._open: dict[bytes, bytes] = {}
         self._closed: dict[bytes, bytes] = {}
@@ -120,7 +124,7 @@ class FileBook:
             for connection_id, message_id, issued_ns, pid, name in openings:
                 key = _CREATE_KEY.pack(connection_id, message_id)
                 self._creates[key] = _Create(issued_ns, pid, 0, 0, name).packed()
-            _trim(self._creates, _MAX_CREATES)
+            _trim(self._creates, self._max_creates)
 
     def ended(self, rows: EventArray, ids: FileIdArray) -> None:
         """Take in requests that ended, and the ids of their files: shape (N,) each."""

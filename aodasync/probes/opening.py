@@ -19,7 +19,7 @@ from aodasync.errors import (
     ProbeError,
     RequirementError,
 )
-from aodasync.evidence.file_book import NO_FILES, FileBook
+from aodasync.evidence.file_book import MAX_REQUESTS, NO_FILES, FileBook
 from aodasync.host.capabilities import Capability, raised
 from aodasync.host.threads import in_thread
 from aodasync.probes.cifs_module import cifs_loaded
@@ -43,14 +43,15 @@ async def open_probe(
     python: str | None = None,
     methods: Sequence[str] = METHODS,
     file_names: bool = True,
+    recorded: int = MAX_REQUESTS,
 ) -> RequestProbe:
     """Attach to the running kernel's SMB client.
 
     ``ring_bytes`` is a power of two of whole pages; ``cache_dir`` keeps byte code
     between starts (None: nothing does); ``python`` is an interpreter with bcc, found
     by itself unless given; ``methods`` are the ways to look that may be tried, in
-    their order. ``file_names``: record the files of requests. Nothing is left attached
-    when it raises.
+    their order. ``file_names``: record the files of requests, of the last ``recorded`` ones
+    at the most. Nothing is left attached when it raises.
 
     Raises NotPermittedError without root, RequirementError without the client or
     bcc; ProbeError (LayoutError, CompileError), whatever the first method met.
@@ -71,7 +72,8 @@ async def open_probe(
             continue
         plan = _plan(method, opened, refusals)
         try:
-            files = FileBook() if opened.file_names else NO_FILES
+            kept = min(recorded, MAX_REQUESTS)
+            files = FileBook(kept) if opened.file_names else NO_FILES
             return RequestProbe(
                 opened.loaded, plan, ring_bytes, method, lists=opened.lists, files=files
             )

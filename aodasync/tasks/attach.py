@@ -133,6 +133,7 @@ class Attach:
             ring_bytes=1 << (wanted_bytes - 1).bit_length(),
             cache_dir=self._cache_dir,
             file_names=self._config.recorder.file_names,
+            recorded=self._config.recorder.max_events,
         )
         plan = probe.plan
         settle()

@@ -10,7 +10,7 @@ import pytest
 
 from aodasync.events import FILE_ID, EventArray, FileIdArray, Flag
 from aodasync.evidence import file_book
-from aodasync.evidence.file_book import NO_FILE, NO_FILES, File, FileBook, Opening
+from aodasync.evidence.file_book import MAX_REQUESTS, NO_FILE, NO_FILES, File, FileBook, Opening
 from tests.builders import MS, SECOND, request, requests
 
 ONES = (2**64 - 1,) * 2
@@ -157,6 +157,18 @@ def test_a_full_book_is_small() -> None:
         tracemalloc.stop()
     assert held_bytes < 2_500_000
     assert book.forgotten > 7000
+
+
+@pytest.mark.parametrize(("requests_kept", "names"), [(MAX_REQUESTS, 4096), (6000, 1228), (8, 256)])
+def test_a_book_of_fewer_requests_keeps_fewer_names(requests_kept: int, names: int) -> None:
+    """A name is of use as long as the record has its CREATE; some are always kept."""
+    book = FileBook(requests_kept)
+    creates = requests(*(row("CREATE", number) for number in range(6000)))
+    for start in range(0, len(creates), 100):
+        batch = creates[start : start + 100]
+        book.opening([opening(batch[n : n + 1], "a") for n in range(len(batch))])
+    kept = sum(file.name == "a" for file in book.of(creates))
+    assert names <= kept <= names + names // 8
 
 
 def test_names_of_any_characters_come_back() -> None:
