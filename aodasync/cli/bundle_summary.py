@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from aodasync.bundle.episode import past_episode
-from aodasync.cli.why import explain
+from aodasync.cli.why import explain, labelled
 from aodasync.host.printable import printable
 
 __all__ = ["summary"]
@@ -21,17 +21,12 @@ def summary(manifest: Mapping[str, Any], width: int = _WIDTH) -> str:
     """What happened, when, why, who suffered, what to do next; and what is in the bundle."""
     episode = past_episode(manifest, str(manifest.get("bundle", "")))
     if episode is None:
-        lines = [f"{'taken':<9}{_taken(manifest)}", f"{'bundle':<9}{manifest.get('bundle', '')}"]
-    else:
-        lines = explain(episode, now_ns=None, width=width)[
-            :-1
-        ]  # without its number, which other hosts have, too
-    lines += [f"{label:<9}{said}" for label, said in _contents(manifest)]
-    return "".join(f"{_short(line)}\n" for line in lines)
-
-
-def _short(line: str) -> str:
-    return printable(line if len(line) <= 2 * _WIDTH else f"{line[: 2 * _WIDTH - 3]}...")
+        lines, said = [], [("taken", _taken(manifest)), ("bundle", str(manifest.get("bundle", "")))]
+    else:  # without its number, which other hosts have, too
+        lines, said = explain(episode, now_ns=None, width=width)[:-1], []
+    for label, text in (*said, *_contents(manifest)):
+        lines += labelled(label, text, most=2, width=width)
+    return "".join(f"{printable(line)}\n" for line in lines)
 
 
 def _contents(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

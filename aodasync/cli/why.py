@@ -25,6 +25,7 @@ __all__ = [
     "episode_of_bundle",
     "explain",
     "find_episode",
+    "labelled",
     "load",
     "text_width",
     "why",
@@ -146,19 +147,19 @@ def explain(
     cause = str(verdict.get("cause") or "unknown")
     confidence = f" ({verdict['confidence']})" if verdict.get("confidence") else ""
     sentence = str(verdict.get("sentence") or "no bundle was collected, so nothing was judged")
-    labelled = partial(_labelled, width=width)
+    part = partial(labelled, width=width)
     lines = textwrap.wrap(_short(_headline(episode, now_ns)), width)
-    lines += labelled("cause", f"{cause}{confidence}: {sentence}", most=3)
-    lines += labelled("who", _who(episode), most=2)
+    lines += part("cause", f"{cause}{confidence}: {sentence}", most=3)
+    lines += part("who", _who(episode), most=2)
     if verdict.get("refuted_by"):
-        lines += labelled("against", f"would speak: {verdict['refuted_by']}", most=2)
+        lines += part("against", f"would speak: {verdict['refuted_by']}", most=2)
     for place, step in enumerate(episode.next[:2]):
-        lines += labelled("next" if place == 0 else "", step, most=1)
+        lines += part("next" if place == 0 else "", step, most=1)
     bundle = episode.bundle or (f"none: {episode.suppressed}" if episode.suppressed else "none yet")
-    lines += labelled("bundle", bundle, most=1)
+    lines += part("bundle", bundle, most=1)
     others = ", ".join(f"{e.id.rpartition('-')[2]} ({e.anomaly} on {e.server})" for e in also)
     shown = f"{episode.id}; also open: {others}" if others else episode.id
-    lines += labelled("episode", shown, most=1)
+    lines += part("episode", shown, most=1)
     return lines
 
 
@@ -209,18 +210,28 @@ def _short(line: str) -> str:
     return line if more <= 0 else f"{line[: 3 * _WIDTH]} [{more:,} more characters]"
 
 
-def _labelled(label: str, text: str, *, most: int, width: int) -> list[str]:
+def labelled(label: str, text: str, *, most: int, width: int = _WIDTH) -> list[str]:
     """The beginning of the text in lines under a label, and how much more of it there is.
 
-    ``most`` is how many lines it may have of 100 columns; of fewer columns it may have more.
+    ``most`` is how many lines it may have of 100 columns. What fits there is whole in fewer
+    columns, too, in as many lines as it takes.
     """
-    most = -(-most * _WIDTH // width)
-    width -= len(f"{'':<9}")
-    wrapped = textwrap.wrap(text[: (most + 1) * width], width) or [""]
-    if more := len(text) - sum(map(len, wrapped[:most])) if len(wrapped) > most else 0:
-        note = f" [{more:,} more characters]"
-        wrapped[most - 1] = wrapped[most - 1][: width - len(note)] + note
-    return [f"{label if n == 0 else '':<9}{part}" for n, part in enumerate(wrapped[:most])]
+    indent = len(f"{'':<9}")
+    begin = text[: (most + 1) * (_WIDTH - indent)]
+    whole = begin == text and len(textwrap.wrap(begin, _WIDTH - indent)) <= most
+    width -= indent
+    wrapped = textwrap.wrap(begin, width) or [""]
+    if not whole:
+        most = min(len(wrapped), -(-most * (_WIDTH - indent) // width))
+        *before, last = wrapped[:most]
+        last = last[: width - len(_more(len(text)))].rstrip()
+        hidden = len(text) - sum(len(part) + 1 for part in before) - len(last)
+        wrapped = [*before, last + _more(hidden)]
+    return [f"{label if n == 0 else '':<9}{part}" for n, part in enumerate(wrapped)]
+
+
+def _more(characters: int) -> str:
+    return f" [{characters:,} more characters]"
 
 
 def duration(span_ns: int) -> str:

@@ -206,6 +206,8 @@ def test_any_manifest_makes_half_a_screen(value: object) -> None:
         ("server", "count", "name", "first_ns", "sentence", "next", "release"), value
     )
     assert summary({**_FULL, **dict.fromkeys(("anomaly", "verdict", "kernel"), inner)})
+    narrow = summary({**_FULL, "host": "a host of a long name"}, 40).splitlines()
+    assert max(map(len, narrow)) <= 40
     long = summary({**_FULL, "verdict": {"sentence": "\x1b " * 10**6}, "host": "h" * 10**6})
     assert len(long) < 4000
     assert "\x1b" not in long

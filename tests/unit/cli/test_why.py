@@ -14,7 +14,7 @@ import pytest
 
 from aodasync.cli.history import list_history
 from aodasync.cli.since import parse_since
-from aodasync.cli.why import explain, find_episode, text_width, why
+from aodasync.cli.why import explain, find_episode, labelled, text_width, why
 from aodasync.errors import BundleError, UsageError
 from aodasync.evidence.history import PastEpisode, append
 from tests.fuzz.bundle_maker import MANIFEST, bundle
@@ -145,6 +145,23 @@ def test_a_narrow_terminal_is_not_overrun(columns: int, monkeypatch: pytest.Monk
     assert text_width(io.StringIO()) == 100
     monkeypatch.setenv("COLUMNS", str(columns))
     assert text_width(io.StringIO()) == columns
+
+
+@pytest.mark.parametrize("columns", [99, 80, 61, 40])
+def test_what_fits_in_100_columns_is_whole_in_fewer(columns: int) -> None:
+    """However ragged the lines get; what does not fit says how much is hidden, to a character."""
+    words = "answers took long, a roundtrip did not, as here the whole server's disk hesitates: "
+    fits = (words * 4)[:262].rstrip()
+    assert len(labelled("cause", fits, most=3)) == 3
+    lines = labelled("cause", fits, most=3, width=columns)
+    assert " ".join(line[9:] for line in lines) == fits
+    assert max(map(len, lines)) <= columns
+    text = (words * 40).rstrip()
+    lines = labelled("cause", text, most=3, width=columns)
+    assert max(map(len, lines)) <= columns
+    shown, _, hidden = " ".join(line[9:] for line in lines).rpartition(" [")
+    assert text.startswith(shown)
+    assert hidden == f"{len(text) - len(shown):,} more characters]"
 
 
 def test_since_is_a_span_or_a_date() -> None:
