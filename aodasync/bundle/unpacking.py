@@ -9,6 +9,7 @@ have payloads of any size that are parsed before anybody could refuse them.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from aodasync.host import safe_files
 
 __all__ = ["Member", "members", "readable"]
 
+_MANIFEST: Final = "manifest.json"
 _MAX_TOTAL_BYTES: Final = 1 << 30
 _TOO_LARGE: Final = f"it holds more than {_MAX_TOTAL_BYTES >> 20} MiB"
 _MAX_FILES: Final = 1000  # a bundle has some twenty
@@ -138,11 +140,30 @@ def _listed(path: Path) -> Iterator[Member]:
             raise BundleError(f"{path}: more than {_MAX_FILES} files", hint="is it a bundle?")
         for name in names:
             with readable(path / name):
-                descriptor = safe_files.open_regular(name, dir_fd=directory_fd)
+                try:
+                    descriptor = safe_files.open_regular(name, dir_fd=directory_fd)
+                except (OSError, safe_files.NotRegularError) as error:
+                    _explain(path, name, error, is_bundle=_MANIFEST in names)
+                    raise
                 with os.fdopen(descriptor, "rb") as file:
                     yield Member(path.name, name, os.fstat(descriptor).st_size, file)
     finally:
         os.close(directory_fd)
+
+
+def _explain(path: Path, name: str, error: Exception, *, is_bundle: bool) -> None:
+    """Say what a user can mend, where the kernel's words would mislead.
+
+    Raises:
+        BundleError: the directory is any other one, or the file in it is a link.
+    """
+    if not is_bundle:
+        raise BundleError(f"{path}: no {_MANIFEST} in it", hint="is it a bundle?") from error
+    if isinstance(error, OSError) and error.errno == errno.ELOOP:
+        raise BundleError(
+            f"{path / name}: a symbolic link, which is not followed",
+            hint="put the file itself there",
+        ) from error
 
 
 def _walk(stream: IO[bytes]) -> Iterator[Member]:

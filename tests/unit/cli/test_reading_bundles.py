@@ -188,7 +188,7 @@ def test_what_is_no_regular_file_is_never_waited_for(
         (fifo, "not a regular file"),
         (Path("/dev/zero"), "not a regular file"),
         (unpacked, "dmesg.log: not a regular file"),
-        (linked, "manifest.json: too many levels of symbolic links"),
+        (linked, "manifest.json: a symbolic link, which is not followed"),
     ):
         for command in (["report", "-o", "-"], ["bundles", "show"]):
             assert cli.main([*command, str(path)]) == 1
@@ -196,6 +196,21 @@ def test_what_is_no_regular_file_is_never_waited_for(
             assert not out
             assert said in err
             assert err.count("\n") == 1
+
+
+def test_any_other_directory_is_no_bundle_and_nothing_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever lies in it: a link or a FIFO in such a directory is not what is wrong."""
+    (tmp_path / "a link").symlink_to("/etc/passwd")
+    os.mkfifo(tmp_path / "fifo")
+    for command in (["report"], ["replay"], ["why"], ["bundles", "show"], ["bundles", "events"]):
+        assert cli.main([*command, str(tmp_path)]) == 1
+        out, err = capsys.readouterr()
+        assert not out
+        assert f"{tmp_path}: no manifest.json in it" in err
+    assert cli.main(["bundles", "verify", str(tmp_path)]) == 1
+    assert capsys.readouterr().out == f"{tmp_path.name}: no manifest.json in it\n"
 
 
 def test_a_path_needs_no_configuration_and_a_listing_one_key(
