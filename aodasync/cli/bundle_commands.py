@@ -28,7 +28,7 @@ def bundles(arguments: argparse.Namespace) -> int:
         from aodasync.cli.since import parse_since
 
         since = arguments.since
-        since_ns = parse_since(since, now_ns=time.time_ns()) if since else 0
+        since_ns = parse_since(since, now_ns=time.time_ns()) if since is not None else 0
         wanted = done.Listed(arguments.most, since_ns, arguments.anomaly, arguments.server)
         return done.ls(directory(), wanted, **how, err=sys.stderr)
     if arguments.action == "verify":

@@ -159,7 +159,8 @@ def _since_ns(arguments: argparse.Namespace) -> int:
 
     from aodasync.cli.since import parse_since
 
-    return parse_since(arguments.since, now_ns=time.time_ns()) if arguments.since else 0
+    given = arguments.since
+    return parse_since(given, now_ns=time.time_ns()) if given is not None else 0
 
 
 def _history(arguments: argparse.Namespace) -> int:

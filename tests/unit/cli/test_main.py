@@ -217,6 +217,15 @@ def test_a_defect_shows_no_traceback(
     assert "Traceback" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", [["history"], ["suggest"], ["bundles", "ls"]])
+def test_an_empty_since_is_refused(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As of a shell's variable that is not set: it does not mean all that there is."""
+    assert cli.main([*command, "--since", "", "--output-dir", str(tmp_path)]) == 64
+    assert "--since: expected a span" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("speed", ["0", "-1", "nan", "inf", "fast"])
 def test_a_speed_must_be_max_or_a_number_above_zero(
     speed: str, capsys: pytest.CaptureFixture[str]
