@@ -58,6 +58,8 @@ def report(arguments: argparse.Namespace) -> int:
 
     directory = partial(load_output_dir, arguments)
     target, force, show = arguments.target, arguments.force, arguments.open
+    if show and target == Path("-"):
+        raise UsageError("--open needs a file: -o - writes none", hint="aodasync report --help")
     if arguments.all:
         if arguments.bundle is not None or target == Path("-"):
             raise UsageError(

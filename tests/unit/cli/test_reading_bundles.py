@@ -213,6 +213,30 @@ def test_any_other_directory_is_no_bundle_and_nothing_else(
     assert capsys.readouterr().out == f"{tmp_path.name}: no manifest.json in it\n"
 
 
+def test_verify_names_the_directory_that_one_stands_in(
+    stored: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By its own name, however it is written."""
+    unpacked = _unpack(stored, tmp_path)
+    monkeypatch.chdir(unpacked)
+    for written in (".", "./"):
+        assert cli.main(["bundles", "verify", written]) == 0
+        assert capsys.readouterr().out.startswith(f"{unpacked.name}: ok")
+
+
+def test_open_is_refused_where_no_file_is_written(
+    stored: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A page on standard output cannot be opened, which is said before any of it is written."""
+    assert cli.main(["report", str(stored), "-o", "-", "--open"]) == 64
+    out, err = capsys.readouterr()
+    assert not out
+    assert "--open needs a file" in err
+
+
 def test_a_path_needs_no_configuration_and_a_listing_one_key(
     stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
