@@ -94,9 +94,10 @@ def verify_bundles(paths: Iterable[Path], *, as_json: bool, out: TextIO) -> int:
     whole, shown = True, []
     for path in paths:
         checked = check(path)
+        name = path.name if path.name not in ("", "..") else path.resolve().name or str(path)
         prefix = f"{path}: "
         whole = whole and not checked.problems
-        renamed = checked.written_as not in ("", path.name.removesuffix(ARCHIVE_SUFFIX))
+        renamed = checked.written_as not in ("", name.removesuffix(ARCHIVE_SUFFIX))
         note = f"written as {checked.written_as:.200}" if renamed else ""
         shown.append({"path": str(path), "problems": list(checked.problems), "note": note})
         if not as_json:
@@ -104,7 +105,7 @@ def verify_bundles(paths: Iterable[Path], *, as_json: bool, out: TextIO) -> int:
             told = [problem.removeprefix(prefix) for problem in first]
             told += [f"{len(more)} more problems"] if more else []
             said = "; ".join(told) or (f"ok ({note})" if note else "ok")
-            out.write(f"{printable(f'{path.name}: {said}')}\n")
+            out.write(f"{printable(f'{name}: {said}')}\n")
     if as_json:
         out.write(json_text(shown))
     return ExitCode.OK if whole else ExitCode.FAILURE
