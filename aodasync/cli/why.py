@@ -15,7 +15,7 @@ from typing import Any, Final, TextIO
 from aodasync.bundle.archive import read_manifest
 from aodasync.bundle.episode import past_episode
 from aodasync.cli.json_text import json_text
-from aodasync.errors import AodasyncError, BundleError, ExitCode, NotPermittedError
+from aodasync.errors import AodasyncError, BundleError, ExitCode, NotPermittedError, UsageError
 from aodasync.evidence import history
 from aodasync.evidence.history import PastEpisode
 from aodasync.host.printable import printable
@@ -92,7 +92,16 @@ def why(
     """Explain one episode: of the history, or that of the bundle whose path is given.
 
     Where the history has none, that of the bundle that ``find_bundle`` finds.
+
+    Raises:
+        UsageError: the name is empty.
+        BundleError: there is no such episode, or the bundle cannot be read.
+        NotPermittedError: the caller may not look.
     """
+    if named == "":
+        raise UsageError(
+            "expected an episode or a bundle, found nothing", hint="aodasync history lists episodes"
+        )
     found: tuple[PastEpisode, ...] = ()
     now_ns: int | None = None
     if named is not None and os.path.lexists(named):
@@ -121,6 +130,8 @@ def _of_stored(
         path = find_bundle(named)
     except AodasyncError:
         raise error from None
+    if os.sep not in str(path) and not os.path.lexists(path):
+        raise error  # no path was meant, and without an output directory there is no bundle
     return episode_of_bundle(path)
 
 

@@ -190,6 +190,21 @@ def test_without_a_history_the_bundles_are_asked(tmp_path: Path) -> None:
         why(tmp_path, "x", as_json=False, out=io.StringIO(), find_bundle=none)
 
 
+def test_what_is_no_path_is_an_episode_that_is_not_there(tmp_path: Path) -> None:
+    """Where there is no output directory either; a path is said to be missing itself."""
+    with pytest.raises(BundleError, match="no episode '99'"):
+        why(tmp_path, "99", as_json=False, out=io.StringIO(), find_bundle=lambda _: Path("99"))
+    gone = tmp_path / "gone.tar.zst"
+    with pytest.raises(BundleError, match="no such file or directory"):
+        why(tmp_path, str(gone), as_json=False, out=io.StringIO(), find_bundle=lambda _: gone)
+
+
+def test_an_empty_name_is_no_episode(tmp_path: Path) -> None:
+    """As of a shell's variable that is not set: it is not the beginning of every name."""
+    with pytest.raises(UsageError, match="found nothing"):
+        why(tmp_path, "", as_json=False, out=io.StringIO())
+
+
 def test_a_bundle_is_explained_by_its_path(tmp_path: Path) -> None:
     """In the same lines, with the times of then; a snapshot is of no episode."""
     path = tmp_path / "any name"
