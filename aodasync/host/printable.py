@@ -12,6 +12,8 @@ __all__ = ["PrintableStream", "escaped", "printable", "printable_text", "wants_c
 
 _REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 
+_CALLED: Final = {"<stdout>": "standard output", "<stderr>": "standard error"}
+
 # Control characters but tab and newline; what is invisible or turns the direction of writing
 # (soft hyphen, zero width, bidirectional marks, line separators, tags); halves of surrogates.
 _UNPRINTABLE: Final = re.compile(
@@ -50,9 +52,19 @@ class PrintableStream(io.TextIOBase):
         self.raw = raw
 
     def write(self, text: str, /) -> int:
-        """Write what is printable of it, in the stream's encoding."""
+        """Write what is printable of it, in the stream's encoding.
+
+        Raises:
+            OSError: it cannot be written; its ``filename`` is the stream's.
+        """
         encoding = self.raw.encoding or "utf-8"
-        self.raw.write(printable_text(text).encode(encoding, "replace").decode(encoding))
+        shown = printable_text(text).encode(encoding, "replace").decode(encoding)
+        try:
+            self.raw.write(shown)
+        except OSError as error:
+            # A command that opens files, too, could not tell which of them it was.
+            error.filename = _CALLED.get(getattr(self.raw, "name", ""), "output")
+            raise
         return len(text)
 
     def flush(self) -> None:

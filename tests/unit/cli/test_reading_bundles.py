@@ -344,13 +344,23 @@ def _aodasync(*argv: str, shell_end: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_output_that_cannot_be_written_is_one_line(stored: Path) -> None:
-    """A full device as standard output: exit 1, one line, nothing from the interpreter."""
-    for argv in (("bundles", "show", str(stored)), ("--help",), ("help", "why"), ("-V",)):
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_cannot_be_written_is_one_line(
+    stored: Path, unbuffered: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full device as standard output: exit 1, one line, nothing from the interpreter.
+
+    It says that it was standard output, at the first write as at the end.
+    """
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    for argv in (
+        *(("bundles", "show", str(stored)), ("--help",), ("help", "why"), ("-V",)),
+        ("schema", "manifest"),  # more than a buffer holds
+    ):
         done = _aodasync(*argv, shell_end=">/dev/full")
         assert done.returncode == 1
         assert done.stderr.startswith("aodasync: error: ")
-        assert done.stderr.endswith("no space left on device\n")
+        assert done.stderr.endswith("standard output: no space left on device\n")
         assert done.stderr.count("\n") == 1
 
 
