@@ -101,7 +101,8 @@ def _opened(directory: Path, hint: str) -> Iterator[int]:
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise BundleError(f"{directory}: {str(error.strerror).lower()}", hint=hint) from error
+        kind = NotPermittedError if isinstance(error, PermissionError) else BundleError
+        raise kind(f"{directory}: {str(error.strerror).lower()}", hint=hint) from error
 
 
 def _learn(path: Path, manifest: dict[str, Any], aliases: Aliases, budget: TextBudget) -> set[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from aodasync.bundle.bundle_name import ARCHIVE_SUFFIX
-from aodasync.errors import BundleError, ExitCode, RecordingError
+from aodasync.errors import BundleError, ExitCode, NotPermittedError, RecordingError
 from aodasync.host import safe_files
 from aodasync.host.printable import printable
 from aodasync.report import render
@@ -35,7 +35,7 @@ def report(
     ``force`` replaces it; a symbolic link is never followed. ``show`` it in a browser.
 
     Raises:
-        NotPermittedError: the bundle may not be read.
+        NotPermittedError: the bundle may not be read, or the page not be written there.
         RecordingError: the bundle cannot be read.
         BundleError: the page cannot be written.
     """
@@ -59,7 +59,7 @@ def report_all(
     of that name, too.
 
     Raises:
-        NotPermittedError: a bundle may not be read.
+        NotPermittedError: a bundle may not be read, or a page not be written there.
         BundleError: a page cannot be written, or others could replace it.
     """
     directory = directory or _ALL_IN
@@ -67,7 +67,7 @@ def report_all(
         directory.mkdir(mode=safe_files.DIRECTORY_MODE, exist_ok=True)
         _check(directory, directory.lstat())
     except OSError as error:
-        raise BundleError(f"{directory}: {str(error.strerror).lower()}", hint="-o DIR") from error
+        raise _refused(directory, error, "-o DIR") from error
     entries = [_written(bundle, directory, force=force) for bundle in reversed(bundles)]
     path = directory / _INDEX
     _write(path, render_index(entries), replace=force or _is_index(path))
@@ -117,8 +117,12 @@ def _write(path: Path, page: str, *, replace: bool) -> None:
     except safe_files.NotRegularError as error:
         raise BundleError(str(error), hint="-o - writes to standard output") from None
     except OSError as error:
-        reason = str(error.strerror).lower()
-        raise BundleError(f"{path}: {reason}", hint="name another file with -o") from error
+        raise _refused(path, error, "name another file with -o") from error
+
+
+def _refused(path: Path, error: OSError, hint: str) -> BundleError | NotPermittedError:
+    kind = NotPermittedError if isinstance(error, PermissionError) else BundleError
+    return kind(f"{path}: {str(error.strerror).lower()}", hint=hint)
 
 
 def _done(path: Path, out: TextIO, *, show: bool) -> int:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
@@ -371,3 +372,31 @@ def test_closed_standard_streams_are_no_files(stored: Path, tmp_path: Path) -> N
     assert done.returncode == 0
     assert page.read_text().startswith("<!doctype html>")
     assert page.read_text().endswith("</html>\n")
+
+
+@pytest.mark.parametrize(
+    "command", [["report", "-o", "{}/page.html"], ["bundles", "anonymise", "-o", "{}"]]
+)
+def test_a_place_that_may_not_be_written_is_not_permitted(
+    command: list[str],
+    stored: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Exit code 77, as for a bundle that may not be read, and one line with another place."""
+    refused = tmp_path / "refused"
+    refused.mkdir()
+    opened = os.open
+
+    def refuse(path: Any, *arguments: Any, **named: Any) -> int:
+        if str(path) == str(refused):
+            raise PermissionError(13, "Permission denied", path)
+        return opened(path, *arguments, **named)
+
+    monkeypatch.setattr(os, "open", refuse)
+    argv = [word.format(refused) for word in command]
+    assert cli.main([*argv, str(stored)]) == 77
+    err = capsys.readouterr().err
+    assert "refused" in err
+    assert "permission denied (hint: " in err
