@@ -60,15 +60,20 @@ def list_bundles(output_dir: Path) -> tuple[StoredBundle, ...]:
     """
     batches = output_dir / BATCHES
     found = []
-    with (
-        readable(output_dir),
-        os.scandir(batches if batches.is_dir() else output_dir) as entries,
-    ):
-        for entry in entries:
-            name = BundleName.parse(entry.name)
-            if name and entry.name == name.archive and entry.is_file(follow_symlinks=False):
-                size_bytes = entry.stat(follow_symlinks=False).st_size
-                found.append(StoredBundle(name, Path(entry.path), size_bytes))
+    with readable(output_dir):
+        try:
+            listing = os.scandir(batches if batches.is_dir() else output_dir)
+        except FileNotFoundError as error:
+            raise BundleError(
+                f"{output_dir}: no such file or directory",
+                hint="an agent makes it when it starts; --output-dir names another",
+            ) from error
+        with listing as entries:
+            for entry in entries:
+                name = BundleName.parse(entry.name)
+                if name and entry.name == name.archive and entry.is_file(follow_symlinks=False):
+                    size_bytes = entry.stat(follow_symlinks=False).st_size
+                    found.append(StoredBundle(name, Path(entry.path), size_bytes))
     return tuple(sorted(found, key=lambda bundle: bundle.name))
 
 

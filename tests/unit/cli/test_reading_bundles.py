@@ -400,3 +400,18 @@ def test_a_place_that_may_not_be_written_is_not_permitted(
     err = capsys.readouterr().err
     assert "refused" in err
     assert "permission denied (hint: " in err
+
+
+@pytest.mark.parametrize(
+    "command", [["bundles"], ["bundles", "show"], ["bundles", "verify"], ["report"]]
+)
+def test_a_missing_output_directory_says_who_makes_it(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a host where no agent ran yet the first command that is tried names what to do."""
+    missing = tmp_path / "missing"
+    assert cli.main([*command, "--output-dir", str(missing)]) == 1
+    out, err = capsys.readouterr()
+    assert not out
+    assert err.startswith(f"aodasync: error: {missing}: no such file or directory (hint: ")
+    assert "an agent makes it" in err
