@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import textwrap
 import time
@@ -77,7 +78,8 @@ def episode_of_bundle(path: Path) -> PastEpisode:
     """
     found = past_episode(read_manifest(path), str(path))
     if found is None:
-        raise BundleError(f"{path}: a snapshot, which is of no episode", hint="aodasync report")
+        hint = f"aodasync report {shlex.quote(str(path))}"
+        raise BundleError(f"{path}: a snapshot, which is of no episode", hint=hint)
     return found
 
 

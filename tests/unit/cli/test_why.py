@@ -215,8 +215,10 @@ def test_a_bundle_is_explained_by_its_path(tmp_path: Path) -> None:
     assert "cause    network: Segments were lost." in text
     assert "still open when the bundle was ordered" in text
     path.write_bytes(bundle({**MANIFEST, "anomaly": {"name": "snapshot"}}))
-    with pytest.raises(BundleError, match="a snapshot, which is of no episode"):
+    with pytest.raises(BundleError, match="a snapshot, which is of no episode") as refused:
         why(tmp_path, str(path), as_json=False, out=out)
+    # Without its path, report would make the page of another bundle: the newest one.
+    assert refused.value.hint == f"aodasync report '{path}'"
 
 
 def test_long_names_are_cut(tmp_path: Path) -> None:
