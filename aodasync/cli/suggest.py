@@ -64,7 +64,10 @@ def suggest(directory: Path, *, since_ns: int, as_json: bool, out: TextIO) -> in
     except PermissionError as error:
         what = "what was learnt may be read by root alone"
         raise NotPermittedError(what, hint="sudo aodasync suggest") from error
-    except (OSError, ValueError, TypeError) as error:
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise BundleError(f"{directory / str(error.filename or '')}: {reason}") from error
+    except (ValueError, TypeError) as error:
         raise BundleError(f"{directory}: {error}") from error
     if not normals:
         raise BundleError(

@@ -47,7 +47,10 @@ def load(directory: Path) -> tuple[PastEpisode, ...]:
         return history.read(directory)
     except PermissionError as error:
         raise NotPermittedError("the history may be read by root alone", hint="sudo") from error
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise BundleError(f"{directory}/{history.FILE}: {reason}") from error
+    except ValueError as error:
         raise BundleError(f"{directory}/{history.FILE}: {error}") from error
 
 

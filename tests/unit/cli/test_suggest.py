@@ -15,6 +15,7 @@ import aodasync
 from aodasync.bundle.archive import load_recording
 from aodasync.cli import main as cli
 from aodasync.cli.suggest import render, suggest, suggestion
+from aodasync.cli.why import load as load_history
 from aodasync.config import load, loads
 from aodasync.config.model import LatencyAnomaly
 from aodasync.detection.baseline import Baseline, Normal
@@ -115,6 +116,18 @@ def test_a_damaged_file_is_one_line(tmp_path: Path, text: str) -> None:
     (tmp_path / "learnt.json").write_text(text)
     with pytest.raises(BundleError, match=str(tmp_path)):
         suggest(tmp_path, since_ns=0, as_json=False, out=io.StringIO())
+
+
+@pytest.mark.parametrize("name", ["history.jsonl", "learnt.json"])
+def test_a_file_that_cannot_be_opened_is_named_once(tmp_path: Path, name: str) -> None:
+    """With the reason in words, without the number of an error; history says the same."""
+    (tmp_path / name).symlink_to("elsewhere")
+    words = f"^{tmp_path}/{name}: too many levels of symbolic links$"
+    with pytest.raises(BundleError, match=words):
+        suggest(tmp_path, since_ns=0, as_json=False, out=io.StringIO())
+    if name == "history.jsonl":
+        with pytest.raises(BundleError, match=words):
+            load_history(tmp_path)
 
 
 def test_since_is_checked_first(capsys: pytest.CaptureFixture[str]) -> None:
