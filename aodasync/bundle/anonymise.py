@@ -82,7 +82,8 @@ def _map_directory() -> Path:
         state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state"
         directory = Path(state) / "aodasync" / "maps"
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for each in (directory.parent, directory):  # what is above it gets no mode of ours
+            each.mkdir(mode=0o700, parents=True, exist_ok=True)
     except PermissionError as error:
         hint = "name a directory of yours in XDG_STATE_HOME"
         raise NotPermittedError(f"{directory}: permission denied", hint=hint) from error

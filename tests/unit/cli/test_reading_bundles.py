@@ -415,3 +415,14 @@ def test_a_missing_output_directory_says_who_makes_it(
     assert not out
     assert err.startswith(f"aodasync: error: {missing}: no such file or directory (hint: ")
     assert "an agent makes it" in err
+
+
+def test_the_state_that_a_map_makes_is_its_owners_alone(
+    stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The directory above the maps, too, where no agent made it before: root's or a user's."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
+    assert cli.main(["bundles", "anonymise", str(stored)]) == 0
+    (map_file,) = tmp_path.glob("**/maps/*.json")
+    for directory in (map_file.parent, map_file.parents[1]):
+        assert directory.stat().st_mode & 0o777 == 0o700
