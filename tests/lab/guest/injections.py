@@ -24,6 +24,7 @@ class Fault:
     ``types`` must all appear (``a|b``: one of them), the first with one of ``causes``,
     and its bundle must show what ``shown`` names (of :data:`evidence.SHOWN`). What
     ``over_thresholds`` delays must be no hang yet: it needs a machine on which they are low.
+    ``sufferer`` is a process that it hurts: one of the workload's, or the lab's script itself.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Fault:
     emergency: bool = False
     over_thresholds: bool = False
     shown: tuple[str, ...] = ()
+    sufferer: str = "python3"
 
 
 @contextmanager
@@ -206,9 +208,9 @@ FAULTS = (
     Fault("smbd stopped 1.5 s", stall, ("latency",), _SERVER, emergency=True),
     Fault("smbd stopped 8 s", standstill, ("hang",), _SERVER, shown=_HUNG),
     Fault("smbd killed and restarted", restart, ("connection",), _SERVER),
-    Fault("slow disk", slow_disk, ("latency",), _SERVER, over_thresholds=True),
+    Fault("slow disk", slow_disk, ("latency",), _SERVER, over_thresholds=True, sufferer="script"),
     Fault("disk full", disk_full, ("error",), _SERVER),
-    Fault("permission denied", denied, ("error",), _SERVER),
+    Fault("permission denied", denied, ("error",), _SERVER, sufferer="script"),
     Fault("starved client CPU", starved, ("latency",), frozenset({"client"})),
     Fault("slow drift", drift, ("drift",), _NETWORK),
     # The last one: Linux 6.1 does not come back from it, and sends no request any more.

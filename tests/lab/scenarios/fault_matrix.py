@@ -91,14 +91,14 @@ def calibration() -> tuple[Workload, dict[str, float]]:
     return workload, thresholds
 
 
-def explained(fault: str, bundle: Evidence) -> None:
+def explained(fault: str, sufferer: str, bundle: Evidence) -> None:
     """``why`` has the cause of the bundle's verdict, and who suffered."""
     argv = ["aodasync", "why", str(bundle.path), "--json"]
     told = json.loads(subprocess.run(argv, capture_output=True, check=True).stdout)
     cause, who = told["verdict"].get("cause"), told["who"]
     check(f"{fault}: why names the cause", cause == bundle.manifest["verdict"]["cause"], cause)
     processes = [each["name"] for each in who.get("processes", [])]
-    check(f"{fault}: why names a process", "python3" in processes, processes)
+    check(f"{fault}: why names a process", sufferer in processes, processes)
     shares = [each["name"] for each in who.get("shares", [])]
     check(
         f"{fault}: why names the share",
@@ -201,7 +201,7 @@ class Matrix:
             print(f"  slow in the worst second: {self.pencil.worst_second(rows, begun_ns)}")
         else:
             evidence.check_bundle(fault.name, decisive, begun_ns)
-            explained(fault.name, decisive)
+            explained(fault.name, fault.sufferer, decisive)
             for what in fault.shown:
                 ok, detail = evidence.SHOWN[what](decisive, retransmits)
                 check(f"{fault.name}: {what}", ok, detail)
