@@ -6,6 +6,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import itertools
+import operator
 import os
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -32,13 +34,21 @@ def waited_sec(pid: int | str = "self") -> float:
     return total_ns / 1e9
 
 
-def _stolen_sec() -> float:
-    """Time in which the host of this virtual machine ran others, of all processors together.
+def _stolen_ticks() -> list[int]:
+    """Time in which the host of this virtual machine ran others, of each processor.
 
-    Eighth figure of the first line of /proc/stat (proc(5)), in ticks.
+    Eighth figure of the lines of /proc/stat (proc(5)); the kernel does not count it as a
+    thread's.
     """
     with Path("/proc/stat").open() as stat:
-        return int(stat.readline().split()[8]) / os.sysconf("SC_CLK_TCK")
+        lines = itertools.takewhile(lambda line: line.startswith("cpu"), stat)
+        return [int(line.split()[8]) for line in lines][1:]
+
+
+def _stolen_ms(before: list[int]) -> float:
+    """The most that one processor lost since."""
+    now = _stolen_ticks()
+    return 1e3 * max(map(operator.sub, now, before), default=0) / os.sysconf("SC_CLK_TCK")
 
 
 @contextlib.contextmanager
@@ -71,7 +81,8 @@ async def loop_lag() -> AsyncIterator[list[float]]:
 
     Left out is the time in which the loop waited for events, and that in which a thread
     of this process waited for a processor: it may have held what the loop needed; of a long
-    one also what the host took from this machine, which is counted some ticks later. What the
+    one also what the host took from this machine, which is counted some ticks later, but never
+    what the loop has computed. What the
     tests before have left is no garbage of this one, as in the agent (memory_tuning.py).
     """
     lags: list[float] = []
@@ -79,15 +90,17 @@ async def loop_lag() -> AsyncIterator[list[float]]:
     async def sample(in_select_sec: list[float]) -> None:
         while True:
             begun_sec, waited_before_sec = time.perf_counter(), waited_sec()
-            idle_before_sec, stolen_before_sec = in_select_sec[0], _stolen_sec()
+            idle_before_sec, stolen_before = in_select_sec[0], _stolen_ticks()
+            ran_before_sec = time.thread_time()
             await asyncio.sleep(_EVERY_SEC)
             took_sec = time.perf_counter() - begun_sec
             busy_sec = took_sec - (in_select_sec[0] - idle_before_sec)
             waited = waited_sec() - waited_before_sec
             lag_ms = 1e3 * min(took_sec - _EVERY_SEC - waited, busy_sec)
             if lag_ms > _SUSPECT_MS:
+                ran_ms = 1e3 * (time.thread_time() - ran_before_sec)
                 await asyncio.sleep(_ACCOUNTED_SEC)
-                lag_ms -= 1e3 * (_stolen_sec() - stolen_before_sec)
+                lag_ms = min(lag_ms, max(ran_ms, lag_ms - _stolen_ms(stolen_before)))
             lags.append(lag_ms)
 
     gc.collect()
