@@ -165,7 +165,7 @@ def plan_cleanup(
         repeats = soon and found.rank == Rank.FIRST
         file = replace(found, rank=Rank.REPEAT) if repeats else found
         ours.append(file)
-        last_ns[anomaly] = time_ns
+        last_ns[anomaly] = max(time_ns, last_ns.get(anomaly, time_ns))
         if file.name in spared:
             continue
         if now_ns - time_ns > budget.max_age_ns:

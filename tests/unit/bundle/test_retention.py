@@ -65,6 +65,13 @@ def _time_ns(file: StoredFile) -> int:
     return min(name.realtime_ns, file.modified_ns)
 
 
+def _place(file: StoredFile) -> tuple[int, BundleName]:
+    """Where it stands: names sort as bundles were made; a file's time may have been changed."""
+    name = BundleName.parse(file.name)
+    assert name is not None
+    return name.realtime_ns, name
+
+
 def _newest(files: list[StoredFile]) -> dict[str, str]:
     """The name of the newest bundle by anomaly."""
     named = [(BundleName.parse(f.name), f) for f in files if f.name.endswith(".tar.zst")]
@@ -107,7 +114,7 @@ def _rank(file: StoredFile, files: list[StoredFile]) -> Rank:
     """Its rank, counting as a repeat what follows one of its anomaly within 100 ns."""
     anomaly = file.name.split("_")[3]
     ours = [f for f in files if f.name.endswith(f"_{anomaly}") and BundleName.parse(f.name)]
-    earlier = [f for f in ours if (_time_ns(f), f.name) < (_time_ns(file), file.name)]
+    earlier = [f for f in ours if _place(f) < _place(file)]
     soon = any(_time_ns(file) - _time_ns(f) < 100 for f in earlier)
     return Rank.REPEAT if soon and file.rank == Rank.FIRST else file.rank
 
@@ -120,8 +127,8 @@ def test_repeats_go_before_critical_ones_and_old_before_new(
     plan = _plan(files, budget, free)
     newest = set(_newest(files).values())
     alive = [f for f in plan.delete if _NOW_NS - _time_ns(f) <= budget.max_age_ns]
-    went = [(_rank(f, files), _time_ns(f)) for f in alive]
-    stayed = [(_rank(f, files), _time_ns(f)) for f in plan.keep if f.name not in newest]
+    went = [(_rank(f, files), _place(f)) for f in alive]
+    stayed = [(_rank(f, files), _place(f)) for f in plan.keep if f.name not in newest]
     assert not went or not stayed or max(went) <= min(stayed)
 
 
@@ -131,7 +138,7 @@ def test_nothing_goes_without_need(files: list[StoredFile], budget: Budget, free
     plan = _plan(files, budget, free)
     alive = [f for f in plan.delete if _NOW_NS - _time_ns(f) <= budget.max_age_ns]
     if alive:
-        last = max(alive, key=lambda f: (_rank(f, files), _time_ns(f), f.name))
+        last = max(alive, key=lambda f: (_rank(f, files), _place(f)))
         total = sum(f.size_bytes for f in plan.keep) + last.size_bytes
         freed = sum(f.size_bytes for f in plan.delete) - last.size_bytes
         assert total > budget.max_total_bytes or free + freed < budget.min_free_bytes
