@@ -88,7 +88,7 @@ async def test_what_hangs_does_not_hold_up_the_stop(
     begun_sec = time.monotonic()
     hanging = UserAction("hangs", ("sleep", "inf"), 600.0)
     assert await _stop(_agent(output, hanging), slow=True) == ["latency", "snapshot"]
-    assert 2 <= time.monotonic() - begun_sec < 20
+    assert 2 <= time.monotonic() - begun_sec < 5
     errors = {
         a["name"]: a["error"] for a in read_manifest(list_bundles(output.path)[-1].path)["actions"]
     }

@@ -440,7 +440,7 @@ async def test_finish_cuts_slow_actions_short_and_keeps_the_bundle(
         begun = time.monotonic()
         await collector.finish(20)
         runner.cancel()
-    assert 2.0 <= time.monotonic() - begun < 20
+    assert 2.0 <= time.monotonic() - begun < 5.0
     (path,) = output.batches.iterdir()
     assert verify(path) == ()
     errors = {a["name"]: a["error"] for a in read_manifest(path)["actions"]}
