@@ -106,7 +106,7 @@ DOUBTS: Final = (
     Doubt(
         frozenset({"slow to answer"}),
         "But large answers alone are late: packets of their size may be lost on the way, which"
-        " only the server sees (ping -M do -s 1472 {address}).",
+        " only the server sees (ping -M do -s {most_bytes} {address}).",
         _large_answers_late,
     ),
     Doubt(
