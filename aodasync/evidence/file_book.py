@@ -24,9 +24,8 @@ __all__ = ["MAX_REQUESTS", "NO_FILE", "NO_FILES", "File", "FileBook", "Opening"]
 MAX_REQUESTS: Final = 20_000
 """Requests whose file ids are kept, 24 bytes each."""
 
-_CREATES: Final = 4096, 256
-"""Of so many CREATEs the names are kept: with MAX_REQUESTS, fewer with fewer; and at least."""
-
+_MAX_CREATES: Final = 4096  # with MAX_REQUESTS; with fewer requests, fewer
+_LEAST_CREATES: Final = 256
 _MAX_OPEN: Final = 2048
 _MAX_CLOSED: Final = 1024
 _RECENT: Final = 8192
@@ -111,8 +110,8 @@ class FileBook:
         self._requests = np.zeros(max_requests, _FILED)
         self._noted = 0
         self._in_flight = np.zeros(0, _FILED)
-        most, least = _CREATES
-        self._max_creates = max(least, most * max_requests // MAX_REQUESTS)
+        share = _MAX_CREATES * max_requests // MAX_REQUESTS
+        self._max_creates = max(_LEAST_CREATES, share)
         self._creates: dict[bytes, bytes] = {}
         self._open: dict[bytes, bytes] = {}
         self._closed: dict[bytes, bytes] = {}
