@@ -11,7 +11,13 @@ import numpy.typing as npt
 from aodasync.events import ANSWERED, REQUEST, RETRY, EventArray, Kind, Outcome
 from aodasync.evidence.arrays import is_in
 from aodasync.smb.commands import COMMAND_CODES
-from aodasync.smb.ntstatus import NEVER_AN_ERROR, SESSION_ENDED, STATUS_CODES
+from aodasync.smb.ntstatus import (
+    LEAST_ERROR,
+    NEVER_AN_ERROR,
+    OF_ANOTHER_SERVER,
+    SESSION_ENDED,
+    STATUS_CODES,
+)
 
 __all__ = [
     "COUNTED",
@@ -87,7 +93,6 @@ ECHO: Final = COMMAND_CODES["SMB2_ECHO"]
 _WRITE: Final = COMMAND_CODES["SMB2_WRITE"]
 IO_TIMEOUT: Final = STATUS_CODES["STATUS_IO_TIMEOUT"]
 _LOST_SHARE: Final = STATUS_CODES["STATUS_NETWORK_NAME_DELETED"]
-_OF_ANOTHER_SERVER: Final = STATUS_CODES["STATUS_PATH_NOT_COVERED"]
 _SESSION_ENDED: Final = np.array(sorted(SESSION_ENDED), np.uint32)
 ENDED_BY_UMOUNT: Final = frozenset(
     COMMAND_CODES[name]
@@ -103,8 +108,6 @@ ENDED_BY_UMOUNT: Final = frozenset(
     )
 )
 """Codes of commands whose MID_SHUTDOWN means no loss."""
-
-_LEAST_ERROR: Final = 0xC0000000  # severity error (MS-ERREF 2.3)
 
 
 class Batch:
@@ -166,7 +169,7 @@ def is_refused_login(row: np.void) -> bool:
     """Whether a SESSION_SETUP, or the NEGOTIATE before it, was answered with an error."""
     login = row["kind"] == REQUEST and row["command"] <= SESSION_SETUP
     status = int(row["status"])
-    failed = status >= _LEAST_ERROR and status not in NEVER_AN_ERROR
+    failed = status >= LEAST_ERROR and status not in NEVER_AN_ERROR
     return bool(login and failed and row["outcome"] == ANSWERED)
 
 
@@ -175,6 +178,6 @@ def is_lost_share(row: np.void, status: int) -> bool:
 
     One of a DFS root that is on another server is no loss.
     """
-    if row["outcome"] != ANSWERED or status == _OF_ANOTHER_SERVER:
+    if row["outcome"] != ANSWERED or status == OF_ANOTHER_SERVER:
         return False
     return status == _LOST_SHARE or (bool(status) and row["command"] == TREE_CONNECT)

@@ -19,13 +19,13 @@ import numpy as np
 
 from aodasync.detection.long_waits import may_wait
 from aodasync.detection.lost_shares import LostShares, Tree
-from aodasync.detection.trouble_rows import ECHO, ended_session
+from aodasync.detection.trouble_rows import ECHO, TREE_CONNECT, ended_session
 from aodasync.events import EventArray, Kind, Outcome
 from aodasync.evidence.arrays import is_in
 from aodasync.evidence.model import Connection
 from aodasync.host.mountinfo import Mount
 from aodasync.smb.commands import COMMAND_CODES
-from aodasync.smb.ntstatus import SESSION_ENDED, STATUS_CODES, status_name
+from aodasync.smb.ntstatus import OF_ANOTHER_SERVER, SESSION_ENDED, STATUS_CODES, status_name
 
 __all__ = ["SETTLE_NS", "MountState", "Usability", "server_and_share"]
 
@@ -40,10 +40,8 @@ _ANSWERED: Final = int(Outcome.ANSWERED)
 _RETRY: Final = int(Outcome.RETRY)
 _SESSION_SETUP: Final = COMMAND_CODES["SMB2_SESSION_SETUP"]
 _NEGOTIATE: Final = COMMAND_CODES["SMB2_NEGOTIATE"]
-_TREE_CONNECT: Final = COMMAND_CODES["SMB2_TREE_CONNECT"]
 _MORE_PROCESSING: Final = STATUS_CODES["STATUS_MORE_PROCESSING_REQUIRED"]
-_OF_ANOTHER_SERVER: Final = STATUS_CODES["STATUS_PATH_NOT_COVERED"]
-_REFUSED: Final = {_NEGOTIATE: "negotiation", _TREE_CONNECT: "share"}
+_REFUSED: Final = {_NEGOTIATE: "negotiation", TREE_CONNECT: "share"}
 _RECONNECTS: Final = frozenset(
     {Kind.RECONNECT, Kind.PARTIAL_SEND_RECONNECT, Kind.RECONNECT_WITH_INVALID_CREDITS}
 )
@@ -153,7 +151,7 @@ class Usability:
         signs = (kinds != _REQUEST) | (rows["outcome"] == _RETRY)
         signs |= (commands <= _SESSION_SETUP) & (rows["status"] != 0)
         signs |= ended_session(rows)
-        further = (commands == _NEGOTIATE) | ((commands == _TREE_CONNECT) & (rows["status"] != 0))
+        further = (commands == _NEGOTIATE) | ((commands == TREE_CONNECT) & (rows["status"] != 0))
         signs |= further & is_in(rows["connection_id"], list(self._trouble))
         for row in rows[signs & (rows["connection_id"] != 0)]:
             why = _why(row)
@@ -201,7 +199,7 @@ class Usability:
     def _recover(self, rows: EventArray) -> None:
         answered = (rows["kind"] == _REQUEST) & (rows["outcome"] == _ANSWERED)
         answered &= rows["command"] > _SESSION_SETUP
-        answered &= (rows["command"] != _TREE_CONNECT) | (rows["status"] == 0)
+        answered &= (rows["command"] != TREE_CONNECT) | (rows["status"] == 0)
         answered &= ~ended_session(rows)
         ids = rows["connection_id"]
         for number in self._trouble.keys() & set(ids[answered].tolist()):
@@ -227,7 +225,7 @@ def _why(row: np.void) -> str:
 
 
 def _answer_says(row: np.void, status: int) -> str:
-    if row["outcome"] != _ANSWERED or status in (_MORE_PROCESSING, _OF_ANOTHER_SERVER):
+    if row["outcome"] != _ANSWERED or status in (_MORE_PROCESSING, OF_ANOTHER_SERVER):
         return ""
     if status in SESSION_ENDED:
         return f"the session is over: {status_name(status)}"

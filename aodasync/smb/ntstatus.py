@@ -21,9 +21,11 @@ __all__ = [
     "ANY_COMMAND",
     "EXPECTED_IN_COMPOUND",
     "EXPECTED_NOISE",
+    "LEAST_ERROR",
     "LOGIN_REFUSED",
     "LOGIN_UNCHECKED",
     "NEVER_AN_ERROR",
+    "OF_ANOTHER_SERVER",
     "SESSION_ENDED",
     "STATUS_CODES",
     "is_expected",
@@ -145,6 +147,12 @@ SESSION_ENDED: Final = _codes("NETWORK_SESSION_EXPIRED USER_SESSION_DELETED")
 
 NEVER_AN_ERROR: Final = frozenset({STATUS_CODES["STATUS_MORE_PROCESSING_REQUIRED"]})
 """NTSTATUS of a step that succeeded: a login takes several."""
+
+LEAST_ERROR: Final = 0xC0000000
+"""From here on the severity of an NTSTATUS is error (MS-ERREF 2.3)."""
+
+OF_ANOTHER_SERVER: Final = STATUS_CODES["STATUS_PATH_NOT_COVERED"]
+"""NTSTATUS of a DFS link: the client asks the server that it leads to."""
 
 
 def is_expected(command: int, status: int, *, in_compound: bool = False) -> bool:

@@ -10,13 +10,16 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from aodasync.detection.trouble_rows import TREE_CONNECT
 from aodasync.events import ANSWERED, REQUEST, EventArray, Kind
 from aodasync.evidence.arrays import distinct, is_in
 from aodasync.smb.commands import COMMAND_CODES
 from aodasync.smb.ntstatus import (
+    LEAST_ERROR,
     LOGIN_REFUSED,
     LOGIN_UNCHECKED,
     NEVER_AN_ERROR,
+    OF_ANOTHER_SERVER,
     STATUS_CODES,
     status_name,
 )
@@ -24,15 +27,12 @@ from aodasync.smb.ntstatus import (
 __all__ = ["Stated", "stated"]
 
 _SESSION_SETUP: Final = COMMAND_CODES["SMB2_SESSION_SETUP"]
-_TREE_CONNECT: Final = COMMAND_CODES["SMB2_TREE_CONNECT"]
 _WRITES: Final = [COMMAND_CODES[name] for name in ("SMB2_WRITE", "SMB2_FLUSH")]
 _EXPIRED: Final = [int(Kind.SESSION_EXPIRED), int(Kind.KEY_EXPIRED)]
 _IO_TIMEOUT: Final = STATUS_CODES["STATUS_IO_TIMEOUT"]
 _SESSION_EXPIRED: Final = STATUS_CODES["STATUS_NETWORK_SESSION_EXPIRED"]
 _SESSION_DELETED: Final = STATUS_CODES["STATUS_USER_SESSION_DELETED"]
-_OF_ANOTHER_SERVER: Final = STATUS_CODES["STATUS_PATH_NOT_COVERED"]
 _TIMED_OUT_NS: Final = 60_000_000_000  # the last one before what it led to
-_LEAST_ERROR: Final = 0xC0000000  # severity error (MS-ERREF 2.3)
 _UNREACHABLE: Final = frozenset(
     {errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN}
 )
@@ -116,15 +116,15 @@ def stated(rows: EventArray, recent: EventArray, first_ns: int) -> Stated:
 
 def _refused_shares(answered: EventArray) -> tuple[str, ...]:
     """Why TREE_CONNECTs failed, of the connections whose last one did: others work again."""
-    asked = answered[answered["command"] == _TREE_CONNECT]
-    refused = _is_error(asked) & (asked["status"] != _OF_ANOTHER_SERVER)
+    asked = answered[answered["command"] == TREE_CONNECT]
+    refused = _is_error(asked) & (asked["status"] != OF_ANOTHER_SERVER)
     last = dict(zip(asked["connection_id"].tolist(), refused.tolist(), strict=True))
     lost = [connection for connection, failed in last.items() if failed]
     return _names(asked["status"][refused & is_in(asked["connection_id"], lost)])
 
 
 def _is_error(rows: EventArray) -> npt.NDArray[np.bool_]:
-    error: npt.NDArray[np.bool_] = rows["status"] >= _LEAST_ERROR
+    error: npt.NDArray[np.bool_] = rows["status"] >= LEAST_ERROR
     return error & ~is_in(rows["status"], [*NEVER_AN_ERROR])
 
 

@@ -10,10 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from aodasync.detection.long_waits import announced_opens
+from aodasync.detection.trouble_rows import TREE_CONNECT
 from aodasync.events import ANSWERED, NS_PER_MS, REQUEST, EventArray, Flag, latency_ns
 from aodasync.evidence.arrays import is_in
 from aodasync.evidence.model import Finding, Symptom
 from aodasync.smb.commands import COMMAND_CODES
+from aodasync.smb.ntstatus import LEAST_ERROR
 
 __all__ = [
     "LARGE_ANSWERS",
@@ -31,8 +33,6 @@ __all__ = [
 LARGE_ANSWERS: Final = [
     COMMAND_CODES[name] for name in ("SMB2_READ", "SMB2_QUERY_DIRECTORY", "SMB2_IOCTL")
 ]
-_TREE_CONNECT: Final = COMMAND_CODES["SMB2_TREE_CONNECT"]
-_LEAST_ERROR: Final = 0xC0000000  # severity error (MS-ERREF 2.3)
 _ANSWERED_BY_NS: Final = 100_000_000
 _LATELY_NS: Final = 1_000_000_000
 
@@ -142,7 +142,7 @@ def sufferer(finding: Finding, unanswered: EventArray, recent: EventArray) -> in
     others of the server may be well, and have more requests.
     """
     lost = (recent["kind"] != REQUEST) | (recent["outcome"] != ANSWERED)
-    lost |= (recent["command"] <= _TREE_CONNECT) & (recent["status"] >= _LEAST_ERROR)
+    lost |= (recent["command"] <= TREE_CONNECT) & (recent["status"] >= LEAST_ERROR)
     on_one = lost & (recent["connection_id"] != 0)
     if finding.symptom == Symptom.CONNECTION and on_one.any():
         slow = recent[on_one]
