@@ -23,12 +23,13 @@ from aodasync.events import (
 )
 from aodasync.evidence.arrays import is_in
 from aodasync.evidence.file_book import NO_FILES, FileBook
-from aodasync.evidence.model import Connection, Finding, Symptom, Trigger
+from aodasync.evidence.model import Connection, Finding, Trigger
 from aodasync.smb.commands import command_name
 from aodasync.verdict.concerned import failed_by, waited_for
 from aodasync.verdict.lost_data import data_lost
+from aodasync.verdict.waiting_threads import WaitingThread, waiting_threads
 
-__all__ = ["Sufferer", "Waiting", "Who", "who_suffers", "who_waited"]
+__all__ = ["Sufferer", "Who", "who_suffers", "who_waited"]
 
 _MOST: Final = 10
 _WRITTEN_BEFORE_NS: Final = 2_000_000_000  # the writes that failed come before their data is lost
@@ -52,15 +53,6 @@ class Sufferer:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """A thread that waits inside the client without a request in flight, so far for ``ns``."""
-
-    comm: str
-    tgid: int
-    ns: int
-
-
-@dataclass(frozen=True, slots=True)
 class Who:
     """The ten of each kind that waited longest, longest first."""
 
@@ -79,7 +71,7 @@ def who_waited(
     now_ns: int,
     shares: Mapping[tuple[int, int], str],
     files: FileBook = NO_FILES,
-    threads: Sequence[Waiting] = (),
+    threads: Sequence[WaitingThread] = (),
     mounted: Collection[str] = (),
 ) -> Who:
     """Who waited since ``began_ns`` (CLOCK_MONOTONIC).
@@ -140,16 +132,9 @@ def who_suffers(
     if finding is None:
         return Who()
     ids = np.array([c.connection_id for c in own], np.uint64)
-    threads: list[Waiting] = []
-    if finding.stalls:
-        threads = [
-            Waiting(each.comm, each.tgid, round(each.quiet_ms * NS_PER_MS))
-            for each in finding.stalls
-        ]
-    elif not finding.codes or finding.symptom == Symptom.CONNECTION:
-        threads = _without_request(
-            operations, rows, in_flight, set(ids.tolist()), trigger.decided_monotonic_ns
-        )
+    threads = waiting_threads(
+        finding, operations, rows, in_flight, ids, now_ns=trigger.decided_monotonic_ns
+    )
     losers = _losers(rows[data_lost(rows, ids, finding.first_ns)], finding)
     rows = rows[is_in(rows["connection_id"], ids)]
     in_flight = in_flight[is_in(in_flight["connection_id"], ids)]
@@ -182,33 +167,6 @@ def _losers(lost: EventArray, finding: Finding) -> tuple[Sufferer, ...]:
         for (name, pid), count in counts.most_common(_MOST)
         if not LOST_DATA.isdisjoint(finding.codes)
     )
-
-
-def _without_request(
-    operations: OperationArray,
-    rows: EventArray,
-    in_flight: EventArray,
-    connections: Collection[int],
-    now_ns: int,
-) -> list[Waiting]:
-    """The threads inside the client without a request, whose last one was on ``connections``.
-
-    Their wait began with the operation, or with the end of that request.
-    """
-    busy = set(in_flight["pid"].tolist())
-    earlier = rows[(rows["kind"] == REQUEST) & (rows["released_ns"] <= np.uint64(now_ns))]
-    earlier = earlier[is_in(earlier["pid"], operations["pid"])]
-    columns = (earlier[name].tolist() for name in ("pid", "connection_id", "released_ns"))
-    last = {pid: (connection, ended_ns) for pid, connection, ended_ns in zip(*columns, strict=True)}
-    found: dict[int, Waiting] = {}
-    for each in operations:
-        pid = int(each["pid"])
-        connection, ended_ns = last.get(pid, (0, 0))
-        if connection in connections and pid not in busy and pid not in found:
-            comm = bytes(each["comm"]).decode("utf-8", "replace")
-            waited_ns = max(0, now_ns - max(int(each["started_ns"]), ended_ns))
-            found[pid] = Waiting(comm, int(each["tgid"]), waited_ns)
-    return list(found.values())
 
 
 def _columns(rows: EventArray, *fields: str) -> Iterable[tuple[Any, ...]]:
