@@ -38,7 +38,7 @@ _FLAG_OPTIONS: Final = frozenset(
 """Mount options without a value."""
 
 _FOREIGN_OPTIONS: Final = frozenset(
-    b"bg bootwait codepage credfile cred_file data discard dmask errors fg fmask"
+    b"bg bootwait codepage credfile cred_file data discard dmask errors fg fmask "
     b"grpquota intr nls nfsvers nobootwait nointr nolock proto quota shortname size tcp udp "
     b"umask usrquota utf8 windows_names".split()
 )

@@ -85,6 +85,8 @@ def test_a_secret_that_a_sentence_tells_goes(text: str, secret: str) -> None:
         "pam_unix(gdm-password:auth): authentication failure; logname= uid=0 user=u1",
         "pam_sss(gdm-password:auth): received for user u1: 7 (Authentication failure)",
         "kernel: cifs: Unknown parameter 'umask'",
+        "kernel: cifs: Unknown parameter 'fmask'",
+        "kernel: cifs: Unknown parameter 'grpquota'",
         "kernel: ext4: Unknown parameter 'usrjquota'",
         'kernel: overlayfs: unrecognized mount option "volatle" or missing value',
         "kernel: XFS (sda1): unknown mount option [discard2].",
