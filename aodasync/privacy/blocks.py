@@ -51,7 +51,23 @@ _OPENED: Final = re.compile(
     + rb"(?(element)[^<>]{0,256}>|(?:%b)?[ \t]{0,8}[:=][ \t]{0,8}(?:\[|(?P<object>\{)))"
     rb"[ \t]{0,64}[\r\n]*$" % QUOTE
 )
-_VALUE: Final = re.compile(rb"(?:- )?[\"']?value[\"']?[ \t]{0,8}[:=][ \t]{0,8}", re.IGNORECASE)
+_VALUE: Final = re.compile(
+    rb"(?:- )?[\"']?value[\"']?[ \t]{0,8}[:=][ \t]{0,8}|<(?:string|data)>", re.IGNORECASE
+)
+# A property list of macOS, a variable of Terraform, cloud-init's passwords of accounts.
+_PLIST_KEY: Final = re.compile(
+    rb"<key>[a-z0-9_. -]{0,40}?" + SECRET_NAMES + rb"</key>[ \t]{0,64}[\r\n]*$"
+)
+_VARIABLE: Final = re.compile(
+    rb"(?P<indent>[ \t]{0,64})variable[ \t]{1,8}\"[a-z0-9_-]{0,40}?"
+    + SECRET_NAMES
+    + rb"\"[ \t]{0,8}\{[ \t]{0,64}[\r\n]*$"
+)
+_ACCOUNTS: Final = re.compile(rb"(?P<indent>[ \t-]{0,64})chpasswd:[ \t]{0,64}[\r\n]*$")
+_MEMBERS: Final = {
+    "variable": re.compile(rb"default[ \t]{0,8}=[ \t]{0,8}"),
+    "accounts": re.compile(rb"(?:- )?[\"']?[A-Za-z_][A-Za-z0-9_.-]{0,64}:(?=[^\s])"),
+}
 
 
 @dataclass(slots=True)
@@ -103,6 +119,12 @@ class Blocks:
         low = line.lower()
         if (found := _BEGIN.search(low)) and low.find(_END, found.end()) < 0:
             self._block = _Block("key", _tag(line[: found.start()]))
+        elif b"chpasswd" in low and (found := _ACCOUNTS.match(low)):
+            self._block = _Block("accounts", b"", len(found["indent"]))
+        elif b"<key>" in low and (found := _PLIST_KEY.search(low)):
+            self._block = _Block("value", b"", lines_left=_MOST_MEMBERS)
+        elif b"variable" in low and (found := _VARIABLE.match(low)):
+            self._block = _Block("variable", b"", len(found["indent"]))
         elif (low.rstrip()[-1:] in _SCALAR_ENDS or b"#" in low) and (found := _YAML.search(low)):
             head = _before_word(line[: found.start()])
             tag = _tag(head.rstrip(b" \t-\"'"))
@@ -129,20 +151,30 @@ class Blocks:
         if block.kind in _CLOSED_BY:
             return self._in_brackets(block, text, begin)
         if block.kind == "value":
-            found = _VALUE.match(text)
-            if found or not text or text[:1] in b"{}[]-":
-                self._block = None
-            return begin + found.end() if found else -1
+            return self._in_members(text, begin)
         item = block.kind == "next" and begin - at == block.indent and text.startswith(b"- ")
         if text and begin - at <= block.indent and not item:
             self._block = None
         if not text or self._block is None:
             return -1
+        return self._in_indented(block, text, begin)
+
+    def _in_members(self, text: bytes, begin: int) -> int:
+        found = _VALUE.match(text)
+        if found or not text or text[:1] in b"{}[]-":
+            self._block = None
+        return begin + found.end() if found else -1
+
+    def _in_indented(self, block: _Block, text: bytes, begin: int) -> int:
+        if member := _MEMBERS.get(block.kind):
+            found = member.match(text)
+            return begin + found.end() if found else -1
         if block.kind == "next":
-            begin += 2 if text.startswith(b"- ") else 0
-            if _ITEM.match(line, begin):
+            item = 2 if text.startswith(b"- ") else 0
+            if _ITEM.match(text, item):
                 self._block = None
                 return -1
+            begin += item
         return begin
 
     def _in_brackets(self, block: _Block, text: bytes, begin: int) -> int:

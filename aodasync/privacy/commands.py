@@ -39,6 +39,9 @@ _HEX: Final = re.compile(rb"(?:[0-9a-f]{2}){3,4096}")
 _NUMBER: Final = re.compile(NUMBER)
 _WINBIND: Final = re.compile(rb"\b(?:wbinfo|ntlm_auth)\b[^\n|;]{0,64}$")
 _KEYRING: Final = re.compile(rb"[ \t]@[a-z]{1,3}[ \t\r\n]*$|[\r\n]*$")
+_ASKS_DOMAIN: Final = re.compile(
+    rb"(?:^|impacket-)(?:get[a-z]{2,16}|addcomputer|rbcd|finddelegation|raisechild)\b"
+)
 _NET_WORD: Final = re.compile(rb"[ \t\0]*+(?:a[0-9]{1,4}=)?(\"[^\"]{0,256}\"|[^\s\0]{1,256}+)")
 
 
@@ -77,6 +80,22 @@ def _user_flag(line: Line, match: re.Match[bytes]) -> Span | None:
     if mark < 0 or line.low.startswith(b"+", begin):
         return None
     return mark + 1, end
+
+
+def _zip_flag(line: Line, match: re.Match[bytes]) -> Span | None:
+    """``unzip -P X``; its ``-p`` is a pipe."""
+    is_password = line.text[match.start("flag") : match.end("flag")] == b"P"
+    return _word(line, match) if is_password else None
+
+
+def _impacket_target(line: Line, match: re.Match[bytes]) -> Span | None:
+    """``D/u:X@h``: up to the last ``@`` of the word; some ask the domain alone, without a host."""
+    begin = match.end()
+    end = values.shell_word(line, begin, line.bound(begin))[1]
+    at = line.low.rfind(b"@", begin, end)
+    if at < 0 and _ASKS_DOMAIN.search(match[0]):
+        return begin, end
+    return None if at < 0 else (begin, at)
 
 
 def _net_use(line: Line, match: re.Match[bytes]) -> Span | None:
@@ -208,6 +227,21 @@ COMMANDS: Final = (
         (b"-securestring",),
         rb"\bconvertto-securestring[ \t]{1,8}(?:-string[ \t]{1,8})?(?=[\"'])",
         _word,
+    ),
+    context(
+        "zip -P X, unzip -P X",
+        (b"zip",),
+        rb"\b(?:un)?zip[ \t\0][^\n|;]{0,128}?(?<=[ \t\0])-(?P<flag>p)"
+        rb"(?:[ \t\0]{1,64}+)?(?=[^\s])",
+        _zip_flag,
+    ),
+    context(
+        "DOMAIN/user:password@host of impacket",
+        (b".py", b"impacket-"),
+        rb"(?:\b[a-z]{2,24}\.py|\bimpacket-[a-z]{2,24})(?:[ \t\0]{1,8}-[a-z-]{1,24}"
+        rb"(?:[ \t\0]{1,8}[0-9][0-9.]{0,15})?){0,4}[ \t\0]{1,8}"
+        rb"[\"']?(?:[^\s/:@\"']{1,64}/)?[^\s/:@\"']{1,64}:(?=[^\s/])",
+        _impacket_target,
     ),
     context(
         "--hashes LM:NT",

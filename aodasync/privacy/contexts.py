@@ -12,6 +12,7 @@ from aodasync.privacy.commands import COMMANDS
 from aodasync.privacy.context import FLAG_START, GAP, Span, context
 from aodasync.privacy.line import Line
 from aodasync.privacy.prose import PROSE
+from aodasync.privacy.tokens import TOKENS
 from aodasync.privacy.vocabulary import OTHER_MEMBERS, QUOTE, SECRET_NAMES
 
 __all__ = ["CONTEXTS", "NEEDLE", "secrets"]
@@ -87,6 +88,14 @@ CONTEXTS: Final = (
         rb"[ \t](?:name|key|id)=[\"'][a-z0-9_.-]{0,40}?"
         + SECRET_NAMES
         + rb"[\"'](?:[ \t][^<>]{0,64})?(?<!/)>(?=[^\s<])",
+        finders.paired,
+    ),
+    context(
+        "the default of a variable of Terraform",
+        (b"variable",),
+        rb"\bvariable[ \t]{1,8}\"[a-z0-9_-]{0,40}?"
+        + SECRET_NAMES
+        + rb"\"[ \t]{0,8}\{[^{}\n]{0,128}?\bdefault[ \t]{0,8}=[ \t]{0,8}(?=\")",
         finders.paired,
     ),
     context(
@@ -256,6 +265,7 @@ CONTEXTS: Final = (
     ),
     *COMMANDS,
     *PROSE,
+    *TOKENS,
 )
 
 

@@ -57,7 +57,10 @@ _PROSE: Final = frozenset(
 _FUNCTION: Final = re.compile(
     rb"(?:\bvfs: |\bcifs: |\.c: |routines:)(?:\\\\[^\s]{1,64} )?[a-z0-9_]{1,48}$"
 )
-_PLIST: Final = re.compile(rb"[a-z0-9_. -]{1,64}</key>[ \t]{0,8}<(?:string|data|integer)>")
+_PLIST: Final = re.compile(
+    rb"[a-z0-9_. -]{1,64}</key>[ \t]{0,8}<(?:string|data|integer)>"
+    rb"|[a-z0-9_. -]{0,40}?%b</key>[ \t\r\n]*$" % SECRET_NAMES
+)
 _TAG: Final = re.compile(rb"[ \t]{0,8}(?:<|&lt;)[a-z]")
 _SWITCH: Final = re.compile(rb"--?(?:stdin|ask|prompt|skip)[_-]")
 _SMB_PORT: Final = re.compile(rb"(?:139|445)[/?#]")

@@ -39,6 +39,9 @@ _MASKED: Final = (
     "wbinfo -K u1 <<< @",
     "ipmitool -U u1 -P @ -H h",
     "usermod -p @ u1",
+    "unzip -P @ a.zip",
+    "zip -e -P@ a.zip f",
+    "GetUserSPNs.py -dc-ip 10.1.2.3 corp.ex/u1:@",
 )
 
 
@@ -61,6 +64,7 @@ def test_the_word_that_is_a_secret_goes(text: str) -> None:
         "the net user count is 5",
         "samba-tool user list --verbose",
         "path /p:x /pass /rp",
+        "unzip -p a.zip member; python x.py http://a:80/b; rsync.py host/a:b",
         "adcli join --stdin-password corp.ex; ansible-playbook --ask-become-pass site.yml",
     ],
 )

@@ -196,6 +196,25 @@ _REPORTED: Final = {
     "<key>password</key><string>S3cretX</string><key>u</key><string>u1</string>": (
         "<key>password</key><string>********</string><key>u</key><string>u1</string>"
     ),
+    "secretsdump.py corp.ex/u1:pre@S3cretX@10.1.2.3 -just-dc": (
+        "secretsdump.py corp.ex/u1:********@10.1.2.3 -just-dc"
+    ),
+    "remote: ghp_S3cretX7890123456789 refused": "remote: ghp_******** refused",
+    "hvs.S3cretX7890123456789,xoxb-S3cretX7890123456789": "hvs.********,xoxb-********",
+    "SG.S3cretX8901234567.S3cretX890123456789012345678901234": "SG.********",
+    "az: Xyz8Q~S3cretX890123456789012345678901234": "az: ********",
+    'variable "db_password" { default = "S3cretX" }': (
+        'variable "db_password" { default = "********" }'
+    ),
+    'variable "db_password" {\n  type = string\n  default = "S3cretX"\n}\nx = 1': (
+        'variable "db_password" {\n  type = string\n  default = ********\n}\nx = 1'
+    ),
+    "chpasswd:\n  list: |\n    root:S3cretX\n    u1:X: b\n  expire: False\nx:y": (
+        "chpasswd:\n  list: |\n    root:********\n    u1:********\n  expire: False\nx:y"
+    ),
+    "<key>Password</key>\n<string>S3cretX</string>\n<string>u1</string>": (
+        "<key>Password</key>\n<string>********\n<string>u1</string>"
+    ),
     "<credential><user>u1</user><password>S3cretX</password></credential>": (
         "<credential><user>u1</user><password>********</password></credential>"
     ),
