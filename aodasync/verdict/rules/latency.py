@@ -7,6 +7,7 @@ from typing import Final
 
 from aodasync.evidence.model import Symptom
 from aodasync.verdict.figures import Figures
+from aodasync.verdict.phases import Phases
 from aodasync.verdict.rules.rule import (
     FEW_SEGMENTS,
     HALF,
@@ -24,6 +25,7 @@ LATENCY_RULES: Final = RuleTable()
 _DELAYED_ACK_MS: Final = 60.0
 _MANY: Final = 10
 _LASTING: Final = 3
+_BEHIND_EACH: Final = 4
 
 
 @LATENCY_RULES.rule(
@@ -43,17 +45,25 @@ def _lossy(f: Figures) -> bool:
 
 
 def too_few_lost(f: Figures) -> bool:
-    """Whether one or two segments were lost, and requests were slow for longer than that lasts.
+    """Whether more requests were slow, and for longer, than the lost segments can have delayed.
 
-    What waits behind a lost segment arrives at once, and what comes later is quick again.
+    A lost segment delays what is on its way then: that arrives at once, and what comes later
+    is quick again.
     """
-    if f.phases is None or f.tcp is None or not 0 < f.tcp.lost < FEW_SEGMENTS:
+    if f.phases is None or f.tcp is None or f.tcp.lost <= 0:
         return False
     lasts = f.phases.slow_for_ms >= _LASTING * f.phases.most_wire_ms
     alike = f.phases.least_wire_ms >= HALF * f.phases.most_wire_ms
     everything = f.phases.quarter_wire_ms >= HALF * f.phases.wire_ms
     steady = lasts and alike and everything
-    return f.tcp.backoff <= 1 and f.phases.slow >= _MANY and steady
+    few = f.tcp.lost < FEW_SEGMENTS or _delayed_at_most(f.phases, f.tcp.lost) <= f.phases.slow
+    return f.tcp.backoff <= 1 and f.phases.slow >= _MANY and steady and few
+
+
+def _delayed_at_most(phases: Phases, lost: float) -> float:
+    """How many requests so many segments delay: some times what is on its way at a time."""
+    at_once = phases.slow * phases.wire_ms / max(phases.slow_for_ms, phases.wire_ms)
+    return _BEHIND_EACH * lost * max(1.0, at_once)
 
 
 @LATENCY_RULES.rule(

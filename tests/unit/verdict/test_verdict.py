@@ -149,6 +149,16 @@ def test_one_lost_segment_does_not_slow_a_hundred_requests(
         assert f"lost {lost} segment" in judged.sentence
 
 
+@pytest.mark.parametrize(("lost", "cause"), [(6, "server"), (25, "server"), (26, "network")])
+def test_few_lost_segments_do_not_slow_a_hundred_requests_in_turn(lost: int, cause: str) -> None:
+    """One after the other was slow: each lost segment delayed one of them, and a few behind it."""
+    calm = [_answered(_AT - n * 100 * MS, 2.0, 0.1) for n in range(5, 100)]
+    slow = [_answered(_AT + n * 260 * MS, 250, 0.1) for n in range(100)]
+    samples = _samples(retransmits=3 + lost)
+    judged = _judged(_finding(), requests(*calm, *slow), samples=samples)
+    assert judged[0] == cause
+
+
 def test_a_burst_behind_one_lost_segment_is_the_network() -> None:
     """Thirty at once, all as late as each other."""
     burst = [_answered(_AT + n * MS, 250, 0.1) for n in range(30)]
