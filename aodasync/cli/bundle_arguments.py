@@ -47,6 +47,9 @@ def add_bundles(commands: Commands, common: Parser) -> None:
     events.add_argument("bundle", nargs="?", metavar="BUNDLE", help=_WHICH)
     events.add_argument("--csv", action="store_true", help="print CSV with a line of names")
     events.add_argument(
+        "--parquet", type=path, metavar="FILE", help="write a Parquet file (needs DuckDB)"
+    )
+    events.add_argument(
         "--slower",
         type=milliseconds,
         default=0.0,

@@ -45,7 +45,8 @@ def bundles(arguments: argparse.Namespace) -> int:
     if arguments.action == "events":
         from aodasync.cli.bundle_events import events
 
-        return events(path, slower_ms=arguments.slower, as_csv=arguments.csv, **how)
+        how |= {"as_csv": arguments.csv, "parquet": arguments.parquet}
+        return events(path, slower_ms=arguments.slower, **how)
     if arguments.action == "show":
         return done.show(path, everything=arguments.everything, **how)
     return done.anonymise_bundle(path, arguments.target or Path.cwd(), out=sys.stdout)

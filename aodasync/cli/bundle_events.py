@@ -7,10 +7,12 @@ import csv
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from tempfile import TemporaryDirectory
+from typing import Any, Final, TextIO
 
 from aodasync.bundle.archive import load_events
 from aodasync.bundle.event_records import FIELDS, records
+from aodasync.cli.write_file import write_file
 from aodasync.errors import ExitCode, UsageError
 from aodasync.events import NS_PER_MS, latency_ns
 from aodasync.host.printable import printable
@@ -18,28 +20,51 @@ from aodasync.report.clock import clock_of
 
 __all__ = ["events"]
 
+_COLUMNS: Final = {
+    **dict.fromkeys(FIELDS, "VARCHAR"),
+    "time": "TIMESTAMP",
+    **dict.fromkeys(("latency_ms", "send_ms", "wire_ms", "client_ms"), "DOUBLE"),
+    **dict.fromkeys(("pid", "tgid"), "UINTEGER"),
+    **dict.fromkeys(("message_id", "connection_id", "issued_ns", "released_ns"), "UBIGINT"),
+}
+"""DuckDB's types of the columns of a Parquet file."""
+
 _WIDTHS = {"time": 27, "command": 15, "latency_ms": 10, "wire_ms": 10, "client_ms": 9, "status": 24}
 
 
-def events(path: Path, *, slower_ms: float, as_csv: bool, as_json: bool, out: TextIO) -> int:
+def events(
+    path: Path,
+    *,
+    slower_ms: float,
+    as_csv: bool,
+    as_json: bool,
+    out: TextIO,
+    parquet: Path | None = None,
+) -> int:
     """Print the requests and troubles in the order of their ends: a line each.
 
-    As text, as CSV with a line of names, or as JSON, an object a line. ``slower_ms`` leaves
-    only requests of that latency or more.
+    As text, as CSV with a line of names, or as JSON, an object a line; or write them to the
+    new file ``parquet``. ``slower_ms`` leaves only requests of that latency or more.
 
     Raises:
         RecordingError: the bundle cannot be read.
-        NotPermittedError: it may not be read.
-        UsageError: both formats are asked for.
+        BundleError: the file exists, or cannot be written.
+        NotPermittedError: one of the two may not be.
+        UsageError: several formats are asked for, or DuckDB is not installed.
     """
-    if as_csv and as_json:
-        raise UsageError("--csv and --json are two formats", hint="aodasync bundles events --help")
+    if as_csv + as_json + (parquet is not None) > 1:
+        raise UsageError(
+            "expected one of --csv, --json and --parquet", hint="aodasync bundles events --help"
+        )
     manifest, rows, files = load_events(path)
     if slower_ms:
         rows = rows[latency_ns(rows) >= round(slower_ms * NS_PER_MS)]
     clock = clock_of(manifest)
     found = records(rows, manifest, clock.offset_ns if clock else 0, files)
-    if as_csv:
+    if parquet is not None:
+        _write_parquet(found, parquet)
+        out.write(f"{printable(str(parquet))}\n")
+    elif as_csv:
         _print_csv(found, out)
     elif as_json:
         out.writelines(f"{json.dumps(record)}\n" for record in found)
@@ -53,6 +78,23 @@ def _print_csv(found: Iterable[Mapping[str, Any]], out: TextIO) -> None:
     writer = csv.DictWriter(out, FIELDS, lineterminator="\n")
     writer.writeheader()
     writer.writerows({**record, "flags": " ".join(record["flags"])} for record in found)
+
+
+def _write_parquet(found: Iterable[Mapping[str, Any]], target: Path) -> None:
+    try:
+        import duckdb
+    except ImportError:
+        raise UsageError(
+            "--parquet needs DuckDB, which is not installed", hint="pip install duckdb, or --csv"
+        ) from None
+    with TemporaryDirectory(prefix="aodasync-") as directory:
+        rows, made = Path(directory, "rows.csv"), Path(directory, "rows.parquet")
+        with rows.open("w", encoding="utf-8", errors="surrogateescape", newline="") as out:
+            _print_csv(found, out)
+        with duckdb.connect() as database:
+            read = database.read_csv(str(rows), header=True, dtype=_COLUMNS, sep=",", quotechar='"')
+            read.write_parquet(str(made), compression="zstd")
+        write_file(target, made.read_bytes())
 
 
 def _line(record: Mapping[str, Any]) -> str:

@@ -73,6 +73,7 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "bundles events": (
             "sudo aodasync bundles events --slower 100",
             "aodasync bundles events BUNDLE --csv > events.csv",
+            "aodasync bundles events BUNDLE --parquet events.parquet",
         ),
         "bundles diff": ("aodasync bundles diff before.tar.zst after.tar.zst",),
         "bundles verify": ("sudo aodasync bundles verify           all of them",),

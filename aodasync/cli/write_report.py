@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from aodasync.bundle.bundle_name import ARCHIVE_SUFFIX
-from aodasync.errors import BundleError, ExitCode, NotPermittedError, RecordingError
+from aodasync.cli.write_file import refused, write_file
+from aodasync.errors import BundleError, ExitCode, RecordingError
 from aodasync.host import safe_files
 from aodasync.host.printable import printable
 from aodasync.report import render
@@ -67,7 +68,7 @@ def report_all(
         directory.mkdir(mode=safe_files.DIRECTORY_MODE, exist_ok=True)
         _check(directory, directory.lstat())
     except OSError as error:
-        raise _refused(directory, error, "-o DIR") from error
+        raise refused(directory, error, "-o DIR") from error
     entries = [_written(bundle, directory, force=force) for bundle in reversed(bundles)]
     path = directory / _INDEX
     _write(path, render_index(entries), replace=force or _is_index(path))
@@ -109,20 +110,9 @@ def _page_of(bundle: Path) -> str:
 
 
 def _write(path: Path, page: str, *, replace: bool) -> None:
-    try:
-        safe_files.write_new(path, page.encode("utf-8"), replace=replace)
-    except FileExistsError:
-        hint = "--force replaces it; or name another file with -o, or - for standard output"
-        raise BundleError(f"{path}: exists already", hint=hint) from None
-    except safe_files.NotRegularError as error:
-        raise BundleError(str(error), hint="-o - writes to standard output") from None
-    except OSError as error:
-        raise _refused(path, error, "name another file with -o") from error
-
-
-def _refused(path: Path, error: OSError, hint: str) -> BundleError | NotPermittedError:
-    kind = NotPermittedError if isinstance(error, PermissionError) else BundleError
-    return kind(f"{path}: {str(error.strerror).lower()}", hint=hint)
+    hint = "name another file with -o, or - for standard output"
+    if_exists = f"--force replaces it; or {hint}"
+    write_file(path, page.encode("utf-8"), replace=replace, hint=hint, if_exists=if_exists)
 
 
 def _done(path: Path, out: TextIO, *, show: bool) -> int:

@@ -154,16 +154,18 @@ def test_the_hook_lays_files_out_as_the_queries_read_them(bundle: Path, tmp_path
 
 
 def test_the_requests_of_a_bundle_become_parquet(bundle: Path, tmp_path: Path) -> None:
-    """All of them, with numbers as numbers."""
-    argv = [sys.executable, "-m", "aodasync", "bundles", "events", str(bundle), "--csv"]
-    with (tmp_path / "requests.csv").open("wb") as out:
-        subprocess.run(argv, cwd=PACKAGE.parent, stdout=out, check=True)
-    database = duckdb.connect()
-    database.execute(BLOCKS[-1].replace("'requests.", f"'{tmp_path}/requests."))
-    (found,) = database.execute(
-        "SELECT count(*), max(latency_ms), typeof(any_value(latency_ms)) FROM read_parquet(?)",
-        [str(tmp_path / "requests.parquet")],
-    ).fetchall()
+    """All of them, with numbers as numbers, for the guide's query."""
+    target = tmp_path / "requests.parquet"
+    argv = [sys.executable, "-m", "aodasync", "bundles", "events", str(bundle)]
+    subprocess.run([*argv, "--parquet", str(target)], cwd=PACKAGE.parent, check=True)
+    (found,) = (
+        duckdb.read_parquet(str(target))
+        .aggregate("count(*), max(latency_ms), typeof(any_value(latency_ms))")
+        .fetchall()
+    )
     assert found[0] == read_manifest(bundle)["events"]["count"]
     assert found[1] > 100
     assert found[2] == "DOUBLE"
+    query = BLOCKS[-1].replace("'requests.parquet'", f"'{target}'")
+    rows = duckdb.connect().execute(query).fetchall()
+    assert sum(count for _, _, count, _ in rows) == found[0]

@@ -6,16 +6,19 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pytest
 
 from aodasync.bundle.event_records import FIELDS
 from aodasync.cli import main as cli
 from aodasync.cli.bundle_diff import compare
+from aodasync.errors import ExitCode
 from aodasync.events import EVENT, EventArray, Flag, Kind
 from tests.builders import MS, SECOND, request, requests
 
@@ -174,3 +177,31 @@ def test_a_long_name_is_not_in_each_row(
     (tmp_path / "files.json").write_text(json.dumps([{"file_name": name, "events": [0, 1, 2]}]))
     assert cli.main(["bundles", "events", path, *form]) == 0
     assert 3000 < len(capsys.readouterr().out) < 10_000
+
+
+def test_a_parquet_file_has_types(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Times as timestamps, phases as numbers, nothing for what is not known; never over a file."""
+    recording = _recording(tmp_path / "recording")
+    target = tmp_path / "events.parquet"
+    argv = ["bundles", "events", recording, "--slower", "1", "--parquet", str(target)]
+    assert cli.main(argv) == 0
+    assert capsys.readouterr().out == f"{target}\n"
+    assert target.stat().st_mode & 0o777 == 0o600
+    columns = "epoch_ms(time), command, latency_ms, wire_ms, tgid, comm, flags, connection_id"
+    found = duckdb.read_parquet(str(target)).select(columns).fetchall()
+    write = (1_700_000_000_000, "SMB2_WRITE", 500.0, 400.0, 42, "=db,1\ufffd", "compound signed", 1)
+    assert found[0] == write
+    assert found[1][3] is None
+    assert cli.main(argv) == 1
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_parquet_needs_duckdb(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it is not installed, the error says so, and names CSV; two formats are refused."""
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    argv = ["bundles", "events", _recording(tmp_path), "--parquet", str(tmp_path / "x")]
+    assert cli.main(argv) == ExitCode.USAGE
+    assert "DuckDB" in capsys.readouterr().err
+    assert cli.main([*argv, "--csv"]) == ExitCode.USAGE
