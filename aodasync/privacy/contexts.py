@@ -10,9 +10,9 @@ from typing import Final
 from aodasync.privacy import finders
 from aodasync.privacy.commands import COMMANDS
 from aodasync.privacy.context import FLAG_START, GAP, Span, context
+from aodasync.privacy.known_by_form import KNOWN_BY_FORM
 from aodasync.privacy.line import Line
 from aodasync.privacy.prose import PROSE
-from aodasync.privacy.tokens import TOKENS
 from aodasync.privacy.vocabulary import OTHER_MEMBERS, QUOTE, SECRET_NAMES
 
 __all__ = ["CONTEXTS", "NEEDLE", "secrets"]
@@ -61,7 +61,6 @@ _SEPARATOR: Final = (
     + _COLOUR
     + rb"(?:[ \t]|\xc2\xa0){0,1024}+"
 )
-_HEX_PAIRS: Final = rb"(?P<value>[0-9a-f]{2}(?:[ :-]?[0-9a-f]{2}){7,511}+)(?![0-9a-z])"
 
 
 CONTEXTS: Final = (
@@ -169,55 +168,6 @@ CONTEXTS: Final = (
         finders.quoted,
     ),
     context(
-        "a session, signing or Kerberos key, or a hash, in hexadecimal",
-        (b"key", b"hash", b"ntlm"),
-        rb"(?:key(?<!lease_key)(?<!kernel key)(?<!pubkey)(?:block|s)?|hash|ntlm(?:v2)? response)"
-        rb"(?:[ \t]\([^)\n]{0,40}\))?"
-        rb"[ \t]{0,1024}+[:=]?[ \t]{0,1024}+(?:0x)?" + _HEX_PAIRS,
-        finders.claimed,
-    ),
-    context(
-        "a key of a keytab", (b"(0x",), rb"\(0x(?P<value>[0-9a-f]{32,512}+)\)", finders.claimed
-    ),
-    context(
-        "hashes of smbpasswd",
-        (b":lct-", b":::", b"ntlm", b"hash", b"no password"),
-        rb"(?<![0-9a-f])(?P<value>(?:[0-9a-f]{32}|no passwordx{21}|x{32}):[0-9a-f]{32})"
-        rb"(?![0-9a-f])",
-        finders.claimed,
-    ),
-    context(
-        "a hash of crypt(3)",
-        (b"$1$", b"$2", b"$5$", b"$6$", b"$7$", b"$y$", b"$gy$"),
-        rb"\$(?:[1567]|2[abxy]|g?y)\$(?P<value>[^\s:\"',]{8,256}+)",
-        finders.claimed,
-    ),
-    context(
-        "a token of HTTP",
-        (b"bearer", b"negotiate", b"ntlm", b"basic", b'"auth"'),
-        rb"(?P<scheme>(?<![a-z0-9_])(?:bearer|negotiate|ntlm|basic)|\"auth\"(?=:))[ \t:]{1,64}+\"?+"
-        rb"(?P<value>[a-z0-9._~+/=-]{6,2048}+)",
-        finders.web_token,
-    ),
-    context(
-        "a JSON web token",
-        (b"eyj",),
-        rb"\beyj[a-z0-9_-]{8,1024}+\.[a-z0-9_-]{1,1536}+(?:\.[a-z0-9_-]{0,1024}+)?",
-        finders.json_web_token,
-    ),
-    context(
-        "a message of NTLM",
-        (b"tlrmtvnt",),
-        rb"(?P<value>tlrmtvnt[a-z0-9+/=]{8,4096}+)",
-        finders.claimed,
-    ),
-    context(
-        "a storage account's key",
-        (b"==",),
-        rb"(?<![a-z0-9+/=])(?P<value>[a-z0-9+/]{86}==)",
-        finders.claimed,
-    ),
-    context(
         "a value of the registry",
         (b"reg_",),
         SECRET_NAMES + rb"[\"']?[ \t]{1,32}+(?:/t[ \t]{1,8})?reg_[a-z_]{2,9}"
@@ -265,7 +215,7 @@ CONTEXTS: Final = (
     ),
     *COMMANDS,
     *PROSE,
-    *TOKENS,
+    *KNOWN_BY_FORM,
 )
 
 

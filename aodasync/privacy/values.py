@@ -16,31 +16,14 @@ from typing import Final
 
 from aodasync.privacy.line import Line
 from aodasync.privacy.mount_options import in_option_list, is_counter, option_value
-from aodasync.privacy.prose import is_message, next_message
-from aodasync.privacy.vocabulary import KEPT, NUMBER, OTHER_MEMBERS, QUOTE
+from aodasync.privacy.no_secret import Key, is_evidence, is_number, is_plain
+from aodasync.privacy.prose import next_message
+from aodasync.privacy.vocabulary import OTHER_MEMBERS, QUOTE
 
 __all__ = ["Key", "key_value", "shell_word"]
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
-    """The name of a secret at ``start``, its value between ``value`` and at most ``bound``.
-
-    ``closing`` is the quotation mark right behind the name (``"password":``), ``separator``
-    what stands between the two.
-    """
-
-    start: int
-    value: int
-    bound: int
-    strong: bool
-    closing: bytes
-    separator: bytes
-
-
 _QUOTE: Final = re.compile(QUOTE)
-_KEPT: Final = re.compile(rb"(?:%b)(?![^\s,;:)\]}\"'\\&|<])" % KEPT)
-_NUMBER: Final = re.compile(rb"%b(?:/[0-9]{1,9})?(?![^\s,;:)\]}\"'\\&|<])" % NUMBER)
 _FLAG: Final = re.compile(
     rb"(?:^|[\s\0\"'\[,=(;])(?:--?[a-z0-9_-]{0,40}"
     rb"|(?:-e|-var|--env|--build-arg|--set|--extra-vars|--from-literal)[ \t][a-z0-9_.-]{0,40})$"
@@ -51,9 +34,6 @@ _LINE_HEAD: Final = re.compile(
 )
 _SHELL_WORD: Final = re.compile(
     rb"(?:[^\s\0\"'\\]|\\[^\n]|\"(?:[^\"\\]|\\[^\n])*+(?:\"|$)|'[^']*+(?:'|$)|\\$)*+"
-)
-_BLOCK_SCALAR: Final = re.compile(
-    rb"(?:[!&][^\s]{1,64}[ \t]{1,8}){0,3}[|>][-+0-9]{0,3}[ \t]{0,64}(?:#[^\n]{0,256})?[\r\n]*$"
 )
 _URL_END: Final = re.compile(rb"%26|[&\s\"'<>#\0]|\\[\"nrt]")
 _PARAMETER_END: Final = re.compile(rb"[&\s\"'<>#\0]|\\[\"nrt]")
@@ -73,34 +53,9 @@ _MAP_END: Final = {
 }
 _STRUCTURES: Final = (b"map[", b"&{", b"{key:", b"<key:")
 _ENVIRONMENT: Final = re.compile(rb"\"[A-Z][A-Z0-9_]{0,80}=$")
-_FILE_NAME: Final = re.compile(rb"(?:^|[\s\"'(])[~.]?/[^\s:]*$")
-_SERVICES: Final = re.compile(
-    rb"(?:(?:files|compat|sss|systemd|winbind|ldap|nis|db|altfiles"
-    rb"|extrausers|\[[a-z!=]{1,32}\])[ \t]{0,8}){1,9}"
-)
 _COMMAND: Final = re.compile(
     rb"[\"']?(?:;|[ \t]{1,8}(?:&&|(?:sudo[ \t]{1,8})?(?:/[a-z0-9./-]{1,64}/)?"
     rb"(?:mount|smbclient|rclone|sshpass|psql|mysql|kinit|curl)[.a-z0-9]{0,8}(?:[ \t]|$)))"
-)
-_PAM: Final = re.compile(rb"\bpam_[a-z0-9_]{1,24}\([a-z0-9_.@-]{0,16}$")
-_PROSE: Final = re.compile(rb"[a-z]{2,20}[ \t]|[^\s]{1,128} -> ")
-# What a message says of a key, of a token: where it is, whose it is, in which state.
-_STATE: Final = re.compile(
-    rb"(?:(?:expired|invalid|missing|revoked|unknown|unset|empty)|[a-z0-9._-]{1,64}@[a-z0-9-]{1,32}"
-    rb"\.[a-z]{2,24}|(?:/[a-z0-9._-]{1,32}){2,8})(?![^\s,;:.)\]}\"'\\])|rc[ =]|sas_addr|sha256:"
-)
-_FAILED: Final = re.compile(
-    rb"\b(?:could ?n[o']t|can ?not|can't|failed to|unable to|error|failure)[ \t][a-z ]{0,40}$"
-)
-# Samba puts the name of a function before a message: check_ntlm_password.
-_FUNCTION: Final = re.compile(
-    rb"(?<![a-z0-9_])(?:auth_check|check|cm|fetch|get|kerberos|netlogon|rpccli|secrets|verify|winbindd?)"
-    rb"_(?:[a-z0-9]{1,24}_){0,6}$"
-)
-_SENTENCE: Final = re.compile(rb"[a-z_]{3,24}[ \t][a-z]{2,24}[ \t.:]")
-_FAILURE: Final = re.compile(
-    rb"[a-z][a-z0-9]{1,19}[ \t][a-z0-9 \t]{0,48}?"
-    rb"\b(?:denied|error|expired|fail|invalid|no|not|wrong)"
 )
 _VALUE_MEMBER: Final = re.compile(
     rb"\{%b[ \t]{0,8},?[ \t]{0,8}(?:%b)?(?:value|data|plain)(?:%b)?[ \t]{0,8}[:=][ \t]{0,8}"
@@ -155,7 +110,7 @@ def _json(line: Line, key: Key) -> tuple[int, int] | None:
     if first in (b"[", b"{"):
         array = _GO_BYTES.match(line.low, key.value)
         return key.value, _balanced(line, array.end() - 1 if array else key.value, key.bound)
-    if _KEPT.match(line.low, key.value) or _NUMBER.match(line.low, key.value):
+    if is_plain(line, key.value):
         return None
     end = _JSON_END.search(line.low, key.value, key.bound)
     return key.value, end.start() if end else key.bound
@@ -182,26 +137,22 @@ def _balanced(line: Line, begin: int, bound: int) -> int:
 
 
 def _in_query(line: Line, key: Key) -> bool:
-    return _PARAMETER.search(_head(line, key)) is not None
+    return _PARAMETER.search(key.head(line)) is not None
 
 
 def _query(line: Line, key: Key) -> tuple[int, int] | None:
     ends = _URL_END if key.separator.startswith(b"%") else _PARAMETER_END
     end = ends.search(line.low, key.value, key.bound)
     span = key.value, end.start() if end else key.bound
-    return None if not key.strong and _NUMBER.fullmatch(line.low, *span) else span
+    return None if not key.strong and is_number(line, *span) else span
 
 
 def _in_flag(line: Line, key: Key) -> bool:
-    return b"=" in key.separator and _FLAG.search(_head(line, key)) is not None
+    return b"=" in key.separator and _FLAG.search(key.head(line)) is not None
 
 
 def _flag(line: Line, key: Key) -> tuple[int, int] | None:
     return shell_word(line, key.value, key.bound)
-
-
-def _head(line: Line, key: Key) -> bytes:
-    return line.low[max(0, key.start - 48) : key.start]
 
 
 def _in_options(line: Line, key: Key) -> bool:
@@ -224,7 +175,7 @@ def _at_head(line: Line, key: Key) -> bool:
 
 
 def _rest(line: Line, key: Key) -> tuple[int, int] | None:
-    if _is_evidence(line, key) or line.low.startswith(_STRUCTURES, key.value):
+    if is_evidence(line, key) or line.low.startswith(_STRUCTURES, key.value):
         return None
     head = line.text[: key.value]
     if key.separator == b"=" and head.isupper():  # NAME=X COMMAND, in a shell
@@ -237,7 +188,7 @@ def _rest(line: Line, key: Key) -> tuple[int, int] | None:
 def _in_header(line: Line, key: Key) -> bool:
     if line.low.startswith((b"authorization", b"cookie"), key.start):
         return True
-    return key.separator == b":" and _QUOTED_HEADER.search(_head(line, key)) is not None
+    return key.separator == b":" and _QUOTED_HEADER.search(key.head(line)) is not None
 
 
 _BEFORE_HEADER: Final = re.compile(rb"([\"'])[a-z0-9-]{0,32}$")
@@ -252,7 +203,7 @@ def _header(line: Line, key: Key) -> tuple[int, int] | None:
         return key.value, _balanced(line, key.value, key.bound)
     scheme = _SCHEME.match(line.low, key.value)
     begin = scheme.end() if scheme else key.value
-    mark = _BEFORE_HEADER.search(_head(line, key))
+    mark = _BEFORE_HEADER.search(key.head(line))
     if mark:
         return begin, line.string_end(mark[1], begin, len(line.low))[0]
     return line.trimmed(begin, key.bound)
@@ -281,7 +232,7 @@ def _prose(line: Line, key: Key) -> tuple[int, int] | None:
 
 
 def _unquoted(line: Line, key: Key, ends: re.Pattern[bytes]) -> tuple[int, int] | None:
-    if _is_evidence(line, key):
+    if is_evidence(line, key):
         return None
     begin = at = key.value
     mark = _QUOTE.match(line.low, begin, key.bound)
@@ -300,39 +251,6 @@ def _is_environment(line: Line, key: Key) -> bool:
     """``"NAME=..."``: all of the string is the value."""
     name = line.text[max(0, key.start - 64) : key.value]
     return key.bound < len(line.low) and _ENVIRONMENT.search(name) is not None
-
-
-def _is_evidence(line: Line, key: Key) -> bool:
-    """A counter, a status, a word for nothing, a block scalar; sudo's PWD= is a directory."""
-    if line.text.startswith(b"PWD=/", key.value - 4) or _KEPT.match(line.low, key.value):
-        return True
-    if is_message(line, key.value) or _is_prose(line, key):
-        return True
-    if _BLOCK_SCALAR.match(line.low, key.value, key.bound):
-        return True
-    number = _NUMBER.match(line.low, key.value)
-    return number is not None and (not key.strong or number.end() - number.start() <= 3)
-
-
-def _is_prose(line: Line, key: Key) -> bool:
-    """What a message says of a file, of a service of PAM, of a key."""
-    if not key.separator.startswith(b":"):
-        return False
-    head = _head(line, key)
-    if _PAM.search(head):
-        return True
-    said = _FUNCTION.search(head) and _SENTENCE.match(line.low, key.value)
-    if said or (_FAILED.search(head) and _FAILURE.match(line.text, key.value)):
-        return True
-    about = not key.strong and not line.low.startswith((b"pass", b"pw"), key.start)
-    if about and _STATE.match(line.low, key.value):
-        return True
-    about = about or _FILE_NAME.search(head) is not None
-    if line.low.startswith(b"passwd", key.start) and _SERVICES.fullmatch(
-        line.low[key.value :].strip()
-    ):
-        return True
-    return about and _PROSE.match(line.text, key.value) is not None
 
 
 @dataclass(frozen=True, slots=True)
