@@ -19,7 +19,7 @@ from pathlib import Path
 
 from aodasync import agent, probes
 from aodasync.cli import main as cli
-from aodasync.evidence.file_book import NO_FILES, FileBook
+from aodasync.evidence.file_book import MAX_REQUESTS, NO_FILES, FileBook
 from aodasync.host import instance_lock
 from aodasync.host.capabilities import Capability, raised
 from aodasync.probes.bpf import ProgramType, load_program
@@ -51,6 +51,7 @@ async def _open(
     cache_dir: Path | None = None,
     python: str | None = None,
     file_names: bool = True,
+    recorded: int = MAX_REQUESTS,
 ) -> RequestProbe:
     """What :func:`aodasync.probes.open_probe` does, the attachment left out."""
     prepared = await prepare(
@@ -72,7 +73,7 @@ async def _open(
         notes=prepared.notes,
         steps_ms={**prepared.steps_ms, "load": load_ms},
     )
-    files = FileBook() if file_names else NO_FILES
+    files = FileBook(min(recorded, MAX_REQUESTS)) if file_names else NO_FILES
     return RequestProbe(loaded, plan, ring_bytes, files=files)
 
 
