@@ -111,7 +111,10 @@ def ruled(given: Given) -> ErrorAnomaly:
 
 
 def without_what_rules_replace(fields: Fields, key: str, problems: Problems) -> Fields:
-    """``fields`` without the keys that cannot stand beside ``rules``, each of them an error."""
+    """``fields`` without the keys that cannot stand beside ``rules``, each of them an error.
+
+    But those of the files that the last one, which has the rules, is laid over: it replaces them.
+    """
     rules = fields.entries.get("rules")
     if rules is None or is_nothing(rules.value):
         return fields
@@ -119,6 +122,8 @@ def without_what_rules_replace(fields: Fields, key: str, problems: Problems) -> 
     for name in _NOT_BESIDE_RULES:
         if name in kept:
             beside = kept.pop(name)
+            if rules.file == fields.file != beside.file:
+                continue
             message = f"expected it in a rule, found it beside 'rules' of {line_of(rules, beside)}"
             problems.error(beside, key_path(key, name), message)
     return replace(fields, entries=kept)

@@ -12,7 +12,7 @@ import yaml
 
 from aodasync.cli.check_config import check_config
 from aodasync.config import files, load
-from aodasync.config.model import LatencyAnomaly
+from aodasync.config.model import ErrorAnomaly, LatencyAnomaly
 from aodasync.errors import ConfigError
 
 _MAIN = """\
@@ -56,6 +56,24 @@ def test_drop_ins_apply_in_the_order_of_their_names(etc: Path) -> None:
     assert "SMB2_LOCK" not in latency.thresholds_ms
     assert (config.cleanup.max_log_age_days, config.cleanup.min_free_mb) == (9, 6)
     assert [anomaly.name for anomaly in config.anomalies][:2] == ["latency", "hang"]
+
+
+_RULES = "guardian: {anomalies: {error: {rules: [{name: full, track_codes: [ENOSPC]}]}}}\n"
+_LISTS = "guardian: {anomalies: {error: {track_codes: [EACCES]}}}\n"
+
+
+def test_rules_stand_in_place_of_the_lists_of_files_before(etc: Path) -> None:
+    """So a drop-in needs no copy of the shipped file; lists after rules are refused, by place."""
+    (etc / "config.yaml").write_text(_LISTS)
+    (etc / "conf.d" / "10.yaml").write_text(_RULES)
+    (error,) = (a for a in load().anomalies if a.name == "error")
+    assert isinstance(error, ErrorAnomaly)
+    assert [rule.name for rule in error.rules] == ["full"]
+    (etc / "config.yaml").write_text(_RULES)
+    (etc / "conf.d" / "10.yaml").write_text(_LISTS)
+    with pytest.raises(ConfigError) as caught:
+        load()
+    assert [(p.file, p.line) for p in caught.value.problems] == [(f"{etc}/conf.d/10.yaml", 1)]
 
 
 def test_only_visible_yaml_files_are_drop_ins(etc: Path) -> None:
