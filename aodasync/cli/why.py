@@ -121,7 +121,10 @@ def why(
         out.write(json_text({"schema_version": 1, **episode.as_json()}))
     else:
         also = [each for each in reversed(found) if each.open and each is not episode]
-        lines = explain(episode, now_ns=now_ns, also=also, width=text_width(out))
+        newest = next((each for each in reversed(found) if each.bundle), None)
+        lines = explain(
+            episode, now_ns=now_ns, also=also, newest=episode is newest, width=text_width(out)
+        )
         out.writelines(f"{printable(line)}\n" for line in lines)
     return ExitCode.OK
 
@@ -152,12 +155,13 @@ def explain(
     *,
     now_ns: int | None,
     also: Sequence[PastEpisode] = (),
+    newest: bool = False,
     width: int = _WIDTH,
 ) -> list[str]:
     """What happened, why, who suffered, and what to do next: 12 lines at most of 100 columns.
 
     ``now_ns`` is CLOCK_REALTIME; None where no more is known than when a bundle was ordered.
-    ``also`` are other episodes that are open.
+    ``also`` are other episodes that are open; commands take the ``newest`` bundle unasked.
     """
     verdict = episode.verdict
     cause = str(verdict.get("cause") or "unknown")
@@ -169,8 +173,10 @@ def explain(
     lines += part("who", _who(episode), most=2)
     if verdict.get("refuted_by"):
         lines += part("against", f"would speak: {verdict['refuted_by']}", most=2)
+    report = "aodasync report BUNDLE" if episode.bundle and not newest else "aodasync report"
     for place, step in enumerate(episode.next[:2]):
-        lines += part("next" if place == 0 else "", step, most=1)
+        step_here = step.replace("aodasync report", report)
+        lines += part("next" if place == 0 else "", step_here, most=1)
     bundle = episode.bundle or (f"none: {episode.suppressed}" if episode.suppressed else "none yet")
     lines += part("bundle", bundle, most=1)
     others = ", ".join(f"{e.id.rpartition('-')[2]} ({e.anomaly} on {e.server})" for e in also)

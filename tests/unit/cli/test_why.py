@@ -73,6 +73,13 @@ def test_an_open_episode_is_explained_in_twelve_lines() -> None:
         assert part in text, part
 
 
+def test_a_step_names_the_bundle_unless_commands_take_it_unasked() -> None:
+    """Of an older one, or one that was sent here, ``report`` alone would show another page."""
+    assert any(line.endswith("here: aodasync report BUNDLE") for line in explain(_FULL, now_ns=0))
+    lines = explain(_FULL, now_ns=0, newest=True)
+    assert any(line.endswith("here: aodasync report") for line in lines)
+
+
 def test_an_episode_without_a_bundle_says_why() -> None:
     """And one of an agent that ended says that its end is not known."""
     bare = PastEpisode("a-1", "hang", "nas", _NOW_NS, cut_off=True, suppressed="cooldown")
