@@ -131,7 +131,7 @@ def main() -> None:
     whole = seen()
     print("as the unit is:", whole, flush=True)
     check("the unit lacks nothing", whole.ready and whole.dmesg and whole.tcp and whole.shares)
-    not_set = UNIT.read_text().partition("# Not set, on purpose:")[2]
+    not_set = UNIT.read_text().partition("# Not set, on purpose")[2]
     for directive, expected in TRIED.items():
         name = directive.partition("=")[0]
         found = tried(directive)
