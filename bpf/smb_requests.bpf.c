@@ -179,10 +179,10 @@ int command_reconnect(u64 *ctx)
 #ifdef SES_tcon_list
 #include "smb_trees.h"
 
-/* Not attached: the agent runs it on (server, connection id). */
+/* Not attached: the agent runs it on (server, connection id, number of the stretch). */
 int walk_trees(u64 *ctx)
 {
-	return on_walk(ctx[0], ctx[1]);
+	return on_walk(ctx[0], ctx[1], ctx[2]);
 }
 
 #ifdef TREE_TCON_ARG

@@ -10,14 +10,13 @@
  *
  * The walk takes no lock: it reads memory that may be freed meanwhile. So it reads
  * with a helper that cannot fault, follows a struct only if that points back to
- * where it was found, and is bounded. The worst is a tree missed.
+ * where it was found, and is bounded. The worst is a tree missed. It goes by stretches,
+ * each of them one run of the program.
  */
 #ifndef AODASYNC_SMB_TREES_H
 #define AODASYNC_SMB_TREES_H
 
 #include "smb_ring.h"
-
-#define WALK_STEPS 256 /* sessions and trees of one connection */
 
 struct smb_tree_key {
 	u64 session_id;
@@ -45,37 +44,54 @@ static __always_inline u64 read_u64(u64 at)
 	return value;
 }
 
-/* The lists are circular: the next of the last entry is the head. 0: it could not be read. */
-static __always_inline int on_walk(u64 server, u64 connection_id)
+/*
+ * The next stretch of a walk; the first one if `at` is 0. Returns the steps that were taken:
+ * WALK_STEPS if there may be more. A stretch is short because the verifier goes through
+ * each of its steps, a third of a millisecond one.
+ *
+ * The lists are circular: the next of the last entry is the head. 0: it could not be read.
+ */
+static __always_inline int on_walk(u64 server, u64 connection_id, u64 at)
 {
+	u32 session_row = STATE_WALK_SESSION, entry_row = STATE_WALK_ENTRY;
+	u64 *session_at = bpf_map_lookup_elem_(MAP(MAP_STATE), &session_row);
+	u64 *entry_at = bpf_map_lookup_elem_(MAP(MAP_STATE), &entry_row);
 	u64 sessions = server + SERVER_smb_ses_list;
-	u64 next_session, next_tree = 0, session = 0, session_id = 0, tcon;
+	u64 session = 0, session_id = 0, entry, tcon;
 	u32 tree_id;
 	int step;
 
-	if (read_u64(server + SERVER_conn_id) != connection_id)
+	if (!session_at || !entry_at || read_u64(server + SERVER_conn_id) != connection_id)
 		return 0;
-	next_session = read_u64(sessions);
+	if (at) {
+		session = *session_at;
+		entry = *entry_at;
+		if (session && read_u64(session + SES_server) != server)
+			return 0;
+		session_id = read_u64(session + SES_Suid);
+	} else {
+		entry = read_u64(sessions);
+	}
 #pragma nounroll
 	for (step = 0; step < WALK_STEPS; step++) {
 		if (!session) {
-			if (!next_session || next_session == sessions)
+			if (!entry || entry == sessions)
 				break;
-			session = next_session - SES_smb_ses_list;
+			session = entry - SES_smb_ses_list;
 			if (read_u64(session + SES_server) != server)
 				break;
 			session_id = read_u64(session + SES_Suid);
-			next_tree = read_u64(session + SES_tcon_list);
+			entry = read_u64(session + SES_tcon_list);
 			tcon = read_u64(session + SES_tcon_ipc);
 			if (!tcon)
 				continue;
-		} else if (!next_tree || next_tree == session + SES_tcon_list) {
-			next_session = read_u64(session + SES_smb_ses_list);
+		} else if (!entry || entry == session + SES_tcon_list) {
+			entry = read_u64(session + SES_smb_ses_list);
 			session = 0;
 			continue;
 		} else {
-			tcon = next_tree - TCON_tcon_list;
-			next_tree = read_u64(next_tree);
+			tcon = entry - TCON_tcon_list;
+			entry = read_u64(entry);
 		}
 		if (read_u64(tcon + TCON_ses) != session)
 			break;
@@ -83,6 +99,8 @@ static __always_inline int on_walk(u64 server, u64 connection_id)
 		bpf_probe_read_kernel(&tree_id, sizeof(tree_id), (void *)(tcon + TCON_tid));
 		remember_tree(session_id, tree_id, tcon + TCON_tree_name);
 	}
+	*session_at = session;
+	*entry_at = entry;
 	return step;
 }
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from aodasync.probes import bpf
 from aodasync.probes.scanning import MapScanner
-from aodasync.probes.shared import MAX_TREES, TREE_NAME_BYTES
+from aodasync.probes.shared import MAX_TREES, TREE_NAME_BYTES, WALK_STEPS
 
 __all__ = ["TREE", "TREE_KEY", "ShareTable"]
 
@@ -22,6 +22,7 @@ TREE: Final = np.dtype(f"S{TREE_NAME_BYTES}")
 """struct smb_tree of ``bpf/smb_trees.h``."""
 
 _KEPT: Final = 4 * MAX_TREES
+_STRETCHES: Final = 256 // WALK_STEPS
 _WALKS: Final = 64  # of connections that were walked before, in one read: some 2 us each
 
 
@@ -52,7 +53,7 @@ class ShareTable:
             turn = [*before[:_WALKS], *new]
             self._walked = dict.fromkeys([*before[_WALKS:], *turn])
             for connection_id in turn:
-                bpf.run(self._walker_fd, (servers[connection_id], connection_id))
+                self._walk(self._walker_fd, servers[connection_id], connection_id)
         keys, names = self._scanner.scan()
         for key, name in zip(keys.tolist(), names.tolist(), strict=True):
             self._known[key] = name.decode(errors="replace").replace("\\", "/")
@@ -60,6 +61,12 @@ class ShareTable:
             del self._known[next(iter(self._known))]
             self.forgotten += 1
         return self.known()
+
+    def _walk(self, walker_fd: int, server: int, connection_id: int) -> None:
+        """All sessions and trees of a connection, 256 at most, stretch by stretch."""
+        for stretch in range(_STRETCHES):
+            if bpf.run(walker_fd, (server, connection_id, stretch)) < WALK_STEPS:
+                break
 
     def known(self) -> Mapping[tuple[int, int], str]:
         """What was read so far."""

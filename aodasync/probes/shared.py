@@ -39,6 +39,7 @@ __all__ = [
     "TREE_KEY_BYTES",
     "TREE_NAME_BYTES",
     "WAKE_GAP_NS",
+    "WALK_STEPS",
     "Counter",
     "MapNumber",
     "StateIndex",
@@ -99,6 +100,9 @@ MAX_TREES: Final = 1024
 
 TREE_KEY_BYTES: Final = 16
 TREE_NAME_BYTES: Final = 256
+
+WALK_STEPS: Final = 32
+"""Sessions and trees of one connection that one run of `walk_trees` takes in."""
 
 MAX_OPERATIONS: Final = 2048
 """Operations of processes that can be inside the client at once; a power of two."""
@@ -169,6 +173,8 @@ class StateIndex(IntEnum):
     TRACKED_SINCE_NS = 0  # when the agent had attached `alloc`; 0: not yet
     LAST_WAKE_NS = 1
     RECONNECTED_NS = 2  # tracepoints alone: when the client last gave a connection up
+    WALK_SESSION = 3  # where a walk over trees goes on: in this session,
+    WALK_ENTRY = 4  # with this entry of a list
 
 
 _MID_WAIT_CANCELLED = 1
@@ -200,6 +206,7 @@ def definitions() -> dict[str, int]:
         "ADDRESS_BYTES": ADDRESS_BYTES,
         "CONNECTION_BYTES": CONNECTION_BYTES,
         "TREE_NAME_BYTES": TREE_NAME_BYTES,
+        "WALK_STEPS": WALK_STEPS,
         "FUNCTION_BYTES": OPERATION["function"].itemsize,
         "OPERATION_BYTES": OPERATION.itemsize,
         "MAX_OPERATIONS": MAX_OPERATIONS,

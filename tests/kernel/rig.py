@@ -30,12 +30,12 @@ from tests.unit.probes.kernel_types import kernel_blobs
 _BPF_F_MMAPABLE: Final = 1 << 10
 _BPF_F_TEST_RUN_ON_CPU: Final = 1
 ARENA_BYTES: Final = 1 << 17
-"""Of the arena, for what a request touches; as much again for sessions and trees."""
+"""Of the arena, for what a request touches; three times as much for sessions and trees."""
 
 KPROBE_MACHINE: Final = "aarch64"
 """Whose registers kprobes are compiled for: arguments are where a raw tracepoint has them."""
 
-_MEMORY_BYTES: Final = 2 * ARENA_BYTES
+_MEMORY_BYTES: Final = 4 * ARENA_BYTES
 
 
 def run_repeatedly(program_fd: int, times: int) -> int:

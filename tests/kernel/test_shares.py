@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from aodasync.probes import bpf
 from aodasync.probes.preparation import METHODS
+from aodasync.probes.share_table import ShareTable
+from aodasync.probes.shared import WALK_STEPS, MapNumber
 from aodasync.smb.commands import COMMAND_CODES
 from tests.kernel.fake_client import FakeClient
 from tests.kernel.rig import Rig
@@ -75,23 +77,47 @@ def test_a_tree_that_does_not_point_back_ends_the_walk(rig: Rig) -> None:
     assert rig.probe.shares() == {(2**60 + 1, 1): "//nas/IPC$"}
 
 
-def test_a_list_that_never_ends_ends_the_walk(rig: Rig) -> None:
+def test_a_list_that_never_ends_ends_the_walk(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is bounded, and cheap enough for the event loop."""
     client = FakeClient(rig)
     server = client.server(0, 12, "nas", "10.0.0.1")
     trees = client.connect_trees(server, TREES)
     at = client.layout["TCON_tcon_list"]
     rig.arena.write(trees[1] - rig.arena.base + at, "=Q", trees[1] + at)
-    steps = bpf.run(rig.programs["walk_trees"], (rig.arena.base + server, 12))
-    assert steps == 256
+    walker, run_program, runs = rig.programs["walk_trees"], bpf.run, []
+
+    def run(program_fd: int, arguments: Sequence[int]) -> int:
+        runs.append(run_program(program_fd, arguments))
+        return runs[-1]
+
+    monkeypatch.setattr(bpf, "run", run)
+    ShareTable(rig.maps[MapNumber.TREES], walker).read({12: rig.arena.base + server})
+    assert runs == [WALK_STEPS] * (256 // WALK_STEPS)
+
+
+def test_a_connection_of_many_trees_is_walked_in_stretches(rig: Rig) -> None:
+    """Each run goes on where the last one stopped, within a session and between two."""
+    client = FakeClient(rig)
+    server = client.server(0, 12, "nas", "10.0.0.1")
+    trees = {
+        session: {tree: f"\\\\nas\\{session}-{tree}" for tree in range(1, count + 1)}
+        for session, count in ((77, WALK_STEPS - 1), (78, WALK_STEPS + 5), (79, 2))
+    }
+    client.connect_trees(server, trees)
+    client.alloc(0, server, READ)
+    assert rig.probe.shares() == {
+        (session, tree): name.replace("\\", "/")
+        for session, names in trees.items()
+        for tree, name in names.items()
+    }
 
 
 def test_a_connection_without_sessions_has_no_trees(rig: Rig) -> None:
     """Before its first session; addresses that cannot be read are no error either."""
     client = FakeClient(rig)
     server = client.server(0, 12, "nas", "10.0.0.1")
-    assert bpf.run(rig.programs["walk_trees"], (rig.arena.base + server, 12)) == 0
-    assert bpf.run(rig.programs["walk_trees"], (0xFFFF_8000_0000_0000, 12)) == 0
+    assert bpf.run(rig.programs["walk_trees"], (rig.arena.base + server, 12, 0)) == 0
+    assert bpf.run(rig.programs["walk_trees"], (0xFFFF_8000_0000_0000, 12, 0)) == 0
 
 
 @pytest.mark.parametrize("method", METHODS[:2])

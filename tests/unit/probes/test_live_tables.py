@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Callable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, cast
@@ -163,9 +163,12 @@ def test_new_connections_are_walked_and_the_others_in_turn(
 ) -> None:
     """However many there are, a read walks 64 of those that were walked before, oldest first."""
     walked: list[int] = []
-    monkeypatch.setattr(
-        "aodasync.probes.share_table.bpf.run", lambda _fd, context: walked.append(context[1])
-    )
+
+    def run(_program_fd: int, arguments: Sequence[int]) -> int:
+        walked.append(arguments[1])
+        return 0
+
+    monkeypatch.setattr("aodasync.probes.share_table.bpf.run", run)
     monkeypatch.setattr(
         "aodasync.probes.share_table.MapScanner.scan",
         lambda _self: (np.empty(0, TREE_KEY), np.empty(0, TREE)),
