@@ -104,7 +104,7 @@ class Btf:
         self.first_id = base.end_id if base else 1
         self._positions = self._scan()
         self.end_id: int = self.first_id + len(self._positions)
-        self._ids_by_string: dict[int, list[int]] = {}
+        self._ids_by_name: dict[bytes, list[int]] = {}
 
     def _scan(self) -> list[int]:
         words, fixed, entry = self._words, _FIXED_WORDS, _ENTRY_WORDS
@@ -123,16 +123,18 @@ class Btf:
 
     def find(self, name: str, kind: int) -> list[Type]:
         """Types of that name and kind in this object (not its base), in id order."""
-        if not self._ids_by_string:
-            words = self._words
-            for index, at in enumerate(self._positions):
-                self._ids_by_string.setdefault(words[at], []).append(self.first_id + index)
-        found = [
-            self.type(type_id)
-            for offset in self.string_offsets(name)
-            for type_id in self._ids_by_string.get(offset, ())
-        ]
-        return sorted(entry for entry in found if entry.kind == kind)
+        if not self._ids_by_name:
+            self._ids_by_name = self._named()
+        found = (self.type(type_id) for type_id in self._ids_by_name.get(name.encode(), ()))
+        return [entry for entry in found if entry.kind == kind]
+
+    def _named(self) -> dict[bytes, list[int]]:
+        words, string = self._words, self.raw_string
+        ids: dict[bytes, list[int]] = {}
+        for type_id, at in enumerate(self._positions, self.first_id):
+            if words[at]:
+                ids.setdefault(string(words[at]), []).append(type_id)
+        return ids
 
     def type(self, type_id: int) -> Type:
         """The type of that id; 0 is void."""
@@ -225,17 +227,11 @@ class Btf:
 
     def string(self, offset: int) -> str:
         """The string at an offset of the continued string section."""
-        if offset < self._first_string and self._base:
-            return self._base.string(offset)
-        start = offset - self._first_string
-        return self._strings[start : self._strings.index(b"\0", start)].decode()
+        return self.raw_string(offset).decode()
 
-    def string_offsets(self, name: str) -> list[int]:
-        """Every offset at which ``name`` can be read, the tails of longer strings included."""
-        wanted = name.encode() + b"\0"
-        offsets = self._base.string_offsets(name) if self._base else []
-        at = self._strings.find(wanted)
-        while at >= 0:
-            offsets.append(self._first_string + at)
-            at = self._strings.find(wanted, at + 1)
-        return offsets
+    def raw_string(self, offset: int) -> bytes:
+        """The same, as it is stored."""
+        if offset < self._first_string and self._base:
+            return self._base.raw_string(offset)
+        start = offset - self._first_string
+        return self._strings[start : self._strings.index(b"\0", start)]
