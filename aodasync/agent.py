@@ -27,7 +27,7 @@ from aodasync.host.aodv2_syslog import Audit
 from aodasync.host.clock import SystemClock, process_age_ms
 from aodasync.host.logs import dropped, flush
 from aodasync.host.signals import handle
-from aodasync.host.state_file import STATE_DIR
+from aodasync.host.state_file import CACHE_DIR, STATE_DIR
 from aodasync.host.systemd import notify
 from aodasync.host.threads import LEFT_BEHIND
 from aodasync.live.counters import RequestCounters
@@ -59,8 +59,6 @@ from aodasync.tasks.throttled import Throttled
 from aodasync.tasks.watchdog import Watchdog, Work
 
 __all__ = ["CACHE_DIR", "Agent"]
-
-CACHE_DIR = Path("/var/cache/aodasync")
 
 _GRACE_SEC = 15.0
 _DRAIN_SEC = 2.0
@@ -179,6 +177,8 @@ class Agent:
             async with asyncio.TaskGroup() as group:
                 supervisor = self._supervisor = Supervisor(group, self._log, self._audit)
                 tasks = [
+                    # First: the probe is what the others wait for.
+                    supervisor.start("reader", self._attach.run, essential=True),
                     supervisor.start("detector", pipeline.detector.run),
                     supervisor.start("collector", pipeline.collect),
                     supervisor.start("sampler", pipeline.sample),
@@ -196,7 +196,6 @@ class Agent:
                     supervisor.start("reloader", self._reloader.run),
                     supervisor.start("watchdog", self._watchdog.run),
                     supervisor.start("losses", self._losses.run),
-                    supervisor.start("reader", self._attach.run, essential=True),
                 ]
                 await self._stop.wait()
                 notify("STOPPING=1")

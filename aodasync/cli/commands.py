@@ -58,9 +58,9 @@ def _replay(arguments: argparse.Namespace) -> int:
 def _doctor(arguments: argparse.Namespace) -> int:
     import asyncio
 
-    from aodasync.agent import CACHE_DIR
     from aodasync.cli.doctor.diagnosis import as_json, as_text, diagnose, exit_code
     from aodasync.cli.doctor.left_out import retry_actions
+    from aodasync.host.state_file import CACHE_DIR
 
     if arguments.retry:
         print(retry_actions())
@@ -218,8 +218,8 @@ def _schema(arguments: argparse.Namespace) -> int:
 
 
 def _probe(arguments: argparse.Namespace) -> int:
-    from aodasync.agent import CACHE_DIR
     from aodasync.cli.probe import export_to, import_from
+    from aodasync.host.state_file import CACHE_DIR
 
     if arguments.action == "import":
         return import_from(arguments.file, out=sys.stdout)

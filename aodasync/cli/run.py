@@ -60,6 +60,10 @@ def run(arguments: argparse.Namespace) -> int:
 
     stay_small()
     give_up()
+    from aodasync.probes import compiler_child
+
+    compiler_child.give_head_start()
+
     from aodasync.host.logs import configure, flush
 
     os.umask(0o077)

@@ -12,10 +12,13 @@ from typing import Any, Final
 from aodasync.host import safe_files
 from aodasync.host.untrusted_json import parse_json
 
-__all__ = ["STATE_DIR", "load", "save"]
+__all__ = ["CACHE_DIR", "STATE_DIR", "load", "save"]
 
 STATE_DIR: Final = Path("/var/lib/aodasync")
 """Where the agent keeps them."""
+
+CACHE_DIR: Final = Path("/var/cache/aodasync")
+"""For what can be made anew: byte code, captures."""
 
 _MOST_BYTES: Final = 4 * 1024 * 1024
 

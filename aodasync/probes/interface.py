@@ -36,8 +36,9 @@ class Candidate:
 class ProbePlan:
     """What was chosen for the running kernel, and why; logged at start and kept in manifests.
 
-    ``steps_ms`` is the time each step of the start took, by name; ``tried`` holds all
-    candidates in the order of preference; ``byte_code`` says whether it was ``compiled`` now,
+    ``steps_ms`` is the time each step of the start took, by name, one after the other but for
+    ``ahead``: what the compiler's child reads beside the agent's own imports. ``tried`` holds
+    all candidates in the order of preference; ``byte_code`` says whether it was ``compiled`` now,
     out of the ``cache``, or ``imported`` from another host.
     """
 

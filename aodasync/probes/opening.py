@@ -100,6 +100,7 @@ class _Opened:
     loaded: Loaded
     prepared: Prepared
     load_ms: float
+    adopt_ms: float
     lists: ClientLists | None
     file_names: bool = True
 
@@ -137,8 +138,10 @@ async def _attach(ring_bytes: int, ask: _Ask) -> _Opened:
         except RequirementError:  # no other candidate, or none whose byte code is at hand
             raise error from None
         loaded, load_ms = await in_thread(partial(_load, prepared, ring_bytes))
+    begun_sec = time.monotonic()
     lists = await in_thread(partial(_take_in, prepared, loaded))
-    return _Opened(loaded, prepared, load_ms, lists)
+    adopt_ms = round((time.monotonic() - begun_sec) * 1e3, 1)
+    return _Opened(loaded, prepared, load_ms, adopt_ms, lists)
 
 
 def _plan(method: str, opened: _Opened, refusals: Mapping[str, ProbeError | BpfError]) -> ProbePlan:
@@ -151,7 +154,11 @@ def _plan(method: str, opened: _Opened, refusals: Mapping[str, ProbeError | BpfE
         kernel=os.uname().release,
         attachments=attachments,
         notes=opened.prepared.notes,
-        steps_ms={**opened.prepared.steps_ms, "load": opened.load_ms},
+        steps_ms={
+            **opened.prepared.steps_ms,
+            "load": opened.load_ms,
+            "adopt": opened.adopt_ms,
+        },
         tried=(*refused, *opened.prepared.tried),
         byte_code=opened.prepared.byte_code,
     )

@@ -9,12 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import json
 import os
-import shutil
-import signal
-import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -22,15 +18,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from aodasync.errors import CompileError, LayoutError, ProbeError, RequirementError
-from aodasync.host.capabilities import Capability
-from aodasync.host.state_file import STATE_DIR
 from aodasync.host.threads import in_thread
 from aodasync.host.tracefs import tracefs
 from aodasync.probes.client_lists import ListLayout
+from aodasync.probes.compiler_child import (
+    BTF_DIRECTORY,
+    IMPORTED,
+    SYMBOLS,
+    interpreters,
+    started,
+)
 from aodasync.probes.interface import Candidate
 from aodasync.probes.program_loader import Program
 from aodasync.probes.shared import definitions
-from aodasync.process.launch import with_launcher
 
 __all__ = [
     "BTF_DIRECTORY",
@@ -44,11 +44,6 @@ __all__ = [
     "require_bcc",
 ]
 
-BTF_DIRECTORY: Final = Path("/sys/kernel/btf")
-
-IMPORTED: Final = STATE_DIR / "probes"
-"""Byte code that was compiled on another host of the same layout."""
-
 FALLBACK: Final = "tracepoint"
 """The way to look that sees only a part."""
 
@@ -58,12 +53,6 @@ METHODS: Final = ("fentry", "kprobe", FALLBACK)
 _SOURCE: Final = "smb_requests.bpf.c"
 _DEADLINE_SEC: Final = 60.0  # a cold compilation takes 16 s in an emulated machine
 _STDERR_LINES: Final = 12
-_ENVIRONMENT: Final = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
-# The package `compiler` is imported as a top-level one: see its docstring.
-_BOOTSTRAP: Final = (
-    "import sys; sys.path.insert(0, sys.argv[1]); from compiler.request import main; "
-    "del sys.path[0]; main()"
-)
 _INSTALL_BCC: Final = (
     "apt install python3-bpfcc, or dnf install python3-bcc, or import byte code for this kernel:"
     " aodasync probe import FILE"
@@ -97,14 +86,6 @@ def bpf_sources() -> Path:
     return installed if installed.is_dir() else package.parent / "bpf"
 
 
-def interpreters(preferred: str | None = None) -> tuple[str, ...]:
-    """Python interpreters to try, the likeliest first; ``preferred`` alone if given."""
-    if preferred:
-        return (preferred,)
-    candidates = ("/usr/bin/python3", sys.executable, shutil.which("python3") or "")
-    return tuple(dict.fromkeys(path for path in candidates if path and os.access(path, os.X_OK)))
-
-
 async def prepare(
     *,
     cache_dir: Path | None,
@@ -136,7 +117,7 @@ async def prepare(
         "machine": machine or os.uname().machine,
         "method": method,
         "file_names": file_names,
-        "symbols": "/proc/kallsyms",
+        "symbols": str(SYMBOLS),
     }
     return _prepared(await _ask_any(python, request), method)
 
@@ -161,38 +142,20 @@ async def _ask_any(python: str | None, request: Mapping[str, Any]) -> dict[str, 
 
 
 async def _ask(interpreter: str, request: Mapping[str, Any]) -> dict[str, Any]:
-    command = (interpreter, "-I", "-c", _BOOTSTRAP, str(Path(__file__).parent))
-    # kallsyms has addresses for SYSLOG alone.
-    argv = await in_thread(partial(with_launcher, command, (Capability.SYSLOG,)))
-    child = await asyncio.create_subprocess_exec(
-        *argv,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        cwd="/",
-        env=_ENVIRONMENT,
-        start_new_session=True,
-    )
+    child = started(interpreter)
     try:
         async with asyncio.timeout(_DEADLINE_SEC):
-            out, err = await child.communicate(json.dumps(request).encode())
+            out, said, status = await in_thread(partial(child.ask, request), hurry=child.kill)
     except TimeoutError:
         raise CompileError(
             f"compiling the BPF programs took more than {_DEADLINE_SEC:.0f} s",
             hint="the machine is overloaded; try again",
         ) from None
-    finally:
-        if child.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
-            await child.wait()
-    stderr = "; ".join(err.decode(errors="replace").splitlines()[-_STDERR_LINES:])
+    stderr = "; ".join(said.splitlines()[-_STDERR_LINES:])
     try:
         answer: dict[str, Any] = json.loads(out)
     except ValueError:
-        raise CompileError(
-            f"{interpreter} ended with {child.returncode} while compiling: {stderr}"
-        ) from None
+        raise CompileError(f"{interpreter} ended with {status} while compiling: {stderr}") from None
     if answer.get("error", {}).get("kind") == "compile":
         answer["error"]["what"] += f": {stderr}"
     return answer

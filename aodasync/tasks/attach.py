@@ -11,6 +11,7 @@ from pathlib import Path
 import anyio
 from structlog.typing import FilteringBoundLogger
 
+import aodasync.probes.opening  # noqa: F401  # with what it imports: not in the loop
 from aodasync import probes
 from aodasync.config.model import Config
 from aodasync.detection.detector import Urgency
@@ -139,7 +140,8 @@ class Attach:
         settle()
         attach_ms = (self._clock.monotonic_ns() - begun_ns) / 1e6
         steps_ms = {"imports": self._imports_ms, **plan.steps_ms}
-        steps_ms["rest"] = attach_ms - sum(plan.steps_ms.values())  # mostly the child's start
+        in_turn_ms = sum(ms for name, ms in plan.steps_ms.items() if name != "ahead")
+        steps_ms["rest"] = attach_ms - in_turn_ms  # threads, and the child if it is still reading
         self._log.info(
             "agent_ready",
             probe=plan.name,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The product's agent as a process, but for the attachment, which needs a client.
+"""Opening a probe, but for the attachment, which needs a client.
 
 The byte code is made by the product's own child and loaded as raw tracepoint
 programs, which need nothing to attach to. With ``--map`` they use maps that were
@@ -14,13 +14,9 @@ import atexit
 import json
 import os
 import time
-from functools import partial
 from pathlib import Path
 
-from aodasync import agent, probes
-from aodasync.cli import main as cli
 from aodasync.evidence.file_book import MAX_REQUESTS, NO_FILES, FileBook
-from aodasync.host import instance_lock
 from aodasync.host.capabilities import Capability, raised
 from aodasync.probes.bpf import ProgramType, load_program
 from aodasync.probes.interface import Attachment, ProbePlan
@@ -29,7 +25,7 @@ from aodasync.probes.program_loader import Loaded, create_maps, patched
 from aodasync.probes.request_probe import RequestProbe
 from aodasync.probes.shared import MapNumber
 
-__all__ = ["run"]
+__all__ = ["open_unattached"]
 
 _LAG_EVERY_SEC = 0.02
 
@@ -44,7 +40,7 @@ def _load(prepared: Prepared, maps: dict[MapNumber, int]) -> Loaded:
     return loaded
 
 
-async def _open(
+async def open_unattached(
     arguments: argparse.Namespace,
     *,
     ring_bytes: int,
@@ -94,15 +90,3 @@ class _Lag:
         lag_ms = (asyncio.get_running_loop().time() - self._due_sec) * 1e3
         self._samples.append((time.monotonic_ns(), lag_ms))
         self.start()
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Run the agent on the stand-ins in ``arguments``; returns its exit code."""
-    # As for a client that is built into the kernel: any directory will do.
-    probes.cifs_loaded = partial(probes.cifs_loaded, arguments.types)
-    probes.open_probe = partial(_open, arguments)
-    state: Path = arguments.state
-    vars(agent).update(CACHE_DIR=state / "cache", STATE_DIR=state / "learnt")
-    instance_lock.RUN_DIR = state / "run"
-    instance_lock.single_instance = partial(instance_lock.single_instance, instance_lock.RUN_DIR)
-    return cli.main(["run", "--config", str(arguments.config), "--log-format", "json"])

@@ -5,15 +5,16 @@ from __future__ import annotations
 
 import inspect
 
-from aodasync import agent, probes
-from aodasync.host import instance_lock
+from aodasync import probes
+from aodasync.host import instance_lock, state_file
+from aodasync.probes import compiler_child
 from tests.bench import unattached
 
 
 def test_the_stand_in_takes_what_the_agent_hands_over() -> None:
     """Every argument of open_probe but the choice of methods, with the same defaults."""
     real = dict(inspect.signature(probes.open_probe).parameters)
-    stand_in = dict(inspect.signature(unattached._open).parameters)
+    stand_in = dict(inspect.signature(unattached.open_unattached).parameters)
     del real["methods"], stand_in["arguments"]
     assert stand_in.keys() == real.keys()
     given = {name: p.default for name, p in stand_in.items() if p.default is not p.empty}
@@ -23,7 +24,8 @@ def test_the_stand_in_takes_what_the_agent_hands_over() -> None:
 def test_what_the_bench_replaces_is_there() -> None:
     """Names that the product no longer had would be replaced in vain."""
     for module, names in {
-        agent: ("CACHE_DIR", "STATE_DIR"),
+        state_file: ("CACHE_DIR", "STATE_DIR"),
+        compiler_child: ("give_head_start",),
         probes: ("cifs_loaded", "open_probe"),
         instance_lock: ("RUN_DIR", "single_instance"),
     }.items():

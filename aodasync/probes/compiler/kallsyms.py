@@ -15,10 +15,13 @@ def address_of(variable: str, symbols: Path) -> int:
     """Address of a variable of the client or the kernel; 0 when it is not to be had."""
     name = variable.encode()
     try:
-        with symbols.open("rb", buffering=1 << 20) as lines:
-            for line in lines:
-                if name in line and line.split()[2] == name:
-                    return int(line.split()[0], 16)
+        with symbols.open("rb", buffering=0) as file:
+            # Whole: to go through it line by line takes a third of the kernel's time for it.
+            listed = file.read()
     except OSError:
         return 0
+    for end in (b"\n", b"\t"):  # of the kernel, of a module
+        line, found, _ = listed.partition(b" " + name + end)
+        if found:
+            return int(line.rpartition(b"\n")[2].split()[0], 16)
     return 0

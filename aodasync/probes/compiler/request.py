@@ -13,6 +13,8 @@ Answer: ``object`` (whose BTF holds the functions), ``targets``, ``tried``, ``pr
 (base64 by name), ``byte_code`` (where they are from: ``cache``, ``imported``, ``compiled``),
 ``compiler``, ``key`` (of hosts that they serve), ``notes``, ``lists`` (of ``ListLayout``, or
 null), ``steps_ms``; or ``error`` with ``kind`` and ``what``.
+
+With arguments it reads ahead, before the request: see :func:`read_ahead`.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .ahead import CONNECTIONS, NOTHING, Ahead, read_ahead
 from .btf import Btf, BtfError, Kind
 from .cache import Cache, CacheUnusableError, cache_key, layout_key
 from .compile import (
@@ -34,7 +37,6 @@ from .compile import (
     compile_programs,
     import_bcc,
 )
-from .kallsyms import address_of
 from .layout import Layout, LayoutProblemError, decide, decide_without_types
 
 __all__ = ["answer", "main"]
@@ -43,7 +45,6 @@ Programs = dict[str, bytes]
 
 _CLIENT = "cifs"
 _KERNEL = "vmlinux"
-_CONNECTIONS = "cifs_tcp_ses_list"
 _PROBLEMS = {
     BtfError: "btf",
     LayoutProblemError: "layout",
@@ -65,10 +66,10 @@ class _Steps:
         self._last = now
 
 
-def _read_types(directory: Path) -> tuple[str, Btf]:
+def _read_types(directory: Path, ahead: Ahead) -> tuple[str, Btf]:
     """Name and BTF of the object that holds the client; a built-in client is in vmlinux."""
     try:
-        kernel = Btf((directory / _KERNEL).read_bytes())
+        kernel = ahead.kernel_types(directory)
     except OSError as error:
         raise BtfError(f"{error.filename}: {error.strerror} (CONFIG_DEBUG_INFO_BTF)") from error
     try:
@@ -83,11 +84,11 @@ def _read_types(directory: Path) -> tuple[str, Btf]:
     return _CLIENT, Btf(data, kernel)
 
 
-def _read_layout(request: dict[str, Any]) -> tuple[str, Layout]:
+def _read_layout(request: dict[str, Any], ahead: Ahead) -> tuple[str, Layout]:
     """The layout, and the name of the object whose BTF has the functions."""
     directory = Path(request["btf"])
     if request["method"] != "tracepoint":
-        client, btf = _read_types(directory)
+        client, btf = _read_types(directory, ahead)
         return client, decide(
             btf,
             request["exclude"],
@@ -97,7 +98,7 @@ def _read_layout(request: dict[str, Any]) -> tuple[str, Layout]:
         )
     tracefs = Path(request["tracefs"])
     try:
-        _, types = _read_types(directory)
+        _, types = _read_types(directory, ahead)
     except BtfError:
         return "", decide_without_types(None, tracefs)
     return "", decide_without_types(types, tracefs)
@@ -165,10 +166,12 @@ def _byte_code(
     return programs, "compiled", compiler
 
 
-def answer(request: dict[str, Any]) -> dict[str, Any]:
+def answer(request: dict[str, Any], ahead: Ahead = NOTHING) -> dict[str, Any]:
     """The answer to one request. Raises one of the problems this package defines."""
     steps = _Steps()
-    client, layout = _read_layout(request)
+    if ahead.took_ms:
+        steps.ms["ahead"] = ahead.took_ms
+    client, layout = _read_layout(request, ahead)
     steps.done("layout")
     directory = Path(request["sources"])
     source = _Source(
@@ -182,11 +185,11 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     programs, byte_code, compiler = _byte_code(request, source, notes, steps)
     lists = None
     if layout.lists:
-        head = address_of(_CONNECTIONS, Path(request["symbols"]))
+        head = ahead.connections(Path(request["symbols"]))
         lists = {**layout.lists, "connections": head}
         if not head:
             notes.append(
-                f"{_CONNECTIONS} is not in {request['symbols']}: a request that hangs already is"
+                f"{CONNECTIONS} is not in {request['symbols']}: a request that hangs already is"
                 " seen when its connection sends the next one"
             )
         steps.done("symbols")
@@ -208,10 +211,12 @@ def main() -> None:
     """Answer the request on stdin. What bcc and clang print goes to stderr."""
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    _, _, *arguments = sys.argv  # -c, and where this package is
+    ahead = read_ahead(*arguments) if arguments else NOTHING
     try:
         request = json.load(sys.stdin)
         if request:
-            result = answer(request)
+            result = answer(request, ahead)
         else:
             import_bcc()
             result = {}

@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 
+from aodasync.probes.compiler import ahead as ahead_module
 from aodasync.probes.compiler import request
+from aodasync.probes.compiler.ahead import read_ahead
 from aodasync.probes.compiler.btf import BtfError
 from aodasync.probes.compiler.cache import Cache, CacheUnusableError, cache_key
 from aodasync.probes.compiler.compile import MissingBccError
@@ -314,6 +316,52 @@ def test_the_key_depends_on_all_it_should() -> None:
         cache_key({"a.c": "x"}, {"N": 1}, "bcc 2"),
     }
     assert len(keys) == 6
+
+
+@pytest.mark.usefixtures("compiler")
+def test_what_was_read_ahead_gives_the_same_answer(request_: dict[str, Any]) -> None:
+    """Types and symbols are not read again; what the request names instead is."""
+    expected = request.answer(request_)
+    symbols, vmlinux = Path(request_["symbols"]), Path(request_["btf"], "vmlinux")
+    places = (request_["btf"], request_["symbols"], request_["cache"])
+    ahead = read_ahead(*places)
+    listed, types = symbols.read_text(), vmlinux.read_bytes()
+    symbols.unlink()
+    vmlinux.unlink()
+    answer = request.answer(request_, ahead)
+    assert answer["steps_ms"].pop("ahead") > 0
+    assert {**answer, "steps_ms": 0} == {**expected, "byte_code": "cache", "steps_ms": 0}
+    symbols.with_name("others").write_text(listed.replace("c04267e0", "c04267f0"))
+    vmlinux.write_bytes(types)
+    others = request_ | {"symbols": str(symbols.with_name("others"))}
+    assert request.answer(others, ahead)["lists"]["connections"] == 0xFFFFFFFFC04267F0
+
+
+@pytest.mark.usefixtures("compiler")
+def test_what_cannot_be_read_ahead_is_left_to_the_request(
+    request_: dict[str, Any], tmp_path: Path
+) -> None:
+    """It says what is missing; nothing fails before that."""
+    nowhere = str(tmp_path / "nowhere")
+    with pytest.raises(BtfError, match="vmlinux"):
+        request.answer(request_ | {"btf": nowhere}, read_ahead(nowhere, nowhere, nowhere))
+    assert request.answer(request_, read_ahead(nowhere, nowhere))["object"] == "cifs"
+
+
+def test_bcc_is_imported_ahead_when_there_is_no_byte_code(
+    monkeypatch: pytest.MonkeyPatch, request_: dict[str, Any], tmp_path: Path
+) -> None:
+    """It takes 0.1 s and 60 MB: not where the cache will answer, as far as is known."""
+    imports: list[str] = []
+    monkeypatch.setattr(ahead_module, "import_bcc", lambda: imports.append("bcc"))
+    empty, filled = tmp_path / "empty", tmp_path / "filled"
+    for directory in (empty, filled):
+        directory.mkdir()
+    (filled / "key.json").touch()
+    read_ahead(request_["btf"], request_["symbols"], str(empty), str(filled))
+    assert imports == []
+    read_ahead(request_["btf"], request_["symbols"], str(empty), str(tmp_path / "none"))
+    assert imports == ["bcc"]
 
 
 def test_the_child_imports_nothing_of_the_package_around_it() -> None:

@@ -210,7 +210,7 @@ async def test_the_plan_tells_methods_notes_and_times(host: FakeHost) -> None:
     assert probe.plan.name == "fentry+fexit"
     assert probe.plan.kernel == os.uname().release
     assert probe.plan.notes == ("a note",)
-    assert set(probe.plan.steps_ms) == {"layout", "load"}
+    assert set(probe.plan.steps_ms) == {"layout", "load", "adopt"}
     assert host.asked == [[]]
     probe.close()
 

@@ -13,10 +13,16 @@ from typing import Any
 import pytest
 
 from aodasync.errors import CompileError, LayoutError, ProbeError, RequirementError
-from aodasync.probes import preparation
+from aodasync.probes import compiler_child, preparation
 from aodasync.probes.client_lists import ListLayout
 from aodasync.probes.interface import Candidate
-from aodasync.probes.preparation import bpf_sources, interpreters, prepare
+from aodasync.probes.preparation import (
+    IMPORTED,
+    bpf_sources,
+    interpreters,
+    prepare,
+    require_bcc,
+)
 from aodasync.probes.program_loader import Program
 
 pytestmark = pytest.mark.anyio
@@ -34,6 +40,14 @@ def answering(tmp_path: Path, answer: dict[str, Any]) -> str:
     """An interpreter whose child answers with this."""
     (tmp_path / "answer").write_text(json.dumps(answer))
     return interpreter(tmp_path, f"cat {tmp_path}/answer")
+
+
+def noting_arguments(tmp_path: Path) -> str:
+    """One whose children add their arguments to a file, and answer with nothing."""
+    python = answering(tmp_path, {})
+    script = Path(python).read_text().replace("cat >", f'echo "$@" >> {tmp_path}/argv\ncat >')
+    Path(python).write_text(script)
+    return python
 
 
 def is_running(pid: int) -> bool:
@@ -163,6 +177,32 @@ async def test_the_next_interpreter_is_tried_without_bcc(
     with pytest.raises(RequirementError) as caught:
         await prepare(cache_dir=None)
     assert all(python in caught.value.what for python in both)
+
+
+async def test_the_first_request_goes_to_the_child_with_a_head_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is started once, with what to read ahead; later requests start their own."""
+    python = noting_arguments(tmp_path)
+    monkeypatch.setattr(compiler_child, "interpreters", lambda: (python,))
+    compiler_child.give_head_start(tmp_path / "cache", client=tmp_path, btf=tmp_path / "btf")
+    await require_bcc(python)
+    await require_bcc(python)
+    ahead, later = ((tmp_path / "argv").read_text()).splitlines()
+    expected = [str(tmp_path / "btf"), "/proc/kallsyms", str(tmp_path / "cache"), str(IMPORTED)]
+    assert ahead == " ".join([later, *expected])
+
+
+async def test_without_a_client_there_is_no_head_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until the first mount nothing is read; nor is it an error that there is no interpreter."""
+    python = interpreter(tmp_path, f"touch {tmp_path}/started")
+    monkeypatch.setattr(compiler_child, "interpreters", lambda: (python,))
+    compiler_child.give_head_start(tmp_path, client=tmp_path / "none")
+    monkeypatch.setattr(compiler_child, "interpreters", tuple)
+    compiler_child.give_head_start(tmp_path, client=tmp_path)
+    assert not (tmp_path / "started").exists()
 
 
 def test_the_distributions_python_is_tried_first() -> None:
