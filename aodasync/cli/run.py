@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     survive()
     from aodasync.host.capabilities import give_up
-    from aodasync.host.memory_tuning import stay_small
+    from aodasync.host.memory_tuning import stay_small, without
 
     stay_small()
     give_up()
@@ -64,7 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     compiler_child.give_head_start()
 
-    from aodasync.host.logs import configure, flush
+    with without("rich"):
+        from aodasync.host.logs import configure, flush
 
     os.umask(0o077)
     log = configure(level=arguments.log_level, fmt=arguments.log_format)
@@ -94,7 +95,9 @@ def _run_agent(arguments: argparse.Namespace, log: FilteringBoundLogger) -> None
     from aodasync.agent import Agent
     from aodasync.bundle.output_dir import OutputDirectory
     from aodasync.host.instance_lock import RUN_DIR, single_instance
+    from aodasync.host.memory_tuning import imported
 
+    imported()
     for warning in config.warnings:
         log.warning("config_warning", message=str(warning))
 
