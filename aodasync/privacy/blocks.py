@@ -14,11 +14,9 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from aodasync.privacy.vocabulary import QUOTE, SECRET_NAMES, WEAK_NAMES
+from aodasync.privacy.vocabulary import MASK, QUOTE, SECRET_NAMES, WEAK_NAMES
 
-__all__ = ["MASK", "Blocks"]
-
-MASK: Final = b"********"
+__all__ = ["Blocks"]
 
 _MOST_LINES: Final = 200
 _CLOSED_BY: Final = {"element": b"</", "list": b"]", "object": b"}"}

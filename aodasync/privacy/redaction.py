@@ -13,14 +13,18 @@ Lines without any of the table's needles pass by a few searches for substrings.
 from __future__ import annotations
 
 import math
+import re
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from typing import TYPE_CHECKING, Final
 
-from aodasync.privacy.blocks import MASK, Blocks
-from aodasync.privacy.contexts import NEEDLE, secrets
 from aodasync.privacy.line import Line
+from aodasync.privacy.vocabulary import MASK
+
+if TYPE_CHECKING:
+    from aodasync.privacy.context import Span
 
 __all__ = [
     "CPU_BUDGET_SEC",
@@ -29,6 +33,7 @@ __all__ = [
     "CpuBudget",
     "Redactor",
     "pause",
+    "prepare",
     "redact",
     "redact_argv",
     "redact_text",
@@ -47,6 +52,24 @@ CPU_BUDGET_SEC: Final = 3.0
 
 LOOK_BACK_BYTES: Final = 16 * 1024
 """Before the end of a text that is cut: where a private key may begin that goes on in it."""
+
+
+@cache
+def _table() -> tuple[re.Pattern[bytes], Callable[[Line, int | None], Iterator[Span]]]:
+    """What finds lines worth a search, and the secrets of a line.
+
+    Imported by the first who redacts, which is to be a worker thread: its 100 regular
+    expressions take 40 ms.
+    """
+    from aodasync.privacy import contexts  # noqa: PLC0415
+
+    return contexts.NEEDLE, contexts.secrets
+
+
+def prepare() -> None:
+    """Have all there that redaction needs, in this thread."""
+    _table()
+    Redactor()
 
 
 def pause() -> None:
@@ -98,6 +121,8 @@ class Redactor:
         self.left_out_bytes = 0
         self._budget = budget or CpuBudget(math.inf)
         self._between = between
+        from aodasync.privacy.blocks import Blocks  # noqa: PLC0415  # as the table, below
+
         self._blocks = Blocks()
         self._held = b""
         # Of a line that is too long to hold: its end so far, and the strings that are open there.
@@ -204,7 +229,7 @@ class Redactor:
             return None
         end = data.find(b"\n")
         low = data[: end if end >= 0 else len(data)].lower()
-        needle = NEEDLE.search(low)
+        needle = _table()[0].search(low)
         clean = needle.start() if needle else len(low)
         size = (clean - _AHEAD - 1) // _STEP * _STEP
         if size <= 0:
@@ -227,10 +252,11 @@ class Redactor:
         limit = len(line.text) - (0 if whole else _AHEAD)
         kept, at = [], begin
         begun_sec = time.thread_time()
+        needles, secrets = _table()
         for start, end in secrets(line, limit):
             kept += [line.text[at:start], MASK]
             at = end
-        if kept or NEEDLE.search(line.low, begin):
+        if kept or needles.search(line.low, begin):
             self._charge(time.thread_time() - begun_sec)
         cut = len(line.text) if whole else max(at, limit)
         self._dropping = not whole and at == len(line.text)
@@ -243,7 +269,7 @@ class Redactor:
 
 def _masked(line: Line) -> bytes:
     kept, at = [], 0
-    for start, end in secrets(line):
+    for start, end in _table()[1](line, None):
         kept += [line.text[at:start], MASK]
         at = end
     return b"".join([*kept, line.text[at:]])
@@ -252,9 +278,10 @@ def _masked(line: Line) -> bytes:
 def _suspects(lines: bytes) -> list[int]:
     """Where lines begin that hold a needle, in order."""
     low = lines.lower()
+    needles, _ = _table()
     found = []
     end = 0
-    while end >= 0 and (needle := NEEDLE.search(low, end)):
+    while end >= 0 and (needle := needles.search(low, end)):
         found.append(low.rfind(b"\n", 0, needle.start()) + 1)
         end = low.find(b"\n", needle.start())
     return found

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["KEPT", "NUMBER", "OTHER_MEMBERS", "QUOTE", "SECRET_NAMES", "WEAK_NAMES"]
+__all__ = ["KEPT", "MASK", "NUMBER", "OTHER_MEMBERS", "QUOTE", "SECRET_NAMES", "WEAK_NAMES"]
+
+MASK: Final = b"********"
+"""What a secret becomes."""
 
 # Each alternative begins with a letter, which is what makes the search for them quick; what
 # must not stand before a name is looked at behind it.

@@ -22,6 +22,7 @@ from aodasync.config.model import Config
 from aodasync.errors import AodasyncError
 from aodasync.evidence.model import EvidenceSource, Sample, Trigger
 from aodasync.host.threads import in_thread
+from aodasync.privacy import redaction
 from aodasync.process.children import Children
 from aodasync.process.launch import with_launcher
 from aodasync.process.stop_deadline import StopDeadline
@@ -33,6 +34,7 @@ __all__ = ["Collector", "CollectorMetrics"]
 # Each holds a copy of the recorder; what comes beyond waits in the queue.
 _MOST_IN_HAND = 8
 _CANCEL_SEC = 5.0
+_PREPARED_AFTER_SEC = 0.5
 _ACTIONS_SHARE = 2 / 3
 
 
@@ -117,10 +119,14 @@ class Collector:
         await self._recall()
         # Found out now, the launcher of children does not cost the first bundle 100 ms.
         await in_thread(partial(with_launcher, ("/bin/true",)))
-        while True:
-            while len(self._in_hand) >= _MOST_IN_HAND:
-                await asyncio.wait(self._in_hand, return_when=asyncio.FIRST_COMPLETED)
-            self._take(await queue.get(), queue)
+        preparing = asyncio.create_task(_prepare_redaction(), name="redaction")
+        try:
+            while True:
+                while len(self._in_hand) >= _MOST_IN_HAND:
+                    await asyncio.wait(self._in_hand, return_when=asyncio.FIRST_COMPLETED)
+                self._take(await queue.get(), queue)
+        finally:
+            preparing.cancel()
 
     async def _recall(self) -> None:
         """Learn what ran at the last crashes, once; log what is left out for it.
@@ -249,6 +255,15 @@ class Collector:
             bundle=str(BundleName.of(trigger.decided_realtime_ns, trigger.anomaly)),
             error=error,
         )
+
+
+async def _prepare_redaction() -> None:
+    """Not while the probe is attached, which would take as much longer.
+
+    A bundle that is asked for before that has it done, by the first thread that redacts.
+    """
+    await asyncio.sleep(_PREPARED_AFTER_SEC)
+    await in_thread(redaction.prepare)
 
 
 def _whose(trigger: Trigger, bundle: Bundle) -> dict[str, Any]:
