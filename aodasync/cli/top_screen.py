@@ -64,18 +64,17 @@ class Screen:
             self.done = True
 
 
-def lines_of(window: Window, view: str, screen: Screen) -> list[Line]:
+def lines_of(window: Window, view: str, screen: Screen, *, most: int | None = None) -> list[Line]:
     """A view's lines as the screen wants them: filtered, and sorted by what hurts most."""
-    wanted = screen.filter.casefold()
-    lines = [line for line in window.table(view) if wanted in _words(view, line, screen)]
-    by = _SORTS[screen.sort]
-    return sorted(lines, key=lambda line: (-(getattr(line, by) or 0), -line.sum_ms, str(line.key)))
+    sought = screen.filter.casefold()
+    wanted = (lambda key: sought in _words(view, key, screen)) if sought else None
+    return window.table(view, by=_SORTS[screen.sort], most=most, wanted=wanted)
 
 
-def _words(view: str, line: Line, screen: Screen) -> str:
+def _words(view: str, key: Sequence[Any], screen: Screen) -> str:
     """What a filter is looked for in."""
-    unit = screen.unit_of(int(line.key[1])) if view == "process" and screen.filter else ""
-    return " ".join(map(str, (*line.key, unit))).casefold()
+    unit = screen.unit_of(int(key[1])) if view == "process" else ""
+    return " ".join(map(str, (*key, unit))).casefold()
 
 
 class Style(Enum):
@@ -110,8 +109,8 @@ def draw(window: Window, screen: Screen, *, width: int, height: int) -> list[Sty
     foot = f"filter: {screen.filter}_" if screen.typing else _KEYS
     room = max(1, (height - len(drawn) - 1 - len(views)) // len(views))
     for view in views:
-        lines = lines_of(window, view, screen)
-        drawn += _table(view, lines[:room], width, screen.unit_of)
+        lines = lines_of(window, view, screen, most=room)
+        drawn += _table(view, lines, width, screen.unit_of)
     drawn = [*drawn[: max(0, height - 1)], (foot, Style.DIM)]
     return [(printable(text)[:width], style) for text, style in drawn]
 
@@ -142,7 +141,7 @@ def _episodes(window: Window) -> list[StyledLine]:
         if not mount.get("usable", True):
             text = f"! {mount.get('mount_point')} is not usable: {mount.get('why')}"
             found.append((text, Style.BAD))
-    found += [(f"i {chain}", Style.PLAIN) for chain in chains(window.rows())[:_MOST_CHAINS]]
+    found += [(f"i {chain}", Style.PLAIN) for chain in chains(window.rows(), most=_MOST_CHAINS)]
     return found
 
 

@@ -6,22 +6,21 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from aodasync.events import EVENT, EventArray, Kind
+from aodasync.events import EVENT, OPAQUE, EventArray, Kind, latency_ns, pick
 from aodasync.evidence.failures import failed, silent
 from aodasync.live.frames import State
-from aodasync.smb.commands import command_name
+from aodasync.live.groups import Figures, codes, figures_of, named
+from aodasync.live.views import VIEWS, Columns, Key, Names, name_of
 
 __all__ = ["VIEWS", "Line", "Window"]
 
 _MS: Final = 1e6
 _KEPT_ROWS: Final = 500_000
-
-Key: TypeAlias = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,51 +50,44 @@ class Line:
 
 
 @dataclass(slots=True)
-class _Names:
-    """Names of what rows hold as numbers, from the newest state."""
+class _Servers:
+    """What a state says of servers, by name: sockets, the fewest credits, what is usual in ms."""
 
-    servers: dict[int, str] = field(default_factory=dict)
-    shares: dict[tuple[int, int], str] = field(default_factory=dict)
+    sockets: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
+    credits: dict[str, int] = field(default_factory=dict)
+    usual: dict[str, float] = field(default_factory=dict)
+    usual_of: dict[Key, float] = field(default_factory=dict)
 
-    def server(self, connection_id: int) -> str:
-        return self.servers.get(connection_id) or f"connection {connection_id}"
+    @classmethod
+    def of(cls, state: State) -> _Servers:
+        known = cls()
+        addresses: dict[tuple[str, int], str] = {}
+        for connection in state.get("connections", []):
+            server = name_of(connection)
+            addresses[connection["address"], connection["port"]] = server
+            granted = connection.get("credits")
+            if granted is not None:
+                known.credits[server] = min(granted, known.credits.get(server, granted))
+        for socket in state.get("sockets", []):
+            named_ = addresses.get((socket["address"], socket["port"]))
+            if named_ is not None:
+                known.sockets.setdefault(named_, []).append(socket)
+        for usual in state.get("usual", []):
+            server, ms = usual["server"], usual["ms"]
+            known.usual[server] = max(ms, known.usual.get(server, ms))
+            known.usual_of.setdefault((server, usual["command"].removeprefix("SMB2_")), ms)
+        return known
 
-    def share(self, session_id: int, tree_id: int) -> str:
-        return self.shares.get((session_id, tree_id), "-")
-
-
-def _by_server(rows: EventArray, names: _Names) -> list[Key]:
-    return [(names.server(c),) for c in rows["connection_id"].tolist()]
-
-
-def _by_share(rows: EventArray, names: _Names) -> list[Key]:
-    ids = zip(*(rows[n].tolist() for n in ("connection_id", "session_id", "tree_id")), strict=True)
-    return [(names.server(c), _plain_share(names.share(s, t))) for c, s, t in ids]
-
-
-def _by_command(rows: EventArray, names: _Names) -> list[Key]:
-    ids = zip(rows["connection_id"].tolist(), rows["command"].tolist(), strict=True)
-    return [(names.server(c), command_name(k).removeprefix("SMB2_")) for c, k in ids]
-
-
-def _by_process(rows: EventArray, _names: _Names) -> list[Key]:
-    ids = zip(rows["comm"].tolist(), rows["tgid"].tolist(), strict=True)
-    return [(comm.decode("utf-8", "replace"), tgid) for comm, tgid in ids]
+    def retransmits(self) -> dict[str, int]:
+        return {name: sum(s["retransmits"] for s in of) for name, of in self.sockets.items()}
 
 
-VIEWS: Final[Mapping[str, Callable[[EventArray, _Names], list[Key]]]] = {
-    "server": _by_server,
-    "share": _by_share,
-    "command": _by_command,
-    "process": _by_process,
-}
-"""How rows are grouped, by the view's name."""
-
-_GROUPED: Final[Mapping[str, tuple[str, ...]]] = {
-    "server": ("connection_id",),
-    "share": ("connection_id", "session_id", "tree_id"),
-    "command": ("connection_id", "command"),
-    "process": ("comm", "tgid"),
+_ORDERS: Final[Mapping[str, Callable[[Figures], npt.NDArray[Any]]]] = {
+    "oldest_ms": lambda figures: figures.oldest_ns,
+    "sum_ms": lambda figures: figures.sum_ns,
+    "p99_ms": lambda figures: np.nan_to_num(figures.p99_ns),
+    "per_sec": lambda figures: figures.requests,
+    "errors": lambda figures: figures.errors,
 }
 
 
@@ -108,7 +100,9 @@ class Window:
         self.in_flight: EventArray = np.zeros(0, EVENT)
         self._batches: deque[EventArray] = deque()
         self._held = 0
-        self._names = _Names()
+        self._names = Names()
+        self._servers = _Servers()
+        self._columns: Columns | None = None  # made when asked for
         self._retransmits: deque[tuple[int, dict[str, int]]] = deque()
 
     @property
@@ -119,6 +113,7 @@ class Window:
     def add(self, rows: EventArray) -> None:
         """Take rows in, shape (N,)."""
         if len(rows):
+            self._columns = None
             self._batches.append(rows)
             self._held += len(rows)
         while self._held > _KEPT_ROWS:
@@ -130,119 +125,115 @@ class Window:
         since_ns = self.now_ns - round(self.seconds * 1e9)
         while self._batches and int(self._batches[0]["released_ns"].max()) < since_ns:
             self._held -= len(self._batches.popleft())
-        connections = state.get("connections", [])
-        self._names = _Names(
-            {int(c["connection_id"]): str(c["server"] or c["address"]) for c in connections},
-            {
-                (int(s["session_id"], 16), int(s["tree_id"])): str(s["share"])
-                for s in state.get("shares", [])
-            },
-        )
-        totals = {name: sum(s["retransmits"] for s in of) for name, of in self._sockets().items()}
-        self._retransmits.append((self.now_ns, totals))
+        self._columns = None
+        self._servers = _Servers.of(state)
+        self._names = self._names.after(state)
+        self._retransmits.append((self.now_ns, self._servers.retransmits()))
         while len(self._retransmits) > 1 and self._retransmits[1][0] < since_ns:
             self._retransmits.popleft()
 
     def rows(self) -> EventArray:
         """The requests that ended within the window, oldest batch first."""
-        if not self._batches:
-            return np.zeros(0, EVENT)
-        rows = np.concatenate(list(self._batches))
-        since_ns = max(0, self.now_ns - round(self.seconds * 1e9))
-        kept = (rows["kind"] == int(Kind.REQUEST)) & (rows["released_ns"] >= np.uint64(since_ns))
-        found: EventArray = rows[kept & (rows["issued_ns"] != 0)]
-        return found
+        return self._all().rows
 
     def names(self, rows: EventArray) -> list[tuple[str, str]]:
         """Server and share of each row."""
         ids = (rows[n].tolist() for n in ("connection_id", "session_id", "tree_id"))
         return [
-            (self._names.server(c), _plain_share(self._names.share(s, t)))
+            (self._names.server(c), self._names.shares.get((s, t), "-"))
             for c, s, t in zip(*ids, strict=True)
         ]
 
-    def table(self, view: str) -> list[Line]:
-        """A line for each group of a view (a key of :data:`VIEWS`), in no particular order."""
-        rows = self.rows()
-        ended, waiting = self._groups(rows, view), self._groups(self.in_flight, view)
-        return [
-            self._line(view, key, rows[ended.get(key, [])], self.in_flight[waiting.get(key, [])])
-            for key in dict.fromkeys([*ended, *waiting])
-        ]
+    def table(
+        self,
+        view: str,
+        *,
+        by: str = "sum_ms",
+        most: int | None = None,
+        wanted: Callable[[Key], bool] | None = None,
+    ) -> list[Line]:
+        """A line for each group of a view (a key of :data:`VIEWS`), the largest ``by`` first.
 
-    def _groups(self, rows: EventArray, view: str) -> dict[Key, npt.NDArray[np.intp]]:
-        """Indices of rows by key: numpy finds the groups, names are looked up once a group."""
-        if len(rows) == 0:
-            return {}
-        columns = rows[list(_GROUPED[view])]
-        _, first, inverse = np.unique(columns, return_index=True, return_inverse=True)
-        order = np.argsort(inverse.ravel(), kind="stable")
-        parts = np.split(order, np.cumsum(np.bincount(inverse.ravel()))[:-1])
-        found: dict[Key, npt.NDArray[np.intp]] = {}
-        for key, part in zip(VIEWS[view](rows[first], self._names), parts, strict=True):
-            found[key] = np.concatenate([found[key], part]) if key in found else part
-        return found
+        No more than ``most``, of those whose keys are ``wanted``. ``by`` is a field of a line:
+        oldest_ms, sum_ms, p99_ms, per_sec or errors.
+        """
+        columns = self._all()
+        keys, place = VIEWS[view](columns, self._names).groups()
+        ended, waiting = np.split(place, [len(columns.rows)])
+        age_ns = self.now_ns - columns.in_flight["issued_ns"].astype(np.int64)
+        figures = figures_of(
+            len(keys),
+            ended=ended,
+            latency_ns=columns.latency_ns,
+            bad=columns.bad,
+            waiting=waiting,
+            age_ns=age_ns,
+        )
+        chosen = np.arange(len(keys))
+        if wanted is not None:
+            chosen = np.array([n for n in range(len(keys)) if wanted(keys[n])], np.int64)
+        value, total = _ORDERS[by](figures)[chosen], figures.sum_ns[chosen]
+        chosen = chosen[_first(value, total, most)]
+        lines = [self._line(view, keys[n], figures, n) for n in chosen.tolist()]
+        lines.sort(key=lambda line: (-(getattr(line, by) or 0), -line.sum_ms, str(line.key)))
+        return lines[:most]
 
-    def _line(self, view: str, key: Key, rows: EventArray, waiting: EventArray) -> Line:
-        latency_ms = (rows["released_ns"] - rows["issued_ns"]).astype(np.float64) / _MS
-        percentiles = np.percentile(latency_ms, (50, 99, 100)) if len(rows) else (None,) * 3
-        p50, p99, worst = (None if p is None else round(float(p), 3) for p in percentiles)
-        errors = int(np.count_nonzero(failed(rows) | silent(rows)))
-        oldest_ns = self.now_ns - int(waiting["issued_ns"].min()) if len(waiting) else 0
-        sockets = self._sockets().get(key[0], []) if view == "server" else []
+    def _all(self) -> Columns:
+        if self._columns is None:
+            rows = self._recent()
+            both = [rows["connection_id"], self.in_flight["connection_id"]]
+            different, place = codes(np.concatenate(both))
+            servers, server = named(place, map(self._names.server, different.tolist()))
+            bad = failed(rows) | silent(rows)
+            self._columns = Columns(rows, self.in_flight, latency_ns(rows), bad, servers, server)
+        return self._columns
+
+    def _recent(self) -> EventArray:
+        if not self._batches:
+            return np.zeros(0, EVENT)
+        rows = np.concatenate([rows.view(OPAQUE) for rows in self._batches]).view(EVENT)
+        since_ns = max(0, self.now_ns - round(self.seconds * 1e9))
+        kept = (rows["kind"] == int(Kind.REQUEST)) & (rows["released_ns"] >= np.uint64(since_ns))
+        return pick(rows, kept & (rows["issued_ns"] != 0))
+
+    def _line(self, view: str, key: Key, figures: Figures, n: int) -> Line:
+        requests, errors = int(figures.requests[n]), int(figures.errors[n])
+        p50, p99, worst = (
+            round(float(each[n]) / _MS, 3) if requests else None
+            for each in (figures.p50_ns, figures.p99_ns, figures.max_ns)
+        )
+        known = self._servers
+        sockets = known.sockets.get(key[0], []) if view == "server" else []
+        usual = {"server": known.usual.get(key[0]), "command": known.usual_of.get(key)}
         return Line(
             key=key,
-            requests=len(rows),
-            per_sec=round(len(rows) / self.seconds, 2),
+            requests=requests,
+            per_sec=round(requests / self.seconds, 2),
             p50_ms=p50,
             p99_ms=p99,
             max_ms=worst,
-            sum_ms=round(float(latency_ms.sum()), 3),
+            sum_ms=round(float(figures.sum_ns[n]) / _MS, 3),
             errors=errors,
             errors_per_sec=round(errors / self.seconds, 2),
-            waiting=len(waiting),
-            oldest_ms=round(max(0, oldest_ns) / _MS, 3),
-            usual_ms=self._usual_ms(view, key),
+            waiting=int(figures.waiting[n]),
+            oldest_ms=round(int(figures.oldest_ns[n]) / _MS, 3),
+            usual_ms=usual.get(view),
             rtt_ms=max((s["rtt_ms"] for s in sockets), default=None),
             retransmits=self._retransmitted(key[0]) if sockets else None,
-            credits=self._credits(key[0]) if view == "server" else None,
+            credits=known.credits.get(key[0]) if view == "server" else None,
         )
-
-    def _credits(self, server: str) -> int | None:
-        """Of its connections that are still there."""
-        granted = (
-            c.get("credits")
-            for c in self.state.get("connections", [])
-            if str(c["server"] or c["address"]) == server
-        )
-        return min((c for c in granted if c is not None), default=None)
-
-    def _sockets(self) -> dict[str, list[Mapping[str, Any]]]:
-        """TCP figures by server."""
-        addresses = {
-            (c["address"], c["port"]): str(c["server"] or c["address"])
-            for c in self.state.get("connections", [])
-        }
-        found: dict[str, list[Mapping[str, Any]]] = {}
-        for socket in self.state.get("sockets", []):
-            server = addresses.get((socket["address"], socket["port"]))
-            if server is not None:
-                found.setdefault(server, []).append(socket)
-        return found
 
     def _retransmitted(self, server: str) -> int:
         first, last = self._retransmits[0][1], self._retransmits[-1][1]
         return max(0, last.get(server, 0) - first.get(server, 0))
 
-    def _usual_ms(self, view: str, key: Key) -> float | None:
-        usual = self.state.get("usual", [])
-        if view == "command":
-            return next((u["ms"] for u in usual if (u["server"], u["command"][5:]) == key), None)
-        if view == "server":
-            return max((u["ms"] for u in usual if u["server"] == key[0]), default=None)
-        return None
 
-
-def _plain_share(share: str) -> str:
-    """``//server/share`` without its server, which has a column of its own."""
-    return share.rpartition("/")[2] or share
+def _first(
+    value: npt.NDArray[Any], total: npt.NDArray[np.float64], most: int | None
+) -> npt.NDArray[np.intp]:
+    """Which have the largest values, and of equal ones the largest totals, with all ties."""
+    order = np.lexsort((-total, -value))
+    if most is None or len(order) <= most or most < 1:
+        return order
+    last = order[most - 1]
+    return np.flatnonzero((value > value[last]) | ((value == value[last]) & (total >= total[last])))

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from aodasync.events import EventArray, Flag
 from aodasync.evidence.one_by_one import chains
 from tests.builders import MS, SECOND, request, requests
@@ -48,3 +50,24 @@ def test_requests_that_overlap_are_no_chain() -> None:
     ]
     assert chains(requests(*rows)) == []
     assert chains(requests()) == []
+
+
+def test_threads_are_told_apart_however_their_requests_mix() -> None:
+    """Each thread's chain is the one that it has alone; the longest come first."""
+    drawn = np.random.default_rng(7)
+    alone = []
+    for pid in range(1, 40):
+        rows = _listing(files=int(drawn.integers(40, 200)), trip_ms=int(drawn.integers(1, 9)))
+        rows["pid"] = rows["tgid"] = pid
+        start_ns = np.uint64(drawn.integers(0, 3 * SECOND))
+        rows["issued_ns"] += start_ns
+        rows["released_ns"] += start_ns
+        alone.append(rows)
+    mixed = requests(*alone)
+    mixed = mixed[np.argsort(mixed["released_ns"], kind="stable")]
+    found = chains(mixed)
+    expected = [chain for rows in alone for chain in chains(rows)]
+    assert len(expected) > 20
+    assert sorted(map(str, found)) == sorted(map(str, expected))
+    assert [c.seconds for c in found] == sorted((c.seconds for c in found), reverse=True)
+    assert chains(mixed, most=2) == found[:2]

@@ -132,3 +132,43 @@ def test_memory_is_bounded_without_a_state() -> None:
     for _ in range(8):
         window.add(rows)
     assert len(window.rows()) <= 500_000
+
+
+def test_the_first_lines_are_those_of_the_whole_table() -> None:
+    """Whatever it is sorted by, and however many lines are equal in that."""
+    drawn = np.random.default_rng(5)
+    rows = np.repeat(request(released_ns=19 * SECOND), 3000)
+    rows["tgid"] = drawn.integers(1, 900, len(rows))
+    rows["comm"] = drawn.choice([b"a", b"b", b"\xff"], len(rows))
+    rows["issued_ns"] -= drawn.integers(0, 5, len(rows)).astype(np.uint64) * np.uint64(MS)
+    waiting = np.repeat(in_flight(issued_ns=11 * SECOND), 50)
+    waiting["tgid"] = drawn.integers(1, 900, len(waiting))
+    window = Window(10)
+    window.add(rows)
+    window.update(_STATE, waiting)
+    for by in ("oldest_ms", "sum_ms", "p99_ms", "per_sec", "errors"):
+        every = window.table("process", by=by)
+        assert window.table("process", by=by, most=20) == every[:20]
+        values = [getattr(line, by) or 0 for line in every]
+        assert values == sorted(values, reverse=True)
+    wanted = window.table("process", wanted=lambda key: key[1] < 10)
+    assert {line.key[1] for line in wanted} == set(range(1, 10))
+
+
+def test_percentiles_are_numpys_however_long_a_request_took() -> None:
+    """Group and time are sorted as one word: years beside a group leave out nanoseconds alone."""
+    year_ns = 365 * 86_400 * SECOND
+    took_ns = [3 * year_ns, 2 * year_ns, 7, 5 * MS, year_ns, 9 * MS + 1]
+    rows = requests(
+        *(
+            request(released_ns=4 * year_ns, latency_ns=each, tgid=n % 2)
+            for n, each in enumerate(took_ns)
+        )
+    )
+    window = Window(10)
+    window.add(rows)
+    window.update({"now_ns": 4 * year_ns}, rows[:0])
+    for line in window.table("process"):
+        expected = np.percentile(np.array(took_ns[line.key[1] :: 2]) / MS, (50, 99, 100))
+        found = np.array([line.p50_ms, line.p99_ms, line.max_ms], np.float64)
+        assert np.allclose(found, expected, rtol=1e-9, atol=0.001)
