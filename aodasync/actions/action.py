@@ -57,27 +57,31 @@ class ActionContext:
 
     async def write(self, text: str) -> bool:
         """Create the action's file of this text, redacted; True if it was cut to the cap."""
-        data = await _redacted(text)
-        kept = data[: self.max_bytes]
-        await in_thread(partial(safe_files.write, self.file, kept, dir_fd=self.directory_fd))
-        return len(kept) < len(data)
+        return await self._redacted(text, self._create)
 
     async def add(self, text: str) -> bool:
         """Add this text to the action's file, likewise."""
-        data = await _redacted(text)
-        return await in_thread(partial(self._append, data))
+        return await self._redacted(text, self._append)
+
+    async def _redacted(self, text: str, write: Callable[[bytes], bool]) -> bool:
+        """In one worker thread: each costs the time until the interpreter is free for it."""
+        budget = CpuBudget()
+
+        def work() -> bool:
+            return write(redact(text.encode("utf-8", "surrogateescape"), budget))
+
+        return await in_thread(work, hurry=budget.stop)
+
+    def _create(self, data: bytes) -> bool:
+        kept = data[: self.max_bytes]
+        safe_files.write(self.file, kept, dir_fd=self.directory_fd)
+        return len(kept) < len(data)
 
     def _append(self, data: bytes) -> bool:
         size = os.stat(self.file, dir_fd=self.directory_fd, follow_symlinks=False).st_size
         kept = data[: max(0, self.max_bytes - size)]
         safe_files.append(self.file, kept, dir_fd=self.directory_fd)
         return len(kept) < len(data)
-
-
-async def _redacted(text: str) -> bytes:
-    budget = CpuBudget()
-    search = partial(redact, text.encode("utf-8", "surrogateescape"), budget)
-    return await in_thread(search, hurry=budget.stop)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,13 +31,20 @@ _CRASHED: Final = "crashed-actions.json"
 
 
 class CrashMemory:
-    """What is running now, and what ran at the last crashes. Everything but ``crashes`` blocks."""
+    """What is running now, and what ran at the last crashes.
+
+    Everything but ``crashes``, ``count`` and ``is_stale`` blocks.
+    """
 
     def __init__(self, directory: Path, version: str) -> None:
         self._directory = directory
         self._version = version
         self._running: Counter[str] = Counter()
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # of the counts: held for a moment
+        self._saving = threading.Lock()
+        self._changes = 0
+        self._saved = 0
+        self._sync_due = False
         self.crashes: dict[str, int] = {}
 
     @property
@@ -60,27 +67,47 @@ class CrashMemory:
                 self.crashes = _counted(running.get("running"), crashed.get("crashes", {}))
         finally:
             state_file.save(self._directory, _CRASHED, {"crashes": self.crashes})
-            self._save(synced=True)
+            self._write([], synced=True)
 
     def begin(self, action: Action) -> None:
         """The action is about to run."""
-        self._count(action, 1)
+        self.count(action, 1)
+        self.save()
 
     def end(self, action: Action) -> None:
         """It has ended, in whatever way."""
-        self._count(action, -1)
+        self.count(action, -1)
+        self.save()
 
-    def _count(self, action: Action, step: int) -> None:
+    def count(self, action: Action, step: int) -> None:
+        """One more of it runs, or one less; :meth:`save` is to follow."""
         with self._lock:
             before = self._running[action.name] > 0
             self._running[action.name] += step
             if before != (self._running[action.name] > 0):
-                # A state that cannot be kept costs no evidence.
-                with contextlib.suppress(OSError):
-                    self._save(synced=action.cost >= Cost.MOUNT)
+                self._changes += 1
+                self._sync_due = self._sync_due or action.cost >= Cost.MOUNT
 
-    def _save(self, *, synced: bool) -> None:
-        running = [name for name, count in self._running.items() if count > 0]
+    @property
+    def is_stale(self) -> bool:
+        """Whether what runs is not what was saved."""
+        return self._saved != self._changes
+
+    def save(self) -> None:
+        """Write what runs now, unless that was done; one call does it for all that came before."""
+        with self._saving:
+            with self._lock:
+                if not self.is_stale:
+                    return
+                changes, synced = self._changes, self._sync_due
+                self._sync_due = False
+                running = [name for name, count in self._running.items() if count > 0]
+            # A state that cannot be kept costs no evidence.
+            with contextlib.suppress(OSError):
+                self._write(running, synced=synced)
+            self._saved = changes
+
+    def _write(self, running: list[str], *, synced: bool) -> None:
         state = {"version": self._version, "running": running}
         state_file.save(self._directory, _RUNNING, state, synced=synced)
 

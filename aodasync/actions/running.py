@@ -7,18 +7,17 @@ import asyncio
 import errno
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import anyio
 
 from aodasync.actions.action import Action, ActionContext, ActionResult, Collected, Cost
 from aodasync.actions.crash_memory import CrashMemory
+from aodasync.actions.crash_notes import CrashNotes
 from aodasync.errors import AodasyncError
 from aodasync.host import safe_files
-from aodasync.host.threads import in_thread
 from aodasync.process.stop_deadline import StopDeadline
 
 __all__ = ["NO_ROOM", "Run", "dropped", "not_run", "run_actions"]
@@ -58,26 +57,45 @@ class Run:
     stop: StopDeadline = field(default_factory=StopDeadline)
 
 
-async def run_actions(actions: tuple[Action, ...], run: Run) -> list[ActionResult]:
+async def run_actions(
+    actions: tuple[Action, ...], run: Run, beside: Collection[asyncio.Future[Any]] = ()
+) -> list[ActionResult]:
     """Run actions in their order; the results are in the order given.
 
-    Volatile ones begin at once, all of them; others as slots come free; those that
-    compare two moments finish when these have ended; guarded ones come last, alone.
+    Volatile ones begin at once, all of them; others as slots come free, once what goes on
+    ``beside`` has ended, well or not; those that compare two moments finish when these have
+    ended; guarded ones come last, alone.
     """
+    notes = CrashNotes(run.memory)
+    try:
+        return await _run_in_order(actions, run, notes, beside)
+    finally:
+        await notes.saved()
+
+
+async def _run_in_order(
+    actions: tuple[Action, ...], run: Run, notes: CrashNotes, beside: Collection[asyncio.Future[Any]]
+) -> list[ActionResult]:
     async with asyncio.TaskGroup() as group:
-        volatile = [group.create_task(_first(a, run)) for a in _of(actions, Cost.VOLATILE)]
+        volatile = [group.create_task(_first(a, run, notes)) for a in _of(actions, Cost.VOLATILE)]
         if volatile:
             _call_after(volatile, run.volatile_done)
             await asyncio.wait(volatile, timeout=_HEAD_START_SEC)
+        if beside:
+            await asyncio.wait(beside)
         others = [a for a in actions if Cost.VOLATILE < a.cost < Cost.GUARDED]
-        tasks = [*volatile, *(group.create_task(_in_slot(a, run)) for a in others)]
+        tasks = [*volatile, *(group.create_task(_in_slot(a, run, notes)) for a in others)]
     results = {task.result().name: task.result() for task in tasks}
-    for action in actions:
-        if action.finish is not None:
-            results[action.name] = await _finish(action, action.finish, results[action.name], run)
+    async with asyncio.TaskGroup() as group:
+        second = [
+            group.create_task(_finish(action, action.finish, results[action.name], run, notes))
+            for action in actions
+            if action.finish is not None
+        ]
+    results |= {task.result().name: task.result() for task in second}
     for action in _of(actions, Cost.GUARDED):
         async with run.guard:
-            results[action.name] = await _in_slot(action, run)
+            results[action.name] = await _in_slot(action, run, notes)
     return [results[action.name] for action in actions]
 
 
@@ -98,23 +116,25 @@ def _of(actions: tuple[Action, ...], cost: Cost) -> list[Action]:
     return [action for action in actions if action.cost == cost]
 
 
-async def _in_slot(action: Action, run: Run) -> ActionResult:
+async def _in_slot(action: Action, run: Run, notes: CrashNotes) -> ActionResult:
     async with run.slots:
-        return await _first(action, run)
+        return await _first(action, run, notes)
 
 
-async def _first(action: Action, run: Run) -> ActionResult:
-    result = await _run_one(action, action.collect, run)
+async def _first(action: Action, run: Run, notes: CrashNotes) -> ActionResult:
+    result = await _run_one(action, action.collect, run, notes)
     if action.finish is None:
         run.done(result)
     return result
 
 
-async def _finish(action: Action, finish: Collect, before: ActionResult, run: Run) -> ActionResult:
+async def _finish(
+    action: Action, finish: Collect, before: ActionResult, run: Run, notes: CrashNotes
+) -> ActionResult:
     """The result of both readings; a first one that failed stays the only one."""
     result = before
     if before.ok:
-        second = await _run_one(action, finish, run)
+        second = await _run_one(action, finish, run, notes)
         duration_ms = before.duration_ms + second.duration_ms
         truncated = before.truncated or second.truncated
         result = replace(second, duration_ms=duration_ms, truncated=truncated)
@@ -133,16 +153,14 @@ def dropped(result: ActionResult) -> ActionResult:
     return replace(result, file=None, bytes=0, truncated=False, error=error)
 
 
-async def _run_one(action: Action, collect: Collect, run: Run) -> ActionResult:
-    if run.memory is None:
-        return await _run_now(action, collect, run)
-    if action.name in run.memory.left_out:
+async def _run_one(action: Action, collect: Collect, run: Run, notes: CrashNotes) -> ActionResult:
+    if notes.leave_out(action):
         return not_run(action, _LEFT_OUT)
-    await in_thread(partial(run.memory.begin, action))
     try:
+        await notes.begin(action)
         return await _run_now(action, collect, run)
     finally:
-        await in_thread(partial(run.memory.end, action))
+        notes.end(action)
 
 
 async def _run_now(action: Action, collect: Collect, run: Run) -> ActionResult:
