@@ -74,7 +74,10 @@ async def run_actions(
 
 
 async def _run_in_order(
-    actions: tuple[Action, ...], run: Run, notes: CrashNotes, beside: Collection[asyncio.Future[Any]]
+    actions: tuple[Action, ...],
+    run: Run,
+    notes: CrashNotes,
+    beside: Collection[asyncio.Future[Any]],
 ) -> list[ActionResult]:
     async with asyncio.TaskGroup() as group:
         volatile = [group.create_task(_first(a, run, notes)) for a in _of(actions, Cost.VOLATILE)]

@@ -7,13 +7,14 @@
 2. When the other actions have run: sleepers (state S) whose stack leads through cifs. Who
    waits for a reconnect sleeps so (``smb2_reconnect``).
 
-They are found by their ``status``, some 40 us each, in a worker thread, within a time.
+They are found by their ``status``, some 15 us each, in a worker thread, within a time.
 Their stacks are read by a child (:mod:`aodasync.process.stacks`).
 """
 
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,8 +33,12 @@ __all__ = ["STACKS", "collect_sleepers", "collect_stacks"]
 _MOST_STACKS: Final = 256
 _MOST_SLEEPERS: Final = 512
 _WALK_SEC: Final = 0.5
-_HEAD_BYTES: Final = 512  # of a status: more than its first seven lines
+_STATUS_BYTES: Final = 4096  # with a process of hundreds of groups, not as far as its threads
 _KTHREADD: Final = 2
+_STATUS: Final = re.compile(
+    rb"Name:\t(?P<name>.*)\n(?:.*\n)*?State:\t(?P<state>.).*\n(?:.*\n)*?PPid:\t(?P<parent>\d+)\n"
+    rb"(?:(?:.*\n)*?Threads:\t(?P<threads>\d+)\n)?"
+)
 _SMB: Final = ("[cifs]", "[netfs]", "cifs_", "smb2_")
 
 
@@ -110,34 +115,40 @@ def _choose(waiting: frozenset[int], proc: str) -> _Tasks:
 
 
 def _statuses(proc: str) -> Iterator[tuple[int, str, str, int]]:
-    """Number, name, state and parent of each thread."""
+    """Number, name, state and parent of each thread.
+
+    The status of a process is that of its first thread, and says whether there are more: the
+    list of threads of each process took as long as all else.
+    """
     for pid in filter(str.isdigit, _names(proc)):
-        for tid in _names(f"{proc}/{pid}/task"):
-            try:
-                head = _head(f"{proc}/{pid}/task/{tid}/status")
-            except OSError:
-                continue
-            fields = dict(line.split(":\t", 1) for line in head.split("\n") if ":\t" in line)
-            if fields.keys() >= {"Name", "State", "PPid"}:
-                yield int(tid), fields["Name"], fields["State"][:1], int(fields["PPid"])
+        first = _status(f"{proc}/{pid}/status")
+        alone = first is not None and first["threads"] == b"1"
+        for tid in (pid,) if alone else _names(f"{proc}/{pid}/task"):
+            status = first if tid == pid else _status(f"{proc}/{pid}/task/{tid}/status")
+            if status is not None:
+                name = status["name"].decode("utf-8", "replace")
+                yield int(tid), name, status["state"].decode(), int(status["parent"])
 
 
 def _names(directory: str) -> list[str]:
     """What a directory of /proc holds; nothing if its task ended meanwhile."""
     try:
-        with os.scandir(directory) as entries:
-            return [entry.name for entry in entries]
+        return os.listdir(directory)
     except OSError:
         return []
 
 
-def _head(path: str) -> str:
+def _status(path: str) -> re.Match[bytes] | None:
+    """The fields of a status; None if its task ended meanwhile."""
     # Bare system calls: a walk of thousands of tasks is made of these.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return os.read(descriptor, _HEAD_BYTES).decode("utf-8", "replace")
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return _STATUS.match(os.read(descriptor, _STATUS_BYTES))
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return None
 
 
 def _described(task: ThreadStack) -> str:

@@ -32,7 +32,7 @@ from aodasync.bundle.partial import PartialBundle
 from aodasync.bundle.writing import Writer
 from aodasync.config.model import Config
 from aodasync.errors import BundleError
-from aodasync.events import OperationArray
+from aodasync.events import EventArray, OperationArray
 from aodasync.evidence.arrays import distinct
 from aodasync.evidence.model import ClockPair, EvidenceSource, Sample, Snapshot, Trigger
 from aodasync.host.memory_tuning import give_back
@@ -96,8 +96,7 @@ async def collect_bundle(
     source = shared.source
     live = source.live
     rows, recorded = source.events(), source.recorded()
-    before = await in_thread(partial(_tables, source, trigger))
-    await in_thread(shared.output.renew)
+    before = await in_thread(partial(_tables, trigger, shared))
     batches_fd = shared.output.batches_fd
     wanted = BundleName.of(trigger.decided_realtime_ns, trigger.anomaly)
     bundle = PartialBundle(wanted, batches_fd)
@@ -105,29 +104,24 @@ async def collect_bundle(
     chosen = (*actions.select(trigger.actions, shared.config.user_actions), *shared.captures)
     spent = _Spent(trigger.decided_monotonic_ns)
     try:
-        sampling = asyncio.create_task(_sampled(shared))
-        begun = in_thread(partial(writer.begin, chosen, rows))
+        await in_thread(partial(writer.create, rows.nbytes))
+        run = Run(
+            slots=shared.slots,
+            guard=shared.guard,
+            stop=shared.stop,
+            context=_context(trigger, shared, before, bundle.directory_fd),
+            done=partial(done, bundle.name),
+            volatile_done=spent.mark,
+            memory=shared.memory,
+        )
+        begun = asyncio.create_task(_begun(writer, shared, chosen, rows, spent.mark))
         del rows
-        try:
-            await begun
-        finally:
-            sample = await sampling
-        writer.trigger = replace(trigger, samples=(*trigger.samples, *sample))
-        spent.mark()
         if live:
-            context = _context(trigger, shared, before, bundle.directory_fd)
-            run = Run(
-                slots=shared.slots,
-                guard=shared.guard,
-                stop=shared.stop,
-                context=context,
-                done=partial(done, bundle.name),
-                volatile_done=spent.mark,
-                memory=shared.memory,
-            )
-            results = tuple(await run_actions(chosen, run))
+            acting = asyncio.create_task(run_actions(chosen, run, [begun]))
+            results = tuple(await _both(begun, acting))
             await _reconnected(trigger, shared, recorded)
         else:
+            await begun
             results = _none_run(chosen)
         volatile_ms = spent.ms if live else None
         after = await in_thread(source.snapshot)
@@ -167,10 +161,42 @@ async def collect_bundle(
     )
 
 
-def _tables(source: EvidenceSource, trigger: Trigger) -> Snapshot:
-    """The tables of now; in a replay, with what was in flight at the decision."""
-    now = source.snapshot()
-    return now if source.live else replace(now, in_flight=trigger.in_flight)
+def _tables(trigger: Trigger, shared: CollectionContext) -> Snapshot:
+    """The tables of now, and a place for them; in a replay, with what was in flight then."""
+    now = shared.source.snapshot()
+    shared.output.renew()
+    return now if shared.source.live else replace(now, in_flight=trigger.in_flight)
+
+
+async def _begun(
+    writer: Writer,
+    shared: CollectionContext,
+    chosen: tuple[Action, ...],
+    rows: EventArray,
+    mark: Callable[[], None],
+) -> None:
+    """Write what is known now, and take a sample of the surroundings at this moment."""
+    sampling = asyncio.create_task(_sampled(shared))
+    try:
+        await in_thread(partial(writer.begin, chosen, rows))
+    finally:
+        sample = await sampling
+    writer.trigger = replace(writer.trigger, samples=(*writer.trigger.samples, *sample))
+    mark()
+
+
+async def _both(
+    begun: asyncio.Task[None], acting: asyncio.Task[list[ActionResult]]
+) -> list[ActionResult]:
+    """What the actions found; when either fails, the other is ended first."""
+    try:
+        await begun
+        return await acting
+    except BaseException:
+        for task in (begun, acting):
+            task.cancel()
+        await asyncio.wait({begun, acting})
+        raise
 
 
 async def _reconnected(trigger: Trigger, shared: CollectionContext, recorded: int) -> None:

@@ -35,8 +35,14 @@ def plain(value: Any) -> Any:
     Dataclasses become objects, enumerations their value, sets sorted lists;
     NaN and infinities null; what is not known its ``str()``.
     """
-    if type(value) in _PLAIN_ALREADY:  # most are, and evidence waits for a manifest
+    # Most are one of these, and evidence waits for a manifest.
+    kind = type(value)
+    if kind in _PLAIN_ALREADY:
         return value
+    if kind is dict:
+        return {k if type(k) is str else str(plain(k)): plain(item) for k, item in value.items()}
+    if kind is list:
+        return [plain(item) for item in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
     as_json = next((convert for kind, convert in _AS_JSON if isinstance(value, kind)), str)

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any, Final
 
 from aodasync.actions.action import ActionResult
@@ -19,6 +19,9 @@ from aodasync.verdict.judge import Verdict
 __all__ = ["SCHEMA_VERSION", "build_manifest", "dump"]
 
 SCHEMA_VERSION: Final = 2
+
+_INDENT: Final = "  "
+_NESTED: Final = frozenset({dict, list})
 
 
 def build_manifest(
@@ -68,7 +71,7 @@ def build_manifest(
         "losses": after.losses,
         "counters": after.figures,
         "connections": [
-            dataclasses.asdict(each) | {"credits": before.credits.get(each.connection_id)}
+            plain(each) | {"credits": before.credits.get(each.connection_id)}
             for each in after.connections.values()
         ],
         "shares": [
@@ -85,12 +88,37 @@ def build_manifest(
 
 def dump(value: Any) -> bytes:
     """JSON as bundles have it: indented, ASCII, in the order given."""
-    return json.dumps(plain(value), indent=2, allow_nan=False).encode("ascii") + b"\n"
+    return _indented(plain(value), 0).encode("ascii") + b"\n"
+
+
+@cache
+def _encoder(depth: int) -> json.JSONEncoder:
+    """An encoder of what holds no more than scalars, each in a line of its own."""
+    return json.JSONEncoder(allow_nan=False, separators=(f",\n{_INDENT * depth}", ": "))
+
+
+def _indented(value: Any, depth: int) -> str:
+    """As ``json.dumps(value, indent=2)``, which is in Python throughout: evidence waits for it.
+
+    What is innermost, and that is most of a manifest, is encoded in C.
+    """
+    if not value or type(value) not in _NESTED:
+        return _encoder(depth).encode(value)
+    inner, around = f"\n{_INDENT * (depth + 1)}", f"\n{_INDENT * depth}"
+    items = value.values() if isinstance(value, dict) else value
+    if _NESTED.isdisjoint(map(type, items)):
+        flat = _encoder(depth + 1).encode(value)
+        return f"{flat[0]}{inner}{flat[1:-1]}{around}{flat[-1]}"
+    if isinstance(value, list):
+        parts = [_indented(item, depth + 1) for item in value]
+        return f"[{inner}{f',{inner}'.join(parts)}{around}]"
+    named = [f"{_encoder(0).encode(k)}: {_indented(v, depth + 1)}" for k, v in value.items()]
+    return f"{{{inner}{f',{inner}'.join(named)}{around}}}"
 
 
 def _anomaly(trigger: Trigger, anomaly: Anomaly | None) -> dict[str, Any]:
     finding = trigger.finding
-    observed = dataclasses.asdict(finding) if finding else {"type": trigger.anomaly}
+    observed = plain(finding) if finding else {"type": trigger.anomaly}
     observed.pop("anomaly", None)
     if finding:
         observed["phase"] = "end" if trigger.at_end else "start"
@@ -103,14 +131,14 @@ def _anomaly(trigger: Trigger, anomaly: Anomaly | None) -> dict[str, Any]:
 
 
 def _events(rows: EventArray) -> dict[str, Any]:
-    stamps = rows["issued_ns"][rows["issued_ns"] > 0]
-    ends = rows["released_ns"][rows["released_ns"] > 0]
+    issued = rows["issued_ns"]
+    stamps = issued[issued > 0]
     return {
         "file": "events.npy",
         "dtype": EVENT.descr,
         "count": len(rows),
         "first_ns": int(stamps.min()) if len(stamps) else 0,
-        "last_ns": int(max(ends.max(initial=0), stamps.max(initial=0))),
+        "last_ns": int(max(rows["released_ns"].max(initial=0), issued.max(initial=0))),
         "kinds": {kind.value: kind.name.lower() for kind in Kind},
         "outcomes": {outcome.value: outcome.name.lower() for outcome in Outcome},
         "flags": {flag.value: str(flag.name).lower() for flag in Flag},

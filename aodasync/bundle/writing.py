@@ -48,22 +48,29 @@ class Writer:
     verdict: Verdict | None = None
     _left_out: list[dict[str, Any]] | None = None
 
+    def create(self, rows_bytes: int) -> None:
+        """Create the directory, if there is room for so much of the recorder.
+
+        Raises:
+            OSError: it could not be created, or there is hardly any space left.
+        """
+        free_bytes = self.bundle.free_bytes()
+        if free_bytes < _LEAST_FREE_BYTES + 2 * rows_bytes:
+            raise OSError(errno.ENOSPC, f"Only {free_bytes} bytes of disk space are free")
+        self.bundle.create(self.before.clocks.realtime_ns if self.live else None)
+
     def begin(self, planned: tuple[Action, ...], rows: EventArray) -> None:
-        """Create the directory, and in it what would be gone first.
+        """Write into the directory what would be gone first.
 
         ``rows`` are the recorder's as of ``before``; they are on disk then, and not kept.
         The manifest says what is known now, so that a collection which is cut off
         can be made a bundle by the next start.
 
         Raises:
-            OSError: it could not be written, or there is hardly any space left.
+            OSError: it could not be written.
         """
-        free_bytes = self.bundle.free_bytes()
-        if free_bytes < _LEAST_FREE_BYTES + 2 * rows.nbytes:
-            raise OSError(errno.ENOSPC, f"Only {free_bytes} bytes of disk space are free")
         before = self.before
         now_ns = before.clocks.monotonic_ns if self.live else self.trigger.decided_monotonic_ns
-        self.bundle.create(before.clocks.realtime_ns if self.live else None)
         in_flight = encode_in_flight(
             before.in_flight,
             before.connections,

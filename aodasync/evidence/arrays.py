@@ -9,12 +9,17 @@ left the heap 9 MB larger over 50,000.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 __all__ = ["distinct", "is_in", "median", "quantile"]
+
+# A search in a table takes 7 ns or more for each value, a comparison with all 0.1 ns a value.
+_FEW: Final = 3
+_MANY: Final = 1000
+_FEW_OF_MANY: Final = 32
 
 
 def distinct(values: npt.NDArray[Any]) -> list[int]:
@@ -31,16 +36,19 @@ def is_in(
     values: npt.NDArray[Any], wanted: Collection[int] | npt.NDArray[Any]
 ) -> npt.NDArray[np.bool_]:
     """Which of the integers in ``values``, of shape (N,), are among ``wanted``."""
-    if len(wanted) == 0:
-        return np.zeros(len(values), np.bool_)
     if isinstance(wanted, np.ndarray):
-        table = np.sort(wanted.astype(values.dtype))
+        table = wanted.astype(values.dtype)
     else:
-        table = np.sort(np.fromiter(wanted, values.dtype, len(wanted)))
+        table = np.fromiter(wanted, values.dtype, len(wanted))
+    found: npt.NDArray[np.bool_] = np.zeros(len(values), np.bool_)
+    if len(table) <= (_FEW if len(values) < _MANY else _FEW_OF_MANY):
+        for one in table:
+            found |= values == one
+        return found
+    table.sort()
     at = np.searchsorted(table, values)
     at[at == len(table)] = 0
-    found: npt.NDArray[np.bool_] = table[at] == values
-    return found
+    return np.equal(table[at], values, out=found)
 
 
 def median(values: npt.NDArray[Any]) -> float:

@@ -46,8 +46,8 @@ def waiting_threads(
     if finding.codes and finding.symptom != Symptom.CONNECTION:
         return []
     busy = set(in_flight["pid"].tolist())
-    earlier = rows[(rows["kind"] == REQUEST) & (rows["released_ns"] <= np.uint64(now_ns))]
-    earlier = earlier[is_in(earlier["pid"], operations["pid"])]
+    theirs = is_in(rows["pid"], operations["pid"]) & (rows["kind"] == REQUEST)
+    earlier = rows[theirs & (rows["released_ns"] <= np.uint64(now_ns))]
     columns = (earlier[name].tolist() for name in ("pid", "connection_id", "released_ns"))
     last = {pid: (connection, ended_ns) for pid, connection, ended_ns in zip(*columns, strict=True)}
     own = set(connections.tolist())

@@ -132,3 +132,31 @@ async def test_what_is_left_out_has_an_entry_and_does_not_run(
     assert bad.error == "left out: it ran at two crashes in a row (hint: aodasync doctor --retry)"
     assert (ok.error, seen) == ("", [["notes"]])
     assert (state_file.load(tmp_path, "running-actions.json") or {})["running"] == []
+
+
+async def test_what_begins_at_once_is_one_state_on_disk(
+    tmp_path: Path, context: ActionContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each finds all three named before it runs, and none is named once all have ended."""
+    states: list[list[str]] = []
+    seen: list[list[str]] = []
+    save = state_file.save
+
+    def noted(directory: Path, file: str, state: dict[str, list[str]], **how: bool) -> None:
+        states.append(state.get("running", []))
+        save(directory, file, state, **how)
+
+    async def look(_: ActionContext) -> Collected:
+        seen.append((state_file.load(tmp_path, "running-actions.json") or {})["running"])
+        await asyncio.sleep(0.05)
+        return Collected()
+
+    memory = CrashMemory(tmp_path, "1")
+    memory.load()
+    monkeypatch.setattr(state_file, "save", noted)
+    three = tuple(Action(name, f"{name}.log", Cost.VOLATILE, look) for name in "abc")
+    run = Run(asyncio.Semaphore(2), asyncio.Lock(), context, lambda _result: None, memory=memory)
+    await run_actions(three, run)
+    assert seen == [["a", "b", "c"]] * 3
+    assert (states[0], states[-1]) == (["a", "b", "c"], [])
+    assert len(states) <= 4

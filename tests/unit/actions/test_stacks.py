@@ -43,6 +43,20 @@ async def test_whose_stacks_are_shown(tmp_path: Path) -> None:
         assert name not in text + later
 
 
+async def test_every_thread_of_a_process_is_looked_at(tmp_path: Path) -> None:
+    """One of several waits, and not the first; or the status is too long to tell of others."""
+    several = {42: "Threads:\t2\n", 50: f"Groups:\t{'1 ' * 4096}\nThreads:\t2\n"}
+    for pid, rest in several.items():
+        write_task(tmp_path, pid + 1, "second", "D", f"[<0>] here_{pid + 1}\n")
+        write_task(tmp_path, pid, "first", "S", "[<0>] do_wait\n")
+        status = tmp_path / str(pid) / "status"
+        status.write_text(status.read_text().replace("Threads:\t1\n", rest))
+        (tmp_path / str(pid + 1)).rename(tmp_path / f"thread-{pid + 1}")
+        (tmp_path / str(pid) / "task" / str(pid + 1)).symlink_to(tmp_path / f"thread-{pid + 1}")
+    tasks = stacks._choose(frozenset(), str(tmp_path))
+    assert (tasks.seen, sorted(tasks.certain), sorted(tasks.sleepers)) == (4, [43, 51], [42, 50])
+
+
 async def test_a_kernel_without_stacks_says_so_and_shows_where_tasks_sleep(tmp_path: Path) -> None:
     """Without CONFIG_STACKTRACE there is still wchan, and the entry says why no more."""
     write_task(tmp_path, 43, "writer", "D", None)
