@@ -94,11 +94,15 @@ def kernel(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Start-up, memory, latency and cost on the running kernel, each against its bound; root."""
+    """Start-up, memory, latency and cost on the running kernel, each against its bound; root.
+
+    ``-- --peers`` measures beside it what a user would run instead; ``--readme README.md``
+    writes the README's table.
+    """
     if os.geteuid() != 0:
         session.error("the bench loads BPF programs: run it as root")
     session.install("-e", ".[dev]")
-    session.run("python", "-m", "tests.bench")
+    session.run("python", "-m", "tests.bench", *session.posargs)
 
 
 @nox.session

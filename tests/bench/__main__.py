@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import time
@@ -10,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.bench import bundles, hotpath, latency, load, memory, startup
-from tests.bench.figures import broken, render
+from tests.bench import bundles, hotpath, latency, load, memory, overhead, peers, startup
+from tests.bench.figures import Figure, broken, render
 from tests.bench.rigging import open_bench
 
 _SECTIONS = {
@@ -22,6 +23,7 @@ _SECTIONS = {
     "Processor time of the agent": load.measure,
     "Path of an event": hotpath.measure,
 }
+_PEERS = {"Beside the others": peers.measure}
 _PRIORITY = -20
 _AUTOGROUP = Path("/proc/self/autogroup")
 
@@ -45,8 +47,24 @@ def _precedence() -> Iterator[None]:
         _AUTOGROUP.write_text(before)
 
 
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--peers", action="store_true", help="also what a user would run instead")
+    parser.add_argument(
+        "--readme",
+        type=Path,
+        metavar="FILE",
+        help="write the table into it, unless a bound is broken",
+    )
+    arguments = parser.parse_args()
+    if arguments.readme and not arguments.peers:
+        parser.error("--readme needs --peers: the table shows them")
+    return arguments
+
+
 def main() -> int:
     """Returns 1 when a bound is broken, 77 without root."""
+    arguments = _arguments()
     if os.geteuid() != 0:
         print("the bench loads BPF programs: run it as root", file=sys.stderr)
         return 77
@@ -54,16 +72,24 @@ def main() -> int:
     kernel, python = os.uname().release, sys.version.split()[0]
     print(f"kernel {kernel}, Python {python}, {os.cpu_count()} CPUs, nice {_PRIORITY}")
     print("without a client: BPF_PROG_TEST_RUN runs the byte code; nothing is attached\n")
-    over = []
+    sections = _SECTIONS | _PEERS if arguments.peers else _SECTIONS
+    measured: list[Figure] = []
     with _precedence(), open_bench() as bench:
-        for title, measure in _SECTIONS.items():
+        for title, measure in sections.items():
             figures = list(measure(bench))
-            over += broken(figures)
+            measured += figures
             print(render([(title, figures)]), flush=True)
     print(f"{time.monotonic() - begun_sec:.0f} s; load of the machine: {os.getloadavg()[0]:.1f}")
+    over = broken(measured)
     for figure in over:
         print(f"BROKEN: {figure.name}: {figure.value:.3f} {figure.unit}", file=sys.stderr)
-    return 1 if over else 0
+    if over:
+        return 1
+    if arguments.readme:
+        host = f"Linux {'.'.join(kernel.split('.')[:2])}, Python {python}, {os.cpu_count()} CPUs"
+        text = arguments.readme.read_text(encoding="utf-8")
+        arguments.readme.write_text(overhead.rewritten(text, measured, host), encoding="utf-8")
+    return 0
 
 
 if __name__ == "__main__":

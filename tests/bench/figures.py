@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Figure", "broken", "render"]
+__all__ = ["Figure", "broken", "number", "render"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +37,16 @@ def render(sections: Sequence[tuple[str, Sequence[Figure]]]) -> str:
         lines += ["", title]
         for figure in figures:
             verdict = "" if figure.bound is None else "BROKEN" if figure.is_broken else "ok"
-            bound = "" if figure.bound is None else f"<= {_number(figure.bound)} {figure.unit}"
+            bound = "" if figure.bound is None else f"<= {number(figure.bound)} {figure.unit}"
             lines.append(
-                f"  {figure.name:<58} {_number(figure.value):>10} {figure.unit:<8}"
+                f"  {figure.name:<58} {number(figure.value):>10} {figure.unit:<8}"
                 f" {bound:<12} {verdict:<6} {figure.note}".rstrip()
             )
     return "\n".join(lines[1:]) + "\n"
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """A value with as many digits as mean something."""
     if value and abs(value) < 10:
         return f"{value:.3f}".rstrip("0").rstrip(".")
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.1f}"
