@@ -198,10 +198,12 @@ class WaitsFor(IntEnum):
 class EventBatch:
     """Rows drained from the ring in one go.
 
-    ``rows`` has shape (N,), dtype EVENT, and belongs to the receiver.
+    ``rows`` has shape (N,), dtype EVENT; ``recorded`` ones are in the flight recorder, and may
+    be overwritten as soon as the batch is dealt with.
     ``drained_ns`` is CLOCK_MONOTONIC when they were read.
     ``now_ns`` of detection is this value in a live agent and the recorded clock in a replay.
     """
 
     rows: EventArray
     drained_ns: int
+    recorded: bool = False

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aodasync.detection.by_server import by_server
-from aodasync.events import REQUEST, EventArray
+from aodasync.events import EVENT, OPAQUE, REQUEST, EventArray
 from aodasync.smb.commands import COMMANDS, command_name
 from aodasync.smb.ntstatus import status_name
 
@@ -66,8 +66,8 @@ class RequestCounters:
         self._errors: dict[tuple[str, str], int] = {}
 
     def add(self, rows: EventArray) -> None:
-        """Take a batch in, shape (N,); it must not change afterwards."""
-        self._pending.append(rows)
+        """Take a batch in, shape (N,)."""
+        self._pending.append(rows.view(OPAQUE).copy().view(EVENT))
         self._pending_rows += len(rows)
         if self._pending_rows >= _MAX_PENDING_ROWS:
             self._count()

@@ -7,6 +7,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from aodasync.events import EventArray
 
 __all__ = ["Attachment", "Candidate", "Probe", "ProbePlan"]
@@ -67,8 +70,11 @@ class Probe(Protocol):
     def fileno(self) -> int:
         """Descriptor of the ring: readable when events wait; for ``loop.add_reader``."""
 
-    def read(self, max_events: int) -> EventArray:
-        """Drain up to ``max_events`` rows; an empty array when there are none."""
+    def read_into(self, into: npt.NDArray[np.void]) -> EventArray:
+        """Drain as many rows as there is room for; they are at the beginning of ``into``.
+
+        ``into`` is opaque (:data:`aodasync.events.OPAQUE`), of shape (N,).
+        """
 
     def settle(self) -> None:
         """Do what was put off while rows were read, as no decision needs it."""

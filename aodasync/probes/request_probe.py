@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from aodasync.errors import BpfError
 from aodasync.events import (
-    EVENT,
     NO_EVENTS,
     NO_OPERATIONS,
     OPAQUE,
@@ -27,6 +27,7 @@ from aodasync.events import (
 )
 from aodasync.evidence.file_book import NO_FILES, FileBook
 from aodasync.evidence.model import Connection
+from aodasync.evidence.recorder import SPARED_ROWS
 from aodasync.probes.client_lists import ClientLists
 from aodasync.probes.connection_table import ConnectionTable
 from aodasync.probes.in_flight_table import InFlightTable, MessageTable
@@ -44,7 +45,6 @@ from aodasync.probes.shared import EMERGENCY_COMMANDS, LOSS_COUNTERS, Counter, M
 __all__ = ["RequestProbe", "possible_cpus"]
 
 _WORTH_A_LOOK: Final = 256  # rows: a look takes 50 us
-_MOST_ENDED: Final = 8192
 
 
 def possible_cpus(path: Path = Path("/sys/devices/system/cpu/possible")) -> int:
@@ -79,6 +79,7 @@ class RequestProbe:
         self._files = files
         self._ended: deque[tuple[EventArray, FileIdArray]] = deque()  # not in ``_files`` yet
         self._ended_rows = 0
+        self._joining = False  # the rows that ended are being copied
         self._by_message = method == "tracepoint"
         in_flight_fd = maps[MapNumber.IN_FLIGHT]
         self._in_flight: InFlightTable | MessageTable = (
@@ -121,11 +122,20 @@ class RequestProbe:
 
     def read(self, max_events: int) -> EventArray:
         """Up to ``max_events`` rows, oldest first; shape (N,), dtype EVENT, a copy."""
-        rows, ids = self._ring.read_parts(max_events)
+        return self.read_into(np.empty(max_events, OPAQUE))
+
+    def read_into(self, into: npt.NDArray[np.void]) -> EventArray:
+        """As many rows as there is room for, oldest first, at the beginning of ``into``.
+
+        The files of the last :data:`SPARED_ROWS` may be looked up later: until then they stay.
+        """
+        if self._joining:
+            return NO_EVENTS
+        rows, ids = self._ring.read_parts(len(into), into)
         if len(rows) and self._files is not NO_FILES:
             self._ended.append((rows, ids))
             self._ended_rows += len(rows)
-            if self._ended_rows >= _MOST_ENDED:
+            if self._ended_rows >= SPARED_ROWS:
                 self.files()
         return rows
 
@@ -149,16 +159,26 @@ class RequestProbe:
         with self._lock:
             if self._files is NO_FILES or self._closed:
                 return self._files
-            ended = [self._ended.popleft() for _ in range(len(self._ended))]
-            self._ended_rows = 0
             # A name is sent before its request ends, so that of each of these is there.
             if openings := self._names.read():
                 self._files.opening(openings)
-            if ended:
-                rows, ids = zip(*ended, strict=True)
-                joined = np.concatenate([part.view(OPAQUE) for part in rows]).view(EVENT)
-                self._files.ended(joined, np.concatenate(ids))
+            if self._ended:
+                self._files.ended(*self._join_ended())
             return self._files
+
+    def _join_ended(self) -> tuple[EventArray, FileIdArray]:
+        """The rows that ended and their ids, as copies. In a thread: nothing is read meanwhile."""
+        self._joining = True
+        try:
+            ended = [self._ended.popleft() for _ in range(len(self._ended))]
+            self._ended_rows = 0
+            rows, ids = zip(*ended, strict=True)
+            joined = _joined(ids)
+            if not np.count_nonzero(joined.view("<u8")):
+                return NO_EVENTS, joined[:0]
+            return _joined(rows), joined
+        finally:
+            self._joining = False
 
     def operations(self) -> OperationArray:
         """Operations inside the client, oldest first; none where their ends are not seen."""
@@ -275,3 +295,9 @@ class RequestProbe:
         if values is None:
             raise BpfError(f"no counter {counter.name}", 0)
         return sum(struct.unpack(f"{self._cpus}Q", values))
+
+
+def _joined(arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """Arrays of one dtype, one behind the other, moved as mere bytes."""
+    opaque = np.dtype((np.void, arrays[0].itemsize))
+    return np.concatenate([each.view(opaque) for each in arrays]).view(arrays[0].dtype)

@@ -8,8 +8,8 @@ The kernel's ring (kernel/bpf/ringbuf.c) maps as three areas: a page with the
 *consumer position*, ours to write; a page with the *producer position*; and the
 data, mapped twice in a row, so that nothing ever wraps for a reader. Both
 positions only grow, as 64-bit byte counts; the offset in the data is the position
-modulo its size, a power of two. The data is mapped a window at a time (see
-:mod:`aodasync.probes.ring_memory`).
+modulo its size, a power of two. What is mapped of the data says
+:mod:`aodasync.probes.ring_memory`.
 
 A record is an 8-byte header, then the payload, then padding to 8 bytes. The first
 header word is the payload's length with two bits on top: BUSY from reservation to
@@ -23,7 +23,8 @@ All records of one ring have one size. So a read
 2. views the headers of that span, as far as the window goes, as one strided array,
    and counts how many from the first on are exactly the expected length: neither
    BUSY, nor DISCARD, nor odd;
-3. copies that many payloads with one strided copy; goes on with the next window;
+3. copies each part of that many payloads with one strided copy, the first one to where
+   the caller wants it; goes on with the next window;
 4. stores the new consumer position with one 8-byte store, which frees the space.
 
 Whatever interrupts the run of equal records is stepped over one at a time.
@@ -40,7 +41,7 @@ on. A read that finds nothing else therefore sleeps once, for NAP_SEC.
 from __future__ import annotations
 
 import time
-from itertools import accumulate
+from itertools import repeat
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -66,11 +67,12 @@ Payloads: TypeAlias = tuple[npt.NDArray[Any], ...]
 _BUSY: Final = 1 << 31
 _DISCARD: Final = 1 << 30
 _MAX_STEPS: Final = 1024  # records that one read steps over singly
+_MOST_AT_ONCE: Final = 4096
 _POSITIONS: Final = 1 << 64
 
 _U64: Final = np.dtype("<u8")
 _U32: Final = np.dtype("<u4")
-_NOWHERE: Final = Window(np.zeros(0, _U64), 0, 0)
+_NOWHERE: Final = Window(memoryview(b""), 0, 0)
 
 
 class RingReader:
@@ -93,10 +95,13 @@ class RingReader:
         self._parts = parts
         # Moved as opaque bytes: see aodasync.events.OPAQUE.
         self._opaque = [np.dtype((np.void, part.itemsize)) for part in parts]
-        *self._offsets, self._payload_bytes = accumulate((p.itemsize for p in parts), initial=0)
-        # A scalar would be converted anew at each read.
-        self._ours = np.array(self._payload_bytes, _U32)
-        self._record_bytes = HEADER_BYTES + self._payload_bytes
+        self._names = [str(number) for number in range(len(parts))]
+        self._record = np.dtype(
+            [("header", _U32), ("page", _U32), *zip(self._names, self._opaque, strict=True)]
+        )
+        self._record_bytes = self._record.itemsize
+        self._payload_bytes = self._record_bytes - HEADER_BYTES
+        self._complete = _U32.type(self._payload_bytes).tobytes() * _MOST_AT_ONCE
         self._consumer: npt.NDArray[Any] | None = consumer
         self._producer = producer
         self._open_window = windows
@@ -132,14 +137,18 @@ class RingReader:
         """Up to ``max_events`` first parts, oldest first, as a contiguous copy; maybe none."""
         return self.read_parts(max_events)[0]
 
-    def read_parts(self, max_events: int) -> Payloads:
-        """The parts of up to ``max_events`` payloads, a contiguous copy of each."""
+    def read_parts(self, max_events: int, into: npt.NDArray[Any] | None = None) -> Payloads:
+        """The parts of up to ``max_events`` payloads, a contiguous copy of each.
+
+        That of the first parts is at the beginning of ``into``, where that is given: opaque
+        items of their size (see :data:`aodasync.events.OPAQUE`), ``max_events`` or more.
+        """
         if self._consumer is None:
             return tuple(np.empty(0, part) for part in self._parts)
-        parts = self._drain(max_events)
+        parts = self._drain(max_events, into)
         if not len(parts[0]) and self._head_is_busy():
             time.sleep(NAP_SEC)
-            parts = self._drain(max_events)
+            parts = self._drain(max_events, into)
         return parts
 
     def close(self) -> None:
@@ -148,59 +157,57 @@ class RingReader:
         self._producer = np.zeros(1, _U64)
         self._window = _NOWHERE
 
-    def _drain(self, max_events: int) -> Payloads:
-        start = at = self._at
-        end = int(self._producer[0])
+    def _drain(self, max_events: int, into: npt.NDArray[Any] | None) -> Payloads:
+        at = self._at
+        end: int = self._producer.item()
         self._barrier()
+        waiting = end - at if end >= at else end - at + _POSITIONS
         # No more than these can be there.
-        most = min((end - at) % _POSITIONS // self._record_bytes, max_events)
-        rows = [np.empty(most, opaque) for opaque in self._opaque]
-        taken, steps = 0, _MAX_STEPS
-        while taken < max_events and steps and at != end:
-            left = min((end - at) % _POSITIONS // self._record_bytes, max_events - taken)
-            payloads = self._equal_records(at, left)
-            if count := len(payloads[0]):
-                for into, part in zip(rows, payloads, strict=True):
-                    into[taken : taken + count] = part
+        most = min(waiting // self._record_bytes, max_events)
+        rows = [np.empty(most, opaque) for opaque in self._opaque[into is not None :]]
+        if into is not None:
+            rows.insert(0, into)
+        taken, steps, left = 0, _MAX_STEPS, waiting
+        while left and taken < max_events and steps:
+            limit = min(left // self._record_bytes, max_events - taken)
+            if count := self._take(at, limit, rows, taken):
                 taken += count
-                at = (at + count * self._record_bytes) % _POSITIONS
-                continue
-            # A header that claims more than was produced must not lead beyond it.
-            step = min(self._odd_record(at), (end - at) % _POSITIONS)
-            if not step:
-                break
-            steps -= 1
-            at = (at + step) % _POSITIONS
-        if at != start and self._consumer is not None:
+                step = count * self._record_bytes
+            else:
+                # A header that claims more than was produced must not lead beyond it.
+                step = min(self._odd_record(at), left)
+                if not step:
+                    break
+                steps -= 1
+            left -= step
+            at += step
+        if left != waiting and self._consumer is not None:
             self._barrier()
-            self._consumer[0] = self._at = at
-        return tuple(
-            np.ndarray((taken,), part, row) for part, row in zip(self._parts, rows, strict=True)
-        )
+            self._consumer[0] = self._at = at if at < _POSITIONS else at - _POSITIONS
+        return tuple(map(np.ndarray, repeat((taken,)), self._parts, rows))
 
-    def _look_at(self, at: int) -> int:
-        """Have the window that holds a position; returns where in it that is."""
+    def _look_at(self, at: int) -> tuple[Window, int]:
+        """The window that holds a position, and where in it that is."""
         offset = at & self._mask
-        if not self._window.start <= offset < self._window.end:
-            self._window = self._open_window(offset)
-        return offset - self._window.start
+        window = self._window
+        if not window.start <= offset < window.end:
+            window = self._window = self._open_window(offset)
+        return window, offset - window.start
 
-    def _equal_records(self, at: int, limit: int) -> list[npt.NDArray[np.void]]:
-        """Payloads of the records from ``at`` on, in its window, that are complete and ours."""
-        start, words = self._look_at(at), self._window.words
-        room = self._window.end - self._window.start - start
-        count = min(limit, (room + self._record_bytes - 1) // self._record_bytes)
-        headers = np.ndarray((count,), _U32, words, start, (self._record_bytes,))
-        ours = headers == self._ours
+    def _take(self, at: int, limit: int, rows: list[npt.NDArray[np.void]], taken: int) -> int:
+        """Copy the records from ``at`` on that are complete and ours behind the ``taken`` ones."""
+        window, offset = self._look_at(at)
+        begun = (window.end - window.start - offset - 1) // self._record_bytes + 1
+        count = min(limit, begun, _MOST_AT_ONCE)
+        records = np.ndarray((count,), self._record, window.data, offset)
+        headers = records["header"].tobytes()
         self._barrier()
-        if np.count_nonzero(ours) < count:
-            count = int(ours.argmin())
-        return [
-            np.ndarray(
-                (count,), opaque, words, start + HEADER_BYTES + offset, (self._record_bytes,)
-            )
-            for opaque, offset in zip(self._opaque, self._offsets, strict=True)
-        ]
+        if not self._complete.startswith(headers):
+            count = int((np.frombuffer(headers, _U32) == self._payload_bytes).argmin())
+            records = records[:count]
+        for into, name in zip(rows, self._names, strict=False):
+            into[taken : taken + count] = records[name]
+        return count
 
     def _odd_record(self, at: int) -> int:
         """Bytes that the record at ``at`` takes; 0 when it is BUSY (or complete by now)."""
@@ -213,8 +220,8 @@ class RingReader:
         return (length + HEADER_BYTES + 7) // 8 * 8
 
     def _header(self, at: int) -> int:
-        at_byte = self._look_at(at)
-        return int(self._window.words[at_byte // 8]) & 0xFFFFFFFF
+        window, offset = self._look_at(at)
+        return int.from_bytes(window.data[offset : offset + 4], "little")
 
     def _head_is_busy(self) -> bool:
-        return self._at != int(self._producer[0]) and bool(self._header(self._at) & _BUSY)
+        return not self.is_empty and bool(self._header(self._at) & _BUSY)

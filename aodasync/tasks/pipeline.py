@@ -88,7 +88,7 @@ class Pipeline:
         history: HistoryKeeper | None = None,
         hooks: Hooks | None = None,
     ) -> None:
-        self.batches = BatchQueue()
+        self.batches = BatchQueue(recorder)
         self.triggers: asyncio.Queue[Trigger] = asyncio.Queue(_TRIGGERS)
         self.server_of = Servers(source, clock)
         self.sampler = Sampler(source, clock) if source.live else None

@@ -45,6 +45,7 @@ class Reader:
         self._clock = clock
         self._listening = False
         self._running = False
+        self._has_more = False  # the last read filled its room
         self._failure: Exception | None = None
         self.metrics = ReaderMetrics()
 
@@ -67,7 +68,7 @@ class Reader:
         moved = 0
         while rows := self._move():
             moved += rows
-            if rows < _MAX_BATCH_EVENTS:
+            if not self._has_more:
                 break
         return moved
 
@@ -76,9 +77,10 @@ class Reader:
         if self._batches.full():
             self.metrics.deferred += 1
             return 0
-        rows = self._probe.read(_MAX_BATCH_EVENTS)
+        recorder = self._batches.recorder
+        rows, self._has_more = recorder.fill(self._probe.read_into, _MAX_BATCH_EVENTS)
         if len(rows):
-            self._batches.put_nowait(EventBatch(rows, self._clock.monotonic_ns()))
+            self._batches.put_nowait(EventBatch(rows, self._clock.monotonic_ns(), recorded=True))
             self.metrics.events += len(rows)
             self.metrics.batches += 1
             self.metrics.largest_batch = max(self.metrics.largest_batch, len(rows))
@@ -92,7 +94,7 @@ class Reader:
         except Exception as error:  # noqa: BLE001  # the loop, which calls too, would try for ever
             self._failure = error
             return 0
-        if moved == _MAX_BATCH_EVENTS:
+        if moved and self._has_more:
             asyncio.get_running_loop().call_soon(self._read_on)
         return moved
 

@@ -59,8 +59,7 @@ class FakeRing:
         start = offset // self._window_bytes * self._window_bytes
         end = start + self._window_bytes
         # What lies further beyond must not be touched: it is not mapped in the real one.
-        words = self._bytes[start : end + mmap.PAGESIZE].view("<u8")
-        return Window(words, start, end)
+        return Window(self._bytes[start : end + mmap.PAGESIZE].data, start, end)
 
     def free(self) -> int:
         """Bytes that are not taken."""

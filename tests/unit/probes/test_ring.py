@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from aodasync.events import EVENT
+from aodasync.events import EVENT, OPAQUE
 from aodasync.probes.records import RECORD
 from aodasync.probes.ring import NAP_SEC, RECORD_BYTES
 from tests.unit.probes.fake_ring import FakeRing, record
@@ -276,6 +276,20 @@ def test_a_window_moves_only_when_it_must() -> None:
         assert ring.reader.read(10)["message_id"].tolist() == [number]
     assert ring.windows_opened == 4
     ring.close()
+
+
+def test_rows_go_where_the_caller_wants_them(ring: FakeRing) -> None:
+    """They are at the beginning of its array, and nothing behind them is touched."""
+    for number in range(5):
+        ring.put(number)
+    into = np.full(4, 0, EVENT)
+    into["message_id"] = 77
+    rows, ids = ring.reader.read_parts(3, into.view(OPAQUE))
+    assert np.shares_memory(rows, into)
+    assert into["message_id"].tolist() == [0, 1, 2, 77]
+    assert len(ids) == 3
+    assert ring.reader.read_parts(4, into.view(OPAQUE))[0]["message_id"].tolist() == [3, 4]
+    assert into["message_id"].tolist() == [3, 4, 2, 77]
 
 
 def test_a_length_beyond_what_was_produced_leads_no_further(ring: FakeRing) -> None:

@@ -61,7 +61,7 @@ async def test_the_probe_is_told_what_is_urgent_despite_interim_responses(
     watch = Attach(
         config(*anomalies),
         evidence=LiveEvidence(FlightRecorder(10)),
-        batches=BatchQueue(),
+        batches=BatchQueue(FlightRecorder(10)),
         clock=SystemClock(),
         cache_dir=tmp_path,
         urgency=Engine(config(*anomalies), str).urgency,
@@ -105,7 +105,7 @@ async def test_a_table_that_cannot_be_written_is_written_later(
     watch = Attach(
         config(latency_anomaly()),
         evidence=LiveEvidence(FlightRecorder(10)),
-        batches=BatchQueue(),
+        batches=BatchQueue(FlightRecorder(10)),
         clock=SystemClock(),
         cache_dir=tmp_path,
         urgency=Engine(config(latency_anomaly()), str).urgency,
@@ -155,7 +155,7 @@ async def test_systemd_hears_what_it_waits_for_and_when_it_watches(
         watch = Attach(
             config(latency_anomaly()),
             evidence=LiveEvidence(FlightRecorder(10)),
-            batches=BatchQueue(),
+            batches=BatchQueue(FlightRecorder(10)),
             clock=SystemClock(),
             cache_dir=tmp_path,
             urgency=Engine(config(latency_anomaly()), str).urgency,
@@ -177,7 +177,7 @@ def _waiting(tmp_path: Path) -> Attach:
     return Attach(
         config(),
         evidence=LiveEvidence(FlightRecorder(10)),
-        batches=BatchQueue(),
+        batches=BatchQueue(FlightRecorder(10)),
         clock=SystemClock(),
         cache_dir=tmp_path,
         urgency=Engine(config(), str).urgency,

@@ -9,9 +9,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from aodasync.events import EVENT, EventArray, EventBatch
+from aodasync.evidence.recorder import SPARED_ROWS, FlightRecorder
 from aodasync.host.clock import SystemClock
 from aodasync.probes.interface import ProbePlan
 from aodasync.tasks.batch_queue import BatchQueue
@@ -42,8 +44,8 @@ class PipeProbe:
     def fileno(self) -> int:
         return self._wait
 
-    def read(self, max_events: int) -> EventArray:
-        rows = np.zeros(min(max_events, len(self.ring)), EVENT)
+    def read_into(self, into: npt.NDArray[np.void]) -> EventArray:
+        rows = into.view(EVENT)[: len(self.ring)]
         rows["message_id"] = self.ring[: len(rows)]
         del self.ring[: len(rows)]
         if not self.ring and len(rows):
@@ -86,8 +88,8 @@ def probe() -> Iterator[PipeProbe]:
     made.close()
 
 
-def _reader(probe: PipeProbe, size: int = 8) -> tuple[Reader, BatchQueue]:
-    queue = BatchQueue(size)
+def _reader(probe: PipeProbe, size: int = 8, kept: int = 50_000) -> tuple[Reader, BatchQueue]:
+    queue = BatchQueue(FlightRecorder(kept), size)
     return Reader(probe, queue, SystemClock()), queue
 
 
@@ -163,13 +165,31 @@ async def test_a_full_queue_costs_no_look_until_there_is_room(probe: PipeProbe) 
 
 async def test_the_queue_is_bounded_in_rows() -> None:
     """It is full once it holds so many, however few the batches."""
-    queue = BatchQueue(64, most_rows=10)
+    queue = BatchQueue(FlightRecorder(1), 64, most_rows=10)
     queue.put_nowait(EventBatch(np.zeros(9, EVENT), 0))
     assert not queue.full()
     queue.put_nowait(EventBatch(np.zeros(9, EVENT), 0))
     assert (queue.full(), queue.rows) == (True, 18)
     queue.get_nowait()
     assert (queue.full(), queue.rows) == (False, 9)
+
+
+async def test_rows_stay_where_they_are_until_their_batch_is_dealt_with(probe: PipeProbe) -> None:
+    """They lie in the recorder, and what is read later goes elsewhere, or waits in the ring."""
+    reader, queue = _reader(probe, kept=1)
+    taken = []
+    for start in range(0, 40_000, 5_000):
+        probe.ring = list(range(start, start + 5_000))
+        reader.drain()
+        if not queue.empty():
+            taken.append(queue.get_nowait().rows)
+    rows = np.concatenate(taken)
+    assert rows["message_id"].tolist() == list(range(len(rows)))
+    assert len(rows) == 32_768 - SPARED_ROWS
+    assert queue.recorder.snapshot()["message_id"].tolist() == [len(rows) - 1]
+    queue.task_done()
+    assert reader.drain() == 5_000
+    assert (taken[1] == rows[5_000:10_000]).all()
 
 
 async def test_a_callback_reads_one_batch(probe: PipeProbe) -> None:
@@ -190,14 +210,14 @@ async def test_a_failing_callback_fails_the_task() -> None:
     class Broken(PipeProbe):
         calls = 0
 
-        def read(self, max_events: int) -> EventArray:
+        def read_into(self, into: npt.NDArray[np.void]) -> EventArray:
             self.calls += 1
             if self.calls == 1:
                 raise RuntimeError("broken")
-            return super().read(max_events)
+            return super().read_into(into)
 
     probe = Broken()
-    reader = Reader(probe, BatchQueue(), SystemClock())
+    reader = Reader(probe, BatchQueue(FlightRecorder(1)), SystemClock())
     probe.produce(1, wake=True)
     with pytest.raises(RuntimeError, match="broken"):
         async with asyncio.timeout(5):
