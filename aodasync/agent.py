@@ -20,6 +20,7 @@ from aodasync import __version__
 from aodasync.actions.crash_memory import CrashMemory
 from aodasync.bundle.output_dir import OutputDirectory
 from aodasync.config.model import Config
+from aodasync.errors import BpfError
 from aodasync.events import EventArray
 from aodasync.evidence.model import Trigger
 from aodasync.evidence.recorder import FlightRecorder
@@ -40,7 +41,8 @@ from aodasync.tasks.blindness_check import BlindnessCheck
 from aodasync.tasks.capture_keeper import Captures, configured
 from aodasync.tasks.cleaner import Cleaner
 from aodasync.tasks.control_server import ControlServer
-from aodasync.tasks.health import Health
+from aodasync.tasks.health import Health, LoopLag
+from aodasync.tasks.heartbeat import Heartbeat
 from aodasync.tasks.history_keeper import HistoryKeeper
 from aodasync.tasks.hooks import Hooks
 from aodasync.tasks.learnt_state import LearntState
@@ -89,6 +91,10 @@ class Agent:
         self._captures = Captures(configured(config, CACHE_DIR / "captures"), self._children, log)
         self._history = HistoryKeeper(STATE_DIR, self._clock, log)
         self._hooks = Hooks(config, self._children, log)
+        lag = LoopLag()
+        heartbeat = self._heartbeat = Heartbeat(
+            self._is_busy, began=self._silence_ended, late=lag.add
+        )
         self._live = LiveStream(self._state, log, self._file_names)
         self._pipeline = Pipeline(
             config,
@@ -105,20 +111,25 @@ class Agent:
             publish=self._publish,
             history=self._history,
             hooks=self._hooks,
+            beat=heartbeat.beat,
+            is_silent=lambda: heartbeat.silent,
         )
-        self._learnt = LearntState(self._pipeline.detector.engine, STATE_DIR, log)
+        engine = self._pipeline.detector.engine
+        self._learnt = LearntState(engine, STATE_DIR, log, heartbeat.beat)
         self._attach = Attach(
             config,
             evidence=self._evidence,
             batches=self._pipeline.batches,
             clock=self._clock,
             cache_dir=CACHE_DIR,
-            urgency=self._pipeline.detector.engine.urgency,
+            urgency=engine.urgency,
             log=log,
             imports_ms=process_age_ms(),
+            beat=heartbeat.beat,
+            stir=heartbeat.stir,
         )
-        self._health = Health(self._metrics, log)
-        self._losses = Losses(self._evidence, log, time.monotonic)
+        self._health = Health(self._metrics, log, lag, heartbeat.beat)
+        self._losses = Losses(self._evidence, log, time.monotonic, heartbeat.beat)
         sampler = self._pipeline.sampler
         self._snapshots = Snapshots(
             actions=config.watcher_actions,
@@ -132,6 +143,7 @@ class Agent:
             self._recorded,
             log,
             connections=lambda: self._evidence.snapshot("connections").connections,
+            beat=heartbeat.beat,
         )
         self._mounts = MountWatch(
             self._recorder.since,
@@ -141,6 +153,7 @@ class Agent:
             log=log,
             shares=lambda: self._evidence.snapshot("shares").shares,
             listed=OutputWatch(output.path, log).look,
+            beat=heartbeat.beat,
         )
         self._facts = LiveFacts(
             evidence=self._evidence,
@@ -151,14 +164,21 @@ class Agent:
             history=self._history,
             counters=RequestCounters(self._pipeline.server_of),
         )
-        self._textfile = Textfile(config.metrics.textfile, self._metric_facts, log)
-        self._stacks = StackReader(lambda: self._evidence.probe, self._children, self._clock, log)
+        self._textfile = Textfile(config.metrics.textfile, self._metric_facts, log, heartbeat.beat)
+        self._stacks = StackReader(
+            lambda: self._evidence.probe, self._children, self._clock, log, heartbeat.beat
+        )
         handlers = {"status": self.status, "snapshot": self._snapshots.ask, "metrics": self.metrics}
         self._control = ControlServer(
-            run_dir, handlers, log, self._live.serve, group=config.control.group
+            run_dir,
+            handlers,
+            log,
+            self._live.serve,
+            group=config.control.group,
+            beat=heartbeat.beat,
         )
         self._reloader = Reloader(config, read_config, self._take_over, log)
-        self._watchdog = Watchdog(self._work, log)
+        self._watchdog = Watchdog(self._work, log, heartbeat.beat)
         self._supervisor: Supervisor | None = None
         self._servers: Throttled[dict[str, Any]] = Throttled(_SUMMARY_SEC)
         self._stop = asyncio.Event()
@@ -179,6 +199,7 @@ class Agent:
                 tasks = [
                     # First: the probe is what the others wait for.
                     supervisor.start("reader", self._attach.run, essential=True),
+                    supervisor.start("heartbeat", self._heartbeat.run),
                     supervisor.start("detector", pipeline.detector.run),
                     supervisor.start("collector", pipeline.collect),
                     supervisor.start("sampler", pipeline.sample),
@@ -248,6 +269,18 @@ class Agent:
             queued=batches.qsize(),
             given_up=tuple(n for n, d in detector.engine.detectors().items() if d["given_up"]),
         )
+
+    def _is_busy(self) -> bool:
+        """Whether anything waits in the ring, is in flight, or goes on; also if nobody knows."""
+        pipeline, probe = self._pipeline, self._evidence.probe
+        try:
+            quiet = probe is None or probe.is_quiet()
+        except BpfError:  # who reads the table reports it
+            quiet = False
+        return not quiet or pipeline.detector.engine.episodes.open_count > 0
+
+    def _silence_ended(self) -> None:
+        self._pipeline.detector.wake()
 
     def _bundle_done(self, trigger: Trigger, path: Path | None) -> None:
         self._cleaner.wake()

@@ -23,6 +23,7 @@ COMMAND_KEY: Final = np.dtype([("session_id", "<u8"), ("message_id", "<u8")])
 """struct smb_command_key of ``bpf/smb_commands.h``."""
 
 _U64: Final = np.dtype(np.uint64)
+_OR: Final = np.bitwise_or.reduce  # any() goes through Python
 _CHECKED_FROM_NS: Final = 10**9
 _CHECKS: Final = 64  # at most, in one look: some 2 us each
 _GIVEN_UP_NS: Final = 180 * 10**9  # 3 x echo_interval by default: then the client reconnects
@@ -60,6 +61,10 @@ class InFlightTable:
         self._check(seen[rows["issued_ns"] + _CHECKED_FROM_NS < now_ns])
         return _oldest_first(rows)
 
+    def is_empty(self, _now_ns: int) -> bool:
+        """Whether nothing is in flight: no slot is taken."""
+        return not _OR(np.frombuffer(self._mids, _U64))
+
     def close(self) -> None:
         """Unmap."""
         self._mids.close()
@@ -91,6 +96,10 @@ class MessageTable:
         rows = self._scanner.scan()[1]
         since_ns = max(self._reconnected_ns(), now_ns - _GIVEN_UP_NS, 0)
         return _oldest_first(pick(rows, rows["issued_ns"] > since_ns))
+
+    def is_empty(self, now_ns: int) -> bool:
+        """Whether nothing is noted that may still be in flight. Raises BpfError."""
+        return not len(self.read(now_ns))
 
     def close(self) -> None:
         """Nothing is held."""

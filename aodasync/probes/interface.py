@@ -76,6 +76,9 @@ class Probe(Protocol):
         ``into`` is opaque (:data:`aodasync.events.OPAQUE`), of shape (N,).
         """
 
+    def is_quiet(self) -> bool:
+        """Whether nothing waits in the ring, is in flight, or inside the client. Costs little."""
+
     def settle(self) -> None:
         """Do what was put off while rows were read, as no decision needs it."""
 

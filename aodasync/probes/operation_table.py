@@ -131,6 +131,10 @@ class OperationTable:
         found: OperationArray = rows[kept]
         return found
 
+    def is_empty(self) -> bool:
+        """Whether no operation is inside the client: no slot is taken."""
+        return not np.bitwise_or.reduce(np.frombuffer(self._memory, OPERATION)["started_ns"])
+
     def wanted_stacks(self) -> tuple[int, ...]:
         """Threads (tids) whose stacks are wanted as of the last look, 64 at most."""
         return self._wanted

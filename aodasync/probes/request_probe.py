@@ -122,14 +122,14 @@ class RequestProbe:
 
     def read(self, max_events: int) -> EventArray:
         """Up to ``max_events`` rows, oldest first; shape (N,), dtype EVENT, a copy."""
-        return self.read_into(np.empty(max_events, OPAQUE))
+return self.read_into(np.empty(max_events, OPAQUE))
 
     def read_into(self, into: npt.NDArray[np.void]) -> EventArray:
         """As many rows as there is room for, oldest first, at the beginning of ``into``.
 
         The files of the last :data:`SPARED_ROWS` may be looked up later: until then they stay.
         """
-        if self._joining:
+        if self._joining or self._ring.is_empty:
             return NO_EVENTS
         rows, ids = self._ring.read_parts(len(into), into)
         if len(rows) and self._files is not NO_FILES:
@@ -138,6 +138,18 @@ class RequestProbe:
             if self._ended_rows >= SPARED_ROWS:
                 self.files()
         return rows
+
+    def is_quiet(self) -> bool:
+        """Whether nothing waits in the ring, is in flight, or inside the client. Raises BpfError.
+
+        It is asked all the time: by MID, mapped memory is compared, without a system call.
+        """
+        with self._lock:
+            return self._closed or (
+                self._ring.is_empty
+                and self._in_flight.is_empty(time.monotonic_ns())
+                and self._operations.is_empty()
+            )
 
     def settle(self) -> None:
         """Look which files the requests were about, once there are some."""

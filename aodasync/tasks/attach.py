@@ -23,6 +23,7 @@ from aodasync.probes.interface import Probe
 from aodasync.probes.live_source import LiveEvidence
 from aodasync.smb.commands import COMMANDS
 from aodasync.tasks.batch_queue import BatchQueue
+from aodasync.tasks.heartbeat import Beat, steady
 from aodasync.tasks.reader import Reader, ReaderMetrics
 
 __all__ = ["Attach"]
@@ -48,7 +49,11 @@ class Attach:
         urgency: Callable[[], Urgency],
         log: FilteringBoundLogger,
         imports_ms: float = 0.0,
+        beat: Beat = steady,
+        stir: Callable[[], None] = lambda: None,
     ) -> None:
+        self._beat = beat
+        self._stir = stir
         self._imports_ms = imports_ms
         self._config = config
         self._evidence = evidence
@@ -83,7 +88,7 @@ class Attach:
                 if probes.cifs_loaded():
                     raise
         metrics = self.metrics
-        self.reader = Reader(probe, self._batches, self._clock)
+        self.reader = Reader(probe, self._batches, self._clock, beat=self._beat, stir=self._stir)
         self.reader.metrics = metrics
         self._urgency_due.set()
         urgency = asyncio.create_task(self._set_urgency(probe), name="urgency")

@@ -20,12 +20,13 @@ from aodasync.errors import RequirementError
 from aodasync.evidence.model import Connection
 from aodasync.process.children import Children
 from aodasync.smb.client_stats import ClientTotals, client_totals
+from aodasync.tasks.heartbeat import Beat, steady
 
 __all__ = ["BlindnessCheck"]
 
 _EVERY_SEC = 60.0
 _SOON_SEC = 10.0
-_ARRIVAL_SEC = 1.0  # four times what the reader leaves in the ring at most
+_ARRIVAL_SEC = 2.0  # twice what the reader leaves in the ring at most
 _TIMEOUT_SEC = 5.0
 _MAX_BYTES = 1024 * 1024
 _ARGV = ("cat", "/proc/fs/cifs/Stats")
@@ -44,8 +45,11 @@ class BlindnessCheck:
         recorded: Callable[[], int | None],
         log: FilteringBoundLogger,
         connections: Callable[[], Mapping[int, Connection]] = dict,
+        *,
         arrival_sec: float = _ARRIVAL_SEC,
+        beat: Beat = steady,
     ) -> None:
+        self._beat = beat
         self._children = children
         self._recorded = recorded
         self._connections = connections
@@ -74,7 +78,7 @@ class BlindnessCheck:
         while True:
             pause_sec = _SOON_SEC if self._looks < 2 else _EVERY_SEC
             while pause_sec > 0:
-                await asyncio.sleep(_SOON_SEC)
+                await self._beat(_SOON_SEC, _SOON_SEC)
                 pause_sec -= _SOON_SEC
                 self._report_smb1()
             await self.look()

@@ -3,7 +3,7 @@
 
 It stands in /run/aodasync, which only root may enter, and is itself 0600. With a group, its
 members may connect as well, and ask for what changes nothing. When somebody removes it,
-it is made anew within a second.
+it is made anew within a second, and within five while no request comes.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from structlog.typing import FilteringBoundLogger
 from aodasync.host.capabilities import as_group
 from aodasync.host.peers import gid_of, peer_uid
 from aodasync.host.threads import in_thread
+from aodasync.tasks.heartbeat import Beat, steady
 
 __all__ = ["MAX_ANSWER_BYTES", "SOCKET_NAME", "ControlServer", "Handler"]
 
@@ -30,6 +31,7 @@ MAX_ANSWER_BYTES = 4 << 20
 _MOST_CLIENTS = 128
 _REQUEST_SEC = 5.0
 _LOOK_SEC = 1.0
+_SILENT_LOOK_SEC = 5.0
 _FOR_THE_GROUP = ("status", "metrics", "stream")
 
 Handler: TypeAlias = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -52,7 +54,9 @@ class ControlServer:
         stream: Stream | None = None,
         *,
         group: str = "",
+        beat: Beat = steady,
     ) -> None:
+        self._beat = beat
         self._path = run_dir / SOCKET_NAME
         self._handlers = handlers
         self._stream = stream
@@ -106,8 +110,8 @@ class ControlServer:
 
     async def _while_it_is_there(self, inode: int) -> None:
         """Return once the socket's path leads elsewhere; FileNotFoundError, nowhere."""
-        while self._path.lstat().st_ino == inode:  # noqa: ASYNC110  # a path has no event
-            await asyncio.sleep(_LOOK_SEC)
+        while self._path.lstat().st_ino == inode:
+            await self._beat(_LOOK_SEC, _SILENT_LOOK_SEC)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._clients += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from structlog.typing import FilteringBoundLogger
@@ -24,6 +25,7 @@ from aodasync.tasks.hooks import Hooks
 __all__ = ["DetectorMetrics", "DetectorTask"]
 
 _LOGGED = 8  # stalls in a log line; a bundle has all
+_SILENT_SEC = 30.0
 
 
 @dataclass(slots=True)
@@ -49,7 +51,8 @@ class DetectorTask:
 
     ``source`` has the requests in flight and the operations inside the client, ``samples``
     returns the surroundings up to this moment; ``publish`` takes each batch for the live
-    view. None where there is none.
+    view. None where there is none. While it ``is_silent`` time passes in greater steps, until
+    :meth:`wake`.
     """
 
     def __init__(
@@ -69,8 +72,11 @@ class DetectorTask:
         publish: Callable[[EventArray], None] | None = None,
         history: HistoryKeeper | None = None,
         hooks: Hooks | None = None,
+        is_silent: Callable[[], bool] = lambda: False,
     ) -> None:
         self._ticks = ticks
+        self._is_silent = is_silent
+        self._waiting: asyncio.Timeout | None = None
         self._source = source
         self._samples = samples
         self._publish = publish
@@ -102,7 +108,7 @@ class DetectorTask:
         """Detect until cancelled."""
         while True:
             try:
-                async with asyncio.timeout(self._interval_sec):
+                async with asyncio.timeout(self._pause_sec()) as self._waiting:
                     batch = await self._batches.get()
             except TimeoutError:
                 self.tick(self._clock.monotonic_ns())
@@ -113,6 +119,17 @@ class DetectorTask:
             finally:
                 self._batches.task_done()
                 del batch
+
+    def wake(self) -> None:
+        """Let time pass now: a silence is over."""
+        if self._waiting is not None:
+            with suppress(RuntimeError):  # it does not wait
+                self._waiting.reschedule(asyncio.get_running_loop().time())
+
+    def _pause_sec(self) -> float | None:
+        if self._interval_sec is None or not self._is_silent():
+            return self._interval_sec
+        return max(self._interval_sec, _SILENT_SEC)
 
     def process(self, batch: EventBatch) -> None:
         """Record a batch and start the episodes that it calls for."""

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -12,9 +11,10 @@ from typing import Any
 
 from structlog.typing import FilteringBoundLogger
 
+from aodasync.tasks.heartbeat import Beat, steady
+
 __all__ = ["Health", "LoopLag"]
 
-_SAMPLE_SEC = 1.0
 _REPORT_SEC = 60.0
 _PER_HOUR = 60
 
@@ -39,29 +39,28 @@ class LoopLag:
 
 
 class Health:
-    """Samples the loop and reports; ``collect`` returns the tasks' metrics by name."""
+    """Reports; ``collect`` returns the tasks' metrics by name, ``lag`` is fed by others."""
 
     def __init__(
-        self, collect: Callable[[], Mapping[str, Mapping[str, Any]]], log: FilteringBoundLogger
+        self,
+        collect: Callable[[], Mapping[str, Mapping[str, Any]]],
+        log: FilteringBoundLogger,
+        lag: LoopLag | None = None,
+        beat: Beat = steady,
     ) -> None:
         self._collect = collect
+        self._beat = beat
         self._log = log.bind(component="health")
         self._started_sec = time.monotonic()
-        self.lag = LoopLag()
+        self.lag = lag or LoopLag()
 
     async def run(self) -> None:
-        """Sample until cancelled."""
-        loop = asyncio.get_running_loop()
-        report_sec = loop.time() + _REPORT_SEC
+        """Report until cancelled."""
         reports = 0
         while True:
-            due_sec = loop.time() + _SAMPLE_SEC
-            await asyncio.sleep(_SAMPLE_SEC)
-            self.lag.add(max(0.0, loop.time() - due_sec) * 1e3)
-            if loop.time() >= report_sec:
-                report_sec += _REPORT_SEC
-                reports += 1
-                self.report(quietly=reports % _PER_HOUR != 0)
+            await self._beat(_REPORT_SEC, _REPORT_SEC)
+            reports += 1
+            self.report(quietly=reports % _PER_HOUR != 0)
 
     def report(self, *, quietly: bool = False) -> None:
         """Log ``agent_metrics``, ``quietly`` at debug, and begin a new period of loop lag."""

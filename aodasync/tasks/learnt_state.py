@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -13,6 +12,7 @@ from structlog.typing import FilteringBoundLogger
 from aodasync.detection.engine import Engine
 from aodasync.host import state_file
 from aodasync.host.threads import in_thread
+from aodasync.tasks.heartbeat import Beat, steady
 
 __all__ = ["LearntState"]
 
@@ -23,7 +23,10 @@ _FILE: Final = "learnt.json"
 class LearntState:
     """Loads at the start, saves every five minutes and at the end. Failures are only logged."""
 
-    def __init__(self, engine: Engine, directory: Path, log: FilteringBoundLogger) -> None:
+    def __init__(
+        self, engine: Engine, directory: Path, log: FilteringBoundLogger, beat: Beat = steady
+    ) -> None:
+        self._beat = beat
         self._engine = engine
         self._directory = directory
         self._log = log.bind(component="memory")
@@ -35,7 +38,7 @@ class LearntState:
             self._recalled = True
             await self._recall()
         while True:
-            await asyncio.sleep(EVERY_SEC)
+            await self._beat(EVERY_SEC, EVERY_SEC)
             await self.save()
 
     async def _recall(self) -> None:

@@ -7,17 +7,18 @@ so manifests, ``status`` and metrics show the same.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
 from aodasync.probes.live_source import LiveEvidence
+from aodasync.tasks.heartbeat import Beat, steady
 
 __all__ = ["Losses"]
 
 _EVERY_SEC: Final = 1.0
+_SILENT_SEC: Final = 5.0
 _UNREADABLE_EVERY_SEC: Final = 60.0
 
 
@@ -25,8 +26,13 @@ class Losses:
     """Compares the counters with those it last logged, for the whole life of the agent."""
 
     def __init__(
-        self, evidence: LiveEvidence, log: FilteringBoundLogger, clock_sec: Callable[[], float]
+        self,
+        evidence: LiveEvidence,
+        log: FilteringBoundLogger,
+        clock_sec: Callable[[], float],
+        beat: Beat = steady,
     ) -> None:
+        self._beat = beat
         self._evidence = evidence
         self._log = log.bind(component="losses")
         self._clock_sec = clock_sec
@@ -34,9 +40,9 @@ class Losses:
         self._unreadable_sec: dict[str, float] = {}
 
     async def run(self) -> None:
-        """Report once a second until cancelled."""
+        """Report once a second until cancelled, in silence every five."""
         while True:
-            await asyncio.sleep(_EVERY_SEC)
+            await self._beat(_EVERY_SEC, _SILENT_SEC)
             self.report()
 
     def report(self) -> None:

@@ -7,7 +7,6 @@ that it changed (proc_pid_mountinfo(5): POLLERR and POLLPRI). No mount is ever t
 
 from __future__ import annotations
 
-import asyncio
 import select
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -23,10 +22,12 @@ from aodasync.evidence.model import Connection
 from aodasync.host.clock import Clock
 from aodasync.host.mountinfo import MOUNTINFO, Mount, parse_mountinfo
 from aodasync.host.threads import in_thread
+from aodasync.tasks.heartbeat import Beat, steady
 
 __all__ = ["MountWatch"]
 
 _SILENT_MS: Final = 5000.0  # as the hang anomaly has it by default
+_SILENT_SEC: Final = 5.0
 _TYPES: Final = frozenset({"cifs", "smb3"})
 
 
@@ -49,7 +50,9 @@ class MountWatch:
         interval_sec: float = 1.0,
         mountinfo: str = MOUNTINFO,
         listed: Callable[[Sequence[Mount]], None] = lambda _: None,
+        beat: Beat = steady,
     ) -> None:
+        self._beat = beat
         self._listed = listed
         self._recent = recent
         self._shares = shares
@@ -88,7 +91,7 @@ class MountWatch:
             changes.register(text.fileno(), select.POLLPRI)
             await self._read(text)
             while True:
-                await asyncio.sleep(self._interval_sec)
+                await self._beat(self._interval_sec, _SILENT_SEC)
                 if changes.poll(0):
                     await self._read(text)
                 self.look()

@@ -22,6 +22,7 @@ from aodasync.process.children import Children
 from aodasync.tasks.batch_queue import BatchQueue
 from aodasync.tasks.collector import Collector
 from aodasync.tasks.detector import DetectorTask
+from aodasync.tasks.heartbeat import Beat, steady
 from aodasync.tasks.history_keeper import HistoryKeeper
 from aodasync.tasks.hooks import Hooks
 from aodasync.tasks.sampler import Sampler
@@ -66,7 +67,8 @@ class Servers:
 class Pipeline:
     """Wires the stages together; ``source`` is where evidence comes from.
 
-    ``samples`` are those of a source that is not live.
+    ``samples`` are those of a source that is not live. ``is_silent`` tells of a time in which
+    nothing comes and nothing is waited for.
     """
 
     def __init__(
@@ -87,11 +89,13 @@ class Pipeline:
         publish: Callable[[EventArray], None] | None = None,
         history: HistoryKeeper | None = None,
         hooks: Hooks | None = None,
+        beat: Beat = steady,
+        is_silent: Callable[[], bool] = lambda: False,
     ) -> None:
         self.batches = BatchQueue(recorder)
         self.triggers: asyncio.Queue[Trigger] = asyncio.Queue(_TRIGGERS)
         self.server_of = Servers(source, clock)
-        self.sampler = Sampler(source, clock) if source.live else None
+        self.sampler = Sampler(source, clock, beat) if source.live else None
         self.detector = DetectorTask(
             config,
             batches=self.batches,
@@ -107,6 +111,7 @@ class Pipeline:
             publish=publish,
             history=history,
             hooks=hooks,
+            is_silent=is_silent,
         )
         self.collector = Collector(
             config,

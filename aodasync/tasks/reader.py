@@ -2,23 +2,27 @@
 """The ring-buffer reader: from the kernel's ring into the queue of batches.
 
 The kernel wakes the descriptor for what is urgent and for a ring that fills up;
-a floor timer fetches the rest. When the detector falls behind, the reader stops
-reading: the ring holds what waits, and what it cannot hold the kernel counts.
+a floor timer fetches the rest, the first of them after a silence within a second.
+When the detector falls behind, the reader stops reading: the ring holds what waits,
+and what it cannot hold the kernel counts.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from aodasync.events import EventBatch
 from aodasync.host.clock import Clock
 from aodasync.probes.interface import Probe
 from aodasync.tasks.batch_queue import BatchQueue
+from aodasync.tasks.heartbeat import Beat, steady
 
 __all__ = ["Reader", "ReaderMetrics"]
 
 FLOOR_SEC = 0.25
+_SILENT_FLOOR_SEC = 1.0
 _MAX_BATCH_EVENTS = 16_384
 _REST_SEC = 0.001
 
@@ -37,9 +41,19 @@ class ReaderMetrics:
 
 
 class Reader:
-    """Drains an attached probe into ``batches``."""
+    """Drains an attached probe into ``batches``; ``stir`` is told that rows came."""
 
-    def __init__(self, probe: Probe, batches: BatchQueue, clock: Clock) -> None:
+    def __init__(
+        self,
+        probe: Probe,
+        batches: BatchQueue,
+        clock: Clock,
+        *,
+        beat: Beat = steady,
+        stir: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._beat = beat
+        self._stir = stir
         self._probe = probe
         self._batches = batches
         self._clock = clock
@@ -56,7 +70,7 @@ class Reader:
         try:
             while self._failure is None:
                 self._listen()
-                await asyncio.sleep(FLOOR_SEC)
+                await self._beat(FLOOR_SEC, _SILENT_FLOOR_SEC)
                 self._read_on()
             raise self._failure
         finally:
@@ -84,6 +98,7 @@ class Reader:
             self.metrics.events += len(rows)
             self.metrics.batches += 1
             self.metrics.largest_batch = max(self.metrics.largest_batch, len(rows))
+            self._stir()
         return len(rows)
 
     def _read_on(self) -> int:

@@ -10,7 +10,6 @@ its own.
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from dataclasses import replace
 from functools import partial
@@ -23,12 +22,14 @@ from aodasync.host.network_namespace import own_netns
 from aodasync.host.tcp_sockets import TcpSocket, tcp_sockets
 from aodasync.host.threads import in_thread
 from aodasync.process.netns_sockets import NamespaceSockets
+from aodasync.tasks.heartbeat import Beat, steady
 
 __all__ = ["Sampler", "stalled_us"]
 
 _PRESSURE: Final = Path("/proc/pressure")
 _RESOURCES: Final = ("cpu", "io", "memory")
 _EVERY_SEC: Final = 1.0
+_SILENT_SEC: Final = 10.0
 _RECENT: Final = 32
 _OLDER: Final = 60
 _OLDER_NS: Final = 10_000_000_000
@@ -53,7 +54,8 @@ def stalled_us(folder: Path = _PRESSURE) -> dict[str, int]:
 class Sampler:
     """Takes samples of the sockets of ``source``'s connections and keeps the last ones."""
 
-    def __init__(self, source: EvidenceSource, clock: Clock) -> None:
+    def __init__(self, source: EvidenceSource, clock: Clock, beat: Beat = steady) -> None:
+        self._beat = beat
         self._source = source
         self._clock = clock
         self._recent: deque[Sample] = deque(maxlen=_RECENT)
@@ -72,7 +74,7 @@ class Sampler:
                         {n: c for n, c in newest.items() if self._is_other(n)}
                     )
                     self.keep(await in_thread(partial(self.take, connections)))
-                await asyncio.sleep(_EVERY_SEC)
+                await self._beat(_EVERY_SEC, _SILENT_SEC)
         finally:
             self.elsewhere.close()
 

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Reads the kernel stacks of threads that wait inside the client, so that it is known for what.
 
-It runs at most once a second, and only while an operation is old. Reading a stack may
-hang, so children do it (:mod:`aodasync.process.stacks`): 3 ms of CPU time each.
+It looks once a second while the client is busy, and reads only while an operation is old.
+Reading a stack may hang, so children do it (:mod:`aodasync.process.stacks`): 3 ms of CPU
+time each.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -19,10 +19,12 @@ from aodasync.host.clock import Clock
 from aodasync.probes.interface import Probe
 from aodasync.process.children import Children
 from aodasync.process.stacks import read_stacks
+from aodasync.tasks.heartbeat import Beat, steady
 
 __all__ = ["StackReader", "StackReaderMetrics"]
 
 _EVERY_SEC: Final = 1.0
+_SILENT_SEC: Final = 60.0  # nothing is old that is not there
 
 
 @dataclass(slots=True)
@@ -43,7 +45,9 @@ class StackReader:
         children: Children,
         clock: Clock,
         log: FilteringBoundLogger,
+        beat: Beat = steady,
     ) -> None:
+        self._beat = beat
         self._probe = probe
         self._children = children
         self._clock = clock
@@ -53,7 +57,7 @@ class StackReader:
     async def run(self) -> None:
         """Read until cancelled."""
         while True:
-            await asyncio.sleep(_EVERY_SEC)
+            await self._beat(_EVERY_SEC, _SILENT_SEC)
             await self.look()
 
     async def look(self) -> None:

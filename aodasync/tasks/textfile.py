@@ -8,7 +8,6 @@ servers and mount points, and no process, path or user.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import stat
 from collections.abc import Callable, Mapping
@@ -20,6 +19,7 @@ from structlog.typing import FilteringBoundLogger
 
 from aodasync.host import safe_files
 from aodasync.host.threads import in_thread
+from aodasync.tasks.heartbeat import Beat, steady
 
 __all__ = ["Textfile"]
 
@@ -31,8 +31,13 @@ class Textfile:
     """Writes ``facts()`` to ``path`` until cancelled; nothing if ``path`` is empty."""
 
     def __init__(
-        self, path: str, facts: Callable[[], Mapping[str, Any]], log: FilteringBoundLogger
+        self,
+        path: str,
+        facts: Callable[[], Mapping[str, Any]],
+        log: FilteringBoundLogger,
+        beat: Beat = steady,
     ) -> None:
+        self._beat = beat
         self.reconfigure(path)
         self._facts = facts
         self._log = log.bind(component="metrics")
@@ -48,7 +53,7 @@ class Textfile:
         while True:
             if self._path is not None:
                 await self.write()
-            await asyncio.sleep(_EVERY_SEC)
+            await self._beat(_EVERY_SEC, _EVERY_SEC)
 
     async def write(self) -> None:
         """Write once; a failure is logged when it begins, and counted."""

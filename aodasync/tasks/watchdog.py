@@ -8,13 +8,13 @@ that is not fed is ended and started again by systemd.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
 
 from aodasync.host.systemd import notify, watchdog_sec
+from aodasync.tasks.heartbeat import Beat, steady
 
 __all__ = ["Watchdog", "Work"]
 
@@ -36,7 +36,10 @@ class Work:
 class Watchdog:
     """``work`` returns what the agent did so far."""
 
-    def __init__(self, work: Callable[[], Work], log: FilteringBoundLogger) -> None:
+    def __init__(
+        self, work: Callable[[], Work], log: FilteringBoundLogger, beat: Beat = steady
+    ) -> None:
+        self._beat = beat
         self._work = work
         self._log = log.bind(component="watchdog")
         self._before: Work | None = None
@@ -53,7 +56,7 @@ class Watchdog:
                 notify("WATCHDOG=1")
             elif reason != before:
                 self._log.error("watchdog_not_fed", reason=reason, limit_sec=limit_sec)
-            await asyncio.sleep(limit_sec / 2)
+            await self._beat(limit_sec / 2, limit_sec / 2)
 
     def reason(self) -> str:
         """Why the agent should be started again; empty while it does its work."""

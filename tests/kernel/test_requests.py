@@ -219,6 +219,22 @@ def test_requests_in_flight_are_listed_oldest_first(client: FakeClient) -> None:
     assert client.rig.probe.in_flight()["command"].tolist() == [READ, WRITE]
 
 
+def test_a_probe_is_quiet_only_while_nothing_is_anywhere(client: FakeClient) -> None:
+    """Neither in flight nor in the ring; an operation inside the client is something, too."""
+    probe = client.rig.probe
+    assert probe.is_quiet()
+    mid = client.alloc(0, client.server(0, 3, "s", "10.0.0.1"), ECHO)
+    assert not probe.is_quiet()
+    client.release(mid, MidState.RETRY_NEEDED)
+    assert not probe.is_quiet()
+    assert len(probe.read(10)) == 1
+    assert probe.is_quiet()
+    client.rig.run("smb3_enter", 1, 0)
+    assert not probe.is_quiet()
+    client.rig.run("operation_ended", 1)
+    assert probe.is_quiet()
+
+
 def test_an_interim_response_shows_in_flight(client: FakeClient) -> None:
     """Only on the request that it answers, and only while that one is in flight."""
     server = client.server(0, 3, "s", "10.0.0.1")

@@ -15,7 +15,7 @@ from typing import Any
 
 from aodasync.cli.main import main
 from aodasync.detection.engine import Engine
-from aodasync.tasks import health
+from aodasync.tasks import heartbeat
 from aodasync.tasks.health import LoopLag
 from aodasync.tasks.mount_watch import MountWatch
 from aodasync.tasks.reader import Reader
@@ -50,6 +50,6 @@ def keeping(add: Callable[[LoopLag, float], None]) -> Callable[[LoopLag, float],
 Engine.decide = failing("detector", Engine.decide)  # type: ignore[method-assign]
 Reader._move = failing("reader", Reader._move)  # type: ignore[method-assign]
 MountWatch.look = failing("mounts", MountWatch.look)  # type: ignore[method-assign]
-health._SAMPLE_SEC = 0.1
+heartbeat.BEAT_SEC = heartbeat.SILENT_BEAT_SEC = 0.1
 LoopLag.add = keeping(LoopLag.add)  # type: ignore[assignment,method-assign]
 sys.exit(main())

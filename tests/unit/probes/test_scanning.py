@@ -68,3 +68,5 @@ def test_what_cannot_be_any_more_is_left_out(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(scanning, "lookup_batch", FakeMap([issued]))
     assert table().read(310 * SECOND)["issued_ns"].tolist() == issued[2:]
     assert table(250 * SECOND).read(310 * SECOND)["issued_ns"].tolist() == issued[3:]
+    assert not table().is_empty(310 * SECOND)
+    assert table().is_empty(481 * SECOND)

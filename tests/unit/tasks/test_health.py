@@ -30,7 +30,6 @@ def test_private_memory_is_reported_beside_the_resident() -> None:
 @pytest.mark.anyio
 async def test_metrics_are_information_once_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
     """And in between for those who debug: over a kilobyte a minute is no story of a night."""
-    monkeypatch.setattr(module, "_SAMPLE_SEC", 0.001)
     monkeypatch.setattr(module, "_REPORT_SEC", 0.002)
     monkeypatch.setattr(module, "_PER_HOUR", 3)
     with structlog.testing.capture_logs() as logged:

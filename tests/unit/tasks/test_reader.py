@@ -61,6 +61,9 @@ class PipeProbe:
     def wanted_stacks(self) -> tuple[int, ...]:
         return ()
 
+    def is_quiet(self) -> bool:
+        return not self.ring
+
     def settle(self) -> None:
         pass
 
