@@ -7,7 +7,7 @@ the kernel tries again 3 s after an attempt that failed, which may itself take o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -34,6 +34,11 @@ class ConnectionDetector(Detector):
 
     def observe(self, rows: EventArray) -> Iterable[Signal]:
         """Count the troubles of the batch."""
+        if self._connections.ordinary and not self._logins:
+            return ()
+        return self._count(rows)
+
+    def _count(self, rows: EventArray) -> Iterator[Signal]:
         self._logins.add(rows)
         for firing in self._counter.add(self.select()):
             yield self._noting_idle(firing)

@@ -71,6 +71,7 @@ class Troubles:
     codes: tuple[str, ...]
 
 
+_NO_ID: Final = np.array(UNKNOWN_CONNECTION, np.uint64)
 NO_TROUBLES: Final = Troubles(np.zeros(0, EVENT), ())
 
 
@@ -103,6 +104,9 @@ class Connections:
         self._channels = Channels(self._server_of)
         self._of_server: dict[str, list[int]] | None = None  # made when asked for
         self._failed_write = UNKNOWN_CONNECTION  # that of the last one
+        self._last = _NO_ID  # the one connection of the last batches, if it is known
+        self.ordinary = False
+        """Whether the last batch has nothing to say: all requests, answered without an error."""
         self.troubles = NO_TROUBLES
         """What the last batch reported."""
         self.cut_off: list[int] = []
@@ -114,13 +118,17 @@ class Connections:
     def observe(self, rows: EventArray) -> None:
         """Take a batch in: shape (N,), dtype EVENT, oldest first."""
         self.cut_off = []
-        if may_be_relevant(rows) or self._without_share:
+        self.ordinary = not may_be_relevant(rows) and not self._without_share
+        if not self.ordinary:
             self._of_server = None
+            self._last = _NO_ID
             self.troubles = self._observe(rows)
             self._learn(pick(rows, rows["kind"] == REQUEST))
         else:
             self.troubles = NO_TROUBLES
-            self._learn(rows)
+            others = rows["connection_id"] != self._last
+            if b"\1" in others.tobytes():  # quicker than any function of numpy
+                self._learn(rows)
         self._settle_all(rows)
 
     def look(self, now_ns: int) -> None:
@@ -348,6 +356,7 @@ class Connections:
         """Note the connections of requests, and their sessions."""
         ids = rows["connection_id"]
         found = distinct(ids)
+        self._last = _NO_ID
         fresh = []
         for connection in found:
             if connection != UNKNOWN_CONNECTION:
@@ -361,3 +370,5 @@ class Connections:
             self._channels.learn(rows if found == fresh else rows[is_in(ids, fresh)])
             if len(self._channels) != learnt:
                 self._of_server = None
+        if len(found) == 1 and found[0] in self._channels:
+            self._last = np.array(found[0], np.uint64)

@@ -30,7 +30,6 @@ from aodasync.events import (
     EventArray,
     Flag,
     latency_ns,
-    pick,
 )
 from aodasync.evidence.arrays import distinct, median
 from aodasync.evidence.model import Finding, Symptom
@@ -75,15 +74,17 @@ class DriftDetector(Detector):
         self._baseline = Baseline()
         self._waiting: list[npt.NDArray[np.void]] = []
         self._waiting_rows = 0
+        self._full = -1  # the newest slot that needs no more rows
         self._slots: dict[int, list[npt.NDArray[np.uint64]]] = {}
         self._leaving: dict[Key, _Leaving] = {}
         self._windows: dict[str, int] = {}
 
     def observe(self, rows: EventArray) -> Iterable[Signal]:
         """Take rows in, shape (N,): of a large batch, an even sample."""
-        sample = rows.view(OPAQUE)
-        if len(rows) > _MOST_OF_A_BATCH:
-            sample = sample[:: 1 + len(rows) // _MOST_OF_A_BATCH].copy()
+        if not len(rows) or rows["released_ns"].item(-1) // SLOT_NS == self._full:
+            return ()
+        step = 1 + len(rows) // (_MOST_OF_A_BATCH + 1)
+        sample = rows.view(OPAQUE)[::step].copy()
         self._waiting.append(sample)
         self._waiting_rows += len(sample)
         if self._waiting_rows >= _MOST_WAITING:
@@ -133,13 +134,15 @@ class DriftDetector(Detector):
         self._waiting_rows = 0
         ordinary = (rows["kind"] == REQUEST) & (rows["outcome"] == ANSWERED)
         ordinary &= (rows["flags"] & Flag.BEFORE_ATTACH) == 0
-        rows = pick(rows, ordinary & ~may_wait(rows))
+        ordinary &= ~may_wait(rows)
         columns = np.array((rows["connection_id"], rows["command"], latency_ns(rows)), np.uint64)
         slots = rows["released_ns"] // np.uint64(SLOT_NS)
-        for slot in distinct(slots):
+        for slot in distinct(slots[ordinary]):
             parts = self._slots.setdefault(slot, [])
-            if sum(part.shape[1] for part in parts) < _MOST_OF_A_SLOT:
-                parts.append(columns[:, slots == slot])
+            if sum(part.shape[1] for part in parts) >= _MOST_OF_A_SLOT:
+                self._full = max(self._full, slot)
+            else:
+                parts.append(columns[:, ordinary & (slots == slot)])
 
     def _judge(self, slot: int, columns: npt.NDArray[np.uint64]) -> None:
         medians = self._medians(columns)

@@ -151,7 +151,14 @@ class Engine:
             self._connections_restarts += 1
             name, restarts = type(self._connections).__name__, self._connections_restarts
             self._report("all", name, error, restarts=restarts, given_up=False)
-        yield from self._ask_all(lambda detector: detector.observe(rows))
+        for slot in self._slots:
+            if slot.detector is not None:
+                try:
+                    # Most have nothing to say to most batches.
+                    if signals := slot.detector.observe(rows):
+                        yield from self._heed_all(slot, signals)
+                except Exception as error:  # noqa: BLE001  # its neighbours go on
+                    self._replace(slot, error)
 
     @property
     def watches_in_flight(self) -> bool:
@@ -162,7 +169,14 @@ class Engine:
         """Look around, once an interval; returns the episodes that started."""
         self._now_ns = view.now_ns
         self._connections.look(view.now_ns)
-        return list(self._ask_all(lambda detector: detector.look(view)))
+        found = []
+        for slot in self._slots:
+            if slot.detector is not None:
+                try:
+                    found += self._heed_all(slot, slot.detector.look(view))
+                except Exception as error:  # noqa: BLE001  # its neighbours go on
+                    self._replace(slot, error)
+        return found
 
     def tick(self, now_ns: int) -> list[Ended]:
         """Let time pass; returns the episodes that ended."""
@@ -236,15 +250,10 @@ class Engine:
         detector = DETECTORS[type(anomaly)](anomaly, self._context)
         return _Slot(anomaly, detector, type(detector).__name__)
 
-    def _ask_all(self, question: Callable[[Detector], Iterable[Signal]]) -> Iterator[Started]:
-        for slot in self._slots:
-            if slot.detector is not None:
-                try:
-                    for signal in question(slot.detector):
-                        if (started := self._heed(slot, signal)) is not None:
-                            yield started
-                except Exception as error:  # noqa: BLE001  # its neighbours go on
-                    self._replace(slot, error)
+    def _heed_all(self, slot: _Slot, signals: Iterable[Signal]) -> Iterator[Started]:
+        for signal in signals:
+            if (started := self._heed(slot, signal)) is not None:
+                yield started
 
     def _heed(self, slot: _Slot, signal: Signal) -> Started | None:
         name = slot.anomaly.name

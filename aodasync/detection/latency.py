@@ -78,9 +78,12 @@ class LatencyDetector(Detector):
         self._counter = WindowCounter(anomaly, context, Symptom.SLOW)
         self._streaks = SlowStreaks(anomaly, context)
 
-    def observe(self, rows: EventArray) -> Iterator[Signal]:
+    def observe(self, rows: EventArray) -> Iterable[Signal]:
         """Count the slow requests of a batch; only then judge whether all of a server were."""
         hits = self.select(rows)
+        return () if hits is NO_HITS and not self._streaks else self._count(rows, hits)
+
+    def _count(self, rows: EventArray, hits: Hits) -> Iterator[Signal]:
         yield from self._counter.add(hits)
         if len(hits.rows) or self._streaks:
             yield from self._far_too_slow(rows)
@@ -111,7 +114,7 @@ class LatencyDetector(Detector):
         limits = self._limits
         # Where an end is missing this is huge, and looked at closely below.
         suspect = rows["released_ns"] - rows["issued_ns"] >= limits.lowest_ns
-        if not np.count_nonzero(suspect):
+        if b"\1" not in suspect.tobytes():  # quicker than any function of numpy
             return NO_HITS
         rows = pick(rows, suspect)
         issued_ns, released_ns = rows["issued_ns"], rows["released_ns"]

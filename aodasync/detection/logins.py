@@ -32,6 +32,10 @@ class LoginWatch:
         self._seen_ns: dict[int, int] = {}  # the last NEGOTIATE: a client may try again and again
         self._told: set[int] = set()
 
+    def __bool__(self) -> bool:
+        """Whether any connection waits."""
+        return bool(self._since_ns)
+
     def add(self, rows: EventArray) -> None:
         """Take a batch in, of shape (N,) and oldest first."""
         if not self._since_ns and not (rows["command"] == NEGOTIATE).any():

@@ -11,7 +11,7 @@ NTSTATUS is named.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -44,6 +44,7 @@ class ErrorDetector(Detector):
     """Counts failures, those of each rule apart: one failure may count for several."""
 
     def __init__(self, anomaly: ErrorAnomaly, context: Context) -> None:
+        self._connections = context.connections
         logins = not any(isinstance(each, ConnectionAnomaly) for each in context.anomalies)
         self._counted = [
             (Failures(each, logins=logins), WindowCounter(each, context, Symptom.STATUS, rule=rule))
@@ -52,9 +53,9 @@ class ErrorDetector(Detector):
 
     def observe(self, rows: EventArray) -> Iterable[Signal]:
         """Count the failures of a batch that match."""
-        # Both are 0 in most batches.
-        if not np.count_nonzero(rows["status"]) and not np.count_nonzero(rows["outcome"]):
-            return
+        return () if self._connections.ordinary else self._count(rows)
+
+    def _count(self, rows: EventArray) -> Iterator[Signal]:
         for failures, counter in self._counted:
             yield from counter.add(failures.select(rows))
 

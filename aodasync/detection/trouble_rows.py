@@ -37,6 +37,7 @@ __all__ = [
     "ended_session",
     "failed_writes",
     "is_lost_share",
+    "is_odd",
     "is_refused_login",
     "may_be_relevant",
     "suspects",
@@ -146,13 +147,15 @@ def failed_writes(rows: EventArray) -> npt.NDArray[np.bool_]:
     return failed
 
 
-def may_be_relevant(rows: EventArray) -> bool:
-    """Whether any row may be a suspect, by what is 0 in others: kind, outcome, status.
+def is_odd(rows: EventArray) -> bool:
+    """Whether any row is more than a request that was answered without an error."""
+    odd = np.count_nonzero(rows["status"]) or np.count_nonzero(rows["outcome"])
+    return bool(odd or np.count_nonzero(rows["kind"]))
 
-    The command that is 0 is NEGOTIATE.
-    """
-    odd = any(np.count_nonzero(rows[name]) for name in ("kind", "outcome", "status"))
-    return odd or bool(np.count_nonzero(rows["command"]) < len(rows))
+
+def may_be_relevant(rows: EventArray) -> bool:
+    """Whether any row may be a suspect: an odd one, or a NEGOTIATE, the command that is 0."""
+    return is_odd(rows) or np.count_nonzero(rows["command"]) < len(rows)
 
 
 def suspects(rows: EventArray) -> npt.NDArray[np.bool_]:

@@ -19,7 +19,7 @@ import numpy as np
 
 from aodasync.detection.long_waits import may_wait
 from aodasync.detection.lost_shares import LostShares, Tree
-from aodasync.detection.trouble_rows import ECHO, TREE_CONNECT, ended_session
+from aodasync.detection.trouble_rows import ECHO, TREE_CONNECT, ended_session, is_odd
 from aodasync.events import EventArray, Kind, Outcome
 from aodasync.evidence.arrays import is_in
 from aodasync.evidence.model import Connection
@@ -97,7 +97,7 @@ class Usability:
 
     def observe(self, rows: EventArray) -> None:
         """Take a batch in, shape (N,), oldest first. Costs microseconds while all is well."""
-        odd = any(np.count_nonzero(rows[name]) for name in ("kind", "outcome", "status"))
+        odd = is_odd(rows)
         if odd or self._trouble:
             self._take_signs(rows)
         if self._trouble:

@@ -33,6 +33,7 @@ class FlightRecorder:
     def __init__(self, max_events: int) -> None:
         self._kept = max_events
         self._rows: npt.NDArray[np.void] = np.zeros(max(max_events, _LEAST_ROWS), OPAQUE)
+        self._events: EventArray = self._rows.view(EVENT)
         self._appended = 0
         self._released = 0
         self._offered = 0  # up to here rows may be written at this moment
@@ -46,12 +47,12 @@ class FlightRecorder:
         return self._appended
 
     def fill(
-        self, read: Callable[[npt.NDArray[np.void]], EventArray], most: int
+        self, read: Callable[[npt.NDArray[np.void]], int], most: int
     ) -> tuple[EventArray, bool]:
         """Have up to ``most`` rows read in; these, in use now, and whether there may be more.
 
         ``read`` gets the room for them, opaque and in one piece, puts them at its beginning
-        and returns a view of them.
+        and returns how many.
         """
         capacity = len(self._rows)
         start = self._appended % capacity
@@ -59,11 +60,11 @@ class FlightRecorder:
         count = max(0, min(most, free, capacity - start))
         self._offered = self._appended + count
         try:
-            rows = read(self._rows[start : start + count])
-            self._appended += len(rows)
+            added = read(self._rows[start : start + count])
+            self._appended += added
         finally:
             self._offered = self._appended
-        return rows, len(rows) == count
+        return self._events[start : start + added], added == count
 
     def release(self, count: int) -> None:
         """So many rows, the eldest of those in use, are not used any more."""

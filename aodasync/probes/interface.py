@@ -10,8 +10,6 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from aodasync.events import EventArray
-
 __all__ = ["Attachment", "Candidate", "Probe", "ProbePlan"]
 
 
@@ -70,8 +68,8 @@ class Probe(Protocol):
     def fileno(self) -> int:
         """Descriptor of the ring: readable when events wait; for ``loop.add_reader``."""
 
-    def read_into(self, into: npt.NDArray[np.void]) -> EventArray:
-        """Drain as many rows as there is room for; they are at the beginning of ``into``.
+    def read_into(self, into: npt.NDArray[np.void]) -> int:
+        """Drain as many rows as there is room for to the beginning of ``into``; how many.
 
         ``into`` is opaque (:data:`aodasync.events.OPAQUE`), of shape (N,).
         """

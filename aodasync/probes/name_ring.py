@@ -26,7 +26,7 @@ class NameRing:
     """Reads the ring of names."""
 
     def __init__(self, map_fd: int) -> None:
-        self._ring = RingReader.of_map(map_fd, NAME_RING_BYTES, (FILE_NAME,))
+        self._ring = RingReader.of_map(map_fd, NAME_RING_BYTES, row=FILE_NAME, beside=None)
 
     def read(self) -> list[Opening]:
         """The CREATE requests since the last time, oldest first."""

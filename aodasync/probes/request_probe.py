@@ -18,6 +18,8 @@ import numpy.typing as npt
 
 from aodasync.errors import BpfError
 from aodasync.events import (
+    EVENT,
+    FILE_ID,
     NO_EVENTS,
     NO_OPERATIONS,
     OPAQUE,
@@ -77,7 +79,8 @@ class RequestProbe:
         self._ring = RingReader.of_map(self._ring_fd, ring_bytes)
         self._names = NameRing(maps[MapNumber.NAMES])
         self._files = files
-        self._ended: deque[tuple[EventArray, FileIdArray]] = deque()  # not in ``_files`` yet
+        # Rows and ids of their files, opaque, that are not in ``_files`` yet.
+        self._ended: deque[tuple[npt.NDArray[np.void], npt.NDArray[np.void]]] = deque()
         self._ended_rows = 0
         self._joining = False  # the rows that ended are being copied
         self._by_message = method == "tracepoint"
@@ -122,22 +125,23 @@ class RequestProbe:
 
     def read(self, max_events: int) -> EventArray:
         """Up to ``max_events`` rows, oldest first; shape (N,), dtype EVENT, a copy."""
-return self.read_into(np.empty(max_events, OPAQUE))
+        into = np.empty(max_events, OPAQUE)
+        return into[: self.read_into(into)].view(EVENT)
 
-    def read_into(self, into: npt.NDArray[np.void]) -> EventArray:
+    def read_into(self, into: npt.NDArray[np.void]) -> int:
         """As many rows as there is room for, oldest first, at the beginning of ``into``.
 
         The files of the last :data:`SPARED_ROWS` may be looked up later: until then they stay.
         """
         if self._joining or self._ring.is_empty:
-            return NO_EVENTS
-        rows, ids = self._ring.read_parts(len(into), into)
-        if len(rows) and self._files is not NO_FILES:
-            self._ended.append((rows, ids))
-            self._ended_rows += len(rows)
+            return 0
+        count, ids = self._ring.read_into(into)
+        if count and self._files is not NO_FILES:
+            self._ended.append((into[:count], ids))
+            self._ended_rows += count
             if self._ended_rows >= SPARED_ROWS:
                 self.files()
-        return rows
+        return count
 
     def is_quiet(self) -> bool:
         """Whether nothing waits in the ring, is in flight, or inside the client. Raises BpfError.
@@ -185,10 +189,10 @@ return self.read_into(np.empty(max_events, OPAQUE))
             ended = [self._ended.popleft() for _ in range(len(self._ended))]
             self._ended_rows = 0
             rows, ids = zip(*ended, strict=True)
-            joined = _joined(ids)
-            if not np.count_nonzero(joined.view("<u8")):
-                return NO_EVENTS, joined[:0]
-            return _joined(rows), joined
+            joined = np.concatenate(ids)
+            if not np.count_nonzero(joined.view(np.uint64)):
+                return NO_EVENTS, NO_EVENTS[:0]
+            return np.concatenate(rows).view(EVENT), joined.view(FILE_ID)
         finally:
             self._joining = False
 
@@ -307,9 +311,3 @@ return self.read_into(np.empty(max_events, OPAQUE))
         if values is None:
             raise BpfError(f"no counter {counter.name}", 0)
         return sum(struct.unpack(f"{self._cpus}Q", values))
-
-
-def _joined(arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """Arrays of one dtype, one behind the other, moved as mere bytes."""
-    opaque = np.dtype((np.void, arrays[0].itemsize))
-    return np.concatenate([each.view(opaque) for each in arrays]).view(arrays[0].dtype)

@@ -41,7 +41,6 @@ on. A read that finds nothing else therefore sleeps once, for NAP_SEC.
 from __future__ import annotations
 
 import time
-from itertools import repeat
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -61,8 +60,7 @@ RECORD_BYTES: Final = HEADER_BYTES + RECORD.itemsize
 NAP_SEC: Final = 50e-6
 """How long a read waits for a BUSY record at the head before it returns nothing."""
 
-Parts: TypeAlias = tuple[np.dtype[Any], ...]
-Payloads: TypeAlias = tuple[npt.NDArray[Any], ...]
+Opaque: TypeAlias = npt.NDArray[np.void]
 
 _BUSY: Final = 1 << 31
 _DISCARD: Final = 1 << 30
@@ -80,8 +78,9 @@ class RingReader:
 
     Takes the positions as arrays, ``consumer`` (writable) and ``producer`` of shape
     (1,), dtype u8, and ``windows`` of the data. :meth:`of_map` makes them from a map.
-    ``parts`` are what a record holds, one behind the other: multiples of 8 bytes.
-    A read drops nothing and blocks at most for :data:`NAP_SEC`.
+    A record holds a ``row``, and what stands ``beside`` it: multiples of 8 bytes. They are
+    moved as opaque bytes (see :data:`aodasync.events.OPAQUE`). A read drops nothing and
+    blocks at most for :data:`NAP_SEC`.
     """
 
     def __init__(
@@ -90,15 +89,15 @@ class RingReader:
         producer: npt.NDArray[Any],
         windows: Windows,
         ring_bytes: int,
-        parts: Parts = (EVENT, FILE_ID),
+        *,
+        row: np.dtype[Any] = EVENT,
+        beside: np.dtype[Any] | None = FILE_ID,
     ) -> None:
-        self._parts = parts
-        # Moved as opaque bytes: see aodasync.events.OPAQUE.
-        self._opaque = [np.dtype((np.void, part.itemsize)) for part in parts]
-        self._names = [str(number) for number in range(len(parts))]
-        self._record = np.dtype(
-            [("header", _U32), ("page", _U32), *zip(self._names, self._opaque, strict=True)]
-        )
+        self._row = row
+        self._beside = None if beside is None else np.dtype((np.void, beside.itemsize))
+        parts = [("row", np.dtype((np.void, row.itemsize)))]
+        parts += [] if self._beside is None else [("beside", self._beside)]
+        self._record = np.dtype([("header", _U32), ("page", _U32), *parts])
         self._record_bytes = self._record.itemsize
         self._payload_bytes = self._record_bytes - HEADER_BYTES
         self._complete = _U32.type(self._payload_bytes).tobytes() * _MOST_AT_ONCE
@@ -112,11 +111,18 @@ class RingReader:
         self._foreign = 0
 
     @classmethod
-    def of_map(cls, map_fd: int, ring_bytes: int, parts: Parts = (EVENT, FILE_ID)) -> RingReader:
+    def of_map(
+        cls,
+        map_fd: int,
+        ring_bytes: int,
+        *,
+        row: np.dtype[Any] = EVENT,
+        beside: np.dtype[Any] | None = FILE_ID,
+    ) -> RingReader:
         """The reader of the BPF ring buffer map ``map_fd``. Raises OSError."""
         consumer, producer = map_positions(map_fd)
         windows = windows_of_map(map_fd, ring_bytes)
-        return cls(consumer, producer, windows, ring_bytes, parts)
+        return cls(consumer, producer, windows, ring_bytes, row=row, beside=beside)
 
     @property
     def produced(self) -> int:
@@ -134,22 +140,23 @@ class RingReader:
         return self._at == int(self._producer[0])
 
     def read(self, max_events: int) -> npt.NDArray[Any]:
-        """Up to ``max_events`` first parts, oldest first, as a contiguous copy; maybe none."""
-        return self.read_parts(max_events)[0]
+        """Up to ``max_events`` rows, oldest first, as a contiguous copy; maybe none."""
+        into = np.empty(max_events, self._record["row"])
+        count, _ = self.read_into(into)
+        return into[:count].copy().view(self._row)
 
-    def read_parts(self, max_events: int, into: npt.NDArray[Any] | None = None) -> Payloads:
-        """The parts of up to ``max_events`` payloads, a contiguous copy of each.
+    def read_into(self, into: Opaque) -> tuple[int, Opaque]:
+        """Copy as many rows as there is room for, oldest first, to the beginning of ``into``.
 
-        That of the first parts is at the beginning of ``into``, where that is given: opaque
-        items of their size (see :data:`aodasync.events.OPAQUE`), ``max_events`` or more.
+        Returns how many, and a copy of what stands beside each.
         """
         if self._consumer is None:
-            return tuple(np.empty(0, part) for part in self._parts)
-        parts = self._drain(max_events, into)
-        if not len(parts[0]) and self._head_is_busy():
+            return 0, np.empty(0, self._beside)
+        count, beside = self._drain(into)
+        if not count and self._head_is_busy():
             time.sleep(NAP_SEC)
-            parts = self._drain(max_events, into)
-        return parts
+            return self._drain(into)
+        return count, beside
 
     def close(self) -> None:
         """Unmap. Safe to call twice."""
@@ -157,22 +164,20 @@ class RingReader:
         self._producer = np.zeros(1, _U64)
         self._window = _NOWHERE
 
-    def _drain(self, max_events: int, into: npt.NDArray[Any] | None) -> Payloads:
-        at = self._at
+    def _drain(self, into: Opaque) -> tuple[int, Opaque]:
+        at, record_bytes = self._at, self._record_bytes
         end: int = self._producer.item()
         self._barrier()
         waiting = end - at if end >= at else end - at + _POSITIONS
         # No more than these can be there.
-        most = min(waiting // self._record_bytes, max_events)
-        rows = [np.empty(most, opaque) for opaque in self._opaque[into is not None :]]
-        if into is not None:
-            rows.insert(0, into)
+        most = min(waiting // record_bytes, len(into))
+        beside = np.empty(most, self._beside)
         taken, steps, left = 0, _MAX_STEPS, waiting
-        while left and taken < max_events and steps:
-            limit = min(left // self._record_bytes, max_events - taken)
-            if count := self._take(at, limit, rows, taken):
+        while left and taken < len(into) and steps:
+            limit = min(left // record_bytes, len(into) - taken)
+            if count := self._take(at, limit, into, beside, taken):
                 taken += count
-                step = count * self._record_bytes
+                step = count * record_bytes
             else:
                 # A header that claims more than was produced must not lead beyond it.
                 step = min(self._odd_record(at), left)
@@ -184,7 +189,7 @@ class RingReader:
         if left != waiting and self._consumer is not None:
             self._barrier()
             self._consumer[0] = self._at = at if at < _POSITIONS else at - _POSITIONS
-        return tuple(map(np.ndarray, repeat((taken,)), self._parts, rows))
+        return taken, beside if taken == most else beside[:taken]
 
     def _look_at(self, at: int) -> tuple[Window, int]:
         """The window that holds a position, and where in it that is."""
@@ -194,7 +199,7 @@ class RingReader:
             window = self._window = self._open_window(offset)
         return window, offset - window.start
 
-    def _take(self, at: int, limit: int, rows: list[npt.NDArray[np.void]], taken: int) -> int:
+    def _take(self, at: int, limit: int, into: Opaque, beside: Opaque, taken: int) -> int:
         """Copy the records from ``at`` on that are complete and ours behind the ``taken`` ones."""
         window, offset = self._look_at(at)
         begun = (window.end - window.start - offset - 1) // self._record_bytes + 1
@@ -205,8 +210,9 @@ class RingReader:
         if not self._complete.startswith(headers):
             count = int((np.frombuffer(headers, _U32) == self._payload_bytes).argmin())
             records = records[:count]
-        for into, name in zip(rows, self._names, strict=False):
-            into[taken : taken + count] = records[name]
+        into[taken : taken + count] = records["row"]
+        if self._beside is not None:
+            beside[taken : taken + count] = records["beside"]
         return count
 
     def _odd_record(self, at: int) -> int:

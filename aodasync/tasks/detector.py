@@ -134,20 +134,20 @@ class DetectorTask:
     def process(self, batch: EventBatch) -> None:
         """Record a batch and start the episodes that it calls for."""
         begun_ns = self._clock.monotonic_ns()
-        metrics = self.metrics
-        metrics.undecided += len(batch.rows)
+        metrics, rows = self.metrics, batch.rows
+        metrics.undecided += len(rows)
         try:
-            for started in self.engine.decide(batch.rows, batch.drained_ns):
+            for started in self.engine.decide(rows, batch.drained_ns):
                 self._start(started)
-            metrics.undecided -= len(batch.rows)
+            metrics.undecided -= len(rows)
         finally:
             # No decision waits for these, and one that fails loses none of them; what
             # collects the evidence runs after them.
-            metrics.events += len(batch.rows)
+            metrics.events += len(rows)
             if not batch.recorded:
-                self._recorder.append(batch.rows)
+                self._recorder.append(rows)
             if self._publish is not None:
-                self._publish(batch.rows)
+                self._publish(rows)
         self._report()
         metrics.batches += 1
         metrics.last_process_ms = (self._clock.monotonic_ns() - begun_ns) / NS_PER_MS

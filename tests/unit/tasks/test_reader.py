@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from aodasync.events import EVENT, EventArray, EventBatch
+from aodasync.events import EVENT, EventBatch
 from aodasync.evidence.recorder import SPARED_ROWS, FlightRecorder
 from aodasync.host.clock import SystemClock
 from aodasync.probes.interface import ProbePlan
@@ -44,13 +44,13 @@ class PipeProbe:
     def fileno(self) -> int:
         return self._wait
 
-    def read_into(self, into: npt.NDArray[np.void]) -> EventArray:
+    def read_into(self, into: npt.NDArray[np.void]) -> int:
         rows = into.view(EVENT)[: len(self.ring)]
         rows["message_id"] = self.ring[: len(rows)]
         del self.ring[: len(rows)]
         if not self.ring and len(rows):
             self._quiet()
-        return rows
+        return len(rows)
 
     def _quiet(self) -> None:
         try:
@@ -213,7 +213,7 @@ async def test_a_failing_callback_fails_the_task() -> None:
     class Broken(PipeProbe):
         calls = 0
 
-        def read_into(self, into: npt.NDArray[np.void]) -> EventArray:
+        def read_into(self, into: npt.NDArray[np.void]) -> int:
             self.calls += 1
             if self.calls == 1:
                 raise RuntimeError("broken")
