@@ -48,7 +48,8 @@ def is_in(
     table.sort()
     at = np.searchsorted(table, values)
     at[at == len(table)] = 0
-    return np.equal(table[at], values, out=found)
+    found[:] = table[at] == values
+    return found
 
 
 def median(values: npt.NDArray[Any]) -> float:

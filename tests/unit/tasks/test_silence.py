@@ -69,13 +69,14 @@ class Agent:
         self.waiting: EventArray = requests()
         self.ring = Ring()
         self.known: dict[int, Connection] = {}
-        self.batches = BatchQueue()
+        recorder = FlightRecorder(100)
+        self.batches = BatchQueue(recorder)
         self.heart = Heartbeat(self._is_busy, began=self._began)
         self.detector = DetectorTask(
             config(hang_anomaly()),
             batches=self.batches,
             triggers=asyncio.Queue[Trigger](8),
-            recorder=FlightRecorder(100),
+            recorder=recorder,
             server_of=str,
             clock=loop,
             log=log,
