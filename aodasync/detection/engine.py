@@ -169,7 +169,7 @@ class Engine:
         """Look around, once an interval; returns the episodes that started."""
         self._now_ns = view.now_ns
         self._connections.look(view.now_ns)
-        found = []
+        found: list[Started] = []
         for slot in self._slots:
             if slot.detector is not None:
                 try:

@@ -155,7 +155,7 @@ def is_odd(rows: EventArray) -> bool:
 
 def may_be_relevant(rows: EventArray) -> bool:
     """Whether any row may be a suspect: an odd one, or a NEGOTIATE, the command that is 0."""
-    return is_odd(rows) or np.count_nonzero(rows["command"]) < len(rows)
+    return is_odd(rows) or bool(np.count_nonzero(rows["command"]) < len(rows))
 
 
 def suspects(rows: EventArray) -> npt.NDArray[np.bool_]:

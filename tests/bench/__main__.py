@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.bench import bundles, hotpath, latency, load, memory, overhead, peers, startup
+from tests.bench import bundles, hotpath, latency, load, memory, overhead, peers, soak, startup
 from tests.bench.figures import Figure, broken, render
 from tests.bench.rigging import open_bench
 
@@ -22,6 +22,7 @@ _SECTIONS = {
     "From decision to evidence": bundles.measure,
     "Processor time of the agent": load.measure,
     "Path of an event": hotpath.measure,
+    "A flood of events": soak.measure,
 }
 _PEERS = {"Beside the others": peers.measure}
 _PRIORITY = -20

@@ -31,7 +31,7 @@ from tests.bench.traffic import WAITING, Background, Pace, SlowRequests
 __all__ = ["measure"]
 
 MEDIAN_MS = 1.0
-P99_MS = 5.0
+P999_MS = 5.0
 
 _RATES = (0, 2_000, 100_000)
 _RUNS = 5
@@ -115,18 +115,20 @@ def _run(agent: AgentProcess, requests: SlowRequests, pace: Pace) -> _Run:
 def _figures(
     rate: int, runs: Sequence[_Run], samples: Sequence[tuple[int, float]]
 ) -> Iterator[Figure]:
-    """Medians over the runs of each one's figure, but for the worst."""
+    """Medians over the runs of each one's figure, but for the rarest."""
     under = f"at {rate:,} events/s"
     decide = f"event to decision {under}"
     median_ms = statistics.median(statistics.median(run.detect_ms) for run in runs)
     p99_ms = statistics.median(_p99(run.detect_ms) for run in runs)
+    p999_ms = quantile(np.array([ms for run in runs for ms in run.detect_ms]), 0.999)
     lags = [run.lag_ms(samples) for run in runs]
     lag_ms = statistics.median(statistics.median(lag) for lag in lags)
     lag_p99_ms = statistics.median(_p99(lag) for lag in lags)
     late_ms = statistics.median(run.late_ms for run in runs)
     note = f"{len(runs)} runs of {WAITING}"
     yield Figure(f"{decide}, median", median_ms, "ms", MEDIAN_MS, note)
-    yield Figure(f"{decide}, 99th percentile", p99_ms, "ms", P99_MS)
+    yield Figure(f"{decide}, 99th percentile", p99_ms, "ms")
+    yield Figure(f"{decide}, 99.9th percentile", p999_ms, "ms", P999_MS, "of all runs")
     yield Figure(f"{decide}, worst", max(max(run.detect_ms) for run in runs), "ms")
     yield Figure(f"loop lag {under}, median", lag_ms, "ms")
     yield Figure(f"loop lag {under}, 99th percentile", lag_p99_ms, "ms")
