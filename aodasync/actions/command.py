@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Collection, Mapping
 from functools import partial
-from typing import TypeAlias
+from typing import BinaryIO, TypeAlias
 
 from aodasync.actions.action import Action, ActionContext, Collected, Cost, UserAction
+from aodasync.host import safe_files
 from aodasync.host.capabilities import Capability
 from aodasync.host.threads import in_thread
 
@@ -43,18 +43,32 @@ async def run_commands(
 
     What is returned is of the first; why another failed stands under its title.
     """
-    file = os.fdopen(await context.create(), "wb")
     run = partial(context.children.run, timeout_sec=context.timeout_sec)
-    try:
-        first = await run(argv, file, max_bytes=context.max_bytes, capabilities=capabilities)
-        for title, other in others.items():
-            left = context.max_bytes - file.tell()
-            await in_thread(partial(file.write, f"\n=== {title}\n".encode()))
-            end = await run(other, file, max_bytes=max(0, left), capabilities=of_others)
-            await in_thread(partial(file.write, f"{end.error}\n".encode()))
-    finally:
-        await in_thread(file.close)
+    first = await run(argv, context.create, max_bytes=context.max_bytes, capabilities=capabilities)
+    for title, other in others.items():
+        left = await in_thread(partial(_begin_section, context, title))
+        append = partial(_opened, context)
+        end = await run(other, append, max_bytes=left, capabilities=of_others)
+        await in_thread(partial(_end_section, context, end.error))
     return Collected.of(argv, first)
+
+
+def _begin_section(context: ActionContext, title: str) -> int:
+    """Add the title to the context's file; returns how many bytes it had room for before."""
+    with _opened(context) as file:
+        left = context.max_bytes - file.tell()
+        file.write(f"\n=== {title}\n".encode())
+    return max(0, left)
+
+
+def _end_section(context: ActionContext, error: str) -> None:
+    with _opened(context) as file:
+        file.write(f"{error}\n".encode())
+
+
+def _opened(context: ActionContext) -> BinaryIO:
+    """The context's file, to be added to."""
+    return safe_files.open_to_append(context.file, dir_fd=context.directory_fd)
 
 
 def kernel_table(name: str, file: str, path: str, cost: Cost = Cost.TABLE) -> Action:

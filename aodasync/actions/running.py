@@ -14,7 +14,6 @@ from typing import Any, Final, TypeAlias
 import anyio
 
 from aodasync.actions.action import Action, ActionContext, ActionResult, Collected, Cost
-from aodasync.actions.crash_memory import CrashMemory
 from aodasync.actions.crash_notes import CrashNotes
 from aodasync.errors import AodasyncError
 from aodasync.host import safe_files
@@ -44,8 +43,8 @@ class Run:
 
     ``slots``, ``guard`` and ``stop`` are shared by all bundles; ``guard`` lets one
     guarded action run at a time. ``done`` is called with each result as it comes,
-    ``volatile_done`` once, when the volatile ones have ended. ``memory`` notes what runs,
-    and says what is left out.
+    ``volatile_done`` once, when the volatile ones have ended. ``notes`` are taken of what
+    runs, and say what is left out.
     """
 
     slots: asyncio.Semaphore
@@ -53,7 +52,7 @@ class Run:
     context: ActionContext
     done: Callable[[ActionResult], None]
     volatile_done: Callable[[], None] = lambda: None
-    memory: CrashMemory | None = None
+    notes: CrashNotes = field(default_factory=lambda: CrashNotes(None))
     stop: StopDeadline = field(default_factory=StopDeadline)
 
 
@@ -66,39 +65,37 @@ async def run_actions(
     ``beside`` has ended, well or not; those that compare two moments finish when these have
     ended; guarded ones come last, alone.
     """
-    notes = CrashNotes(run.memory)
     try:
-        return await _run_in_order(actions, run, notes, beside)
+        return await _run_in_order(actions, run, beside)
     finally:
-        await notes.saved()
+        await run.notes.close()
 
 
 async def _run_in_order(
     actions: tuple[Action, ...],
     run: Run,
-    notes: CrashNotes,
     beside: Collection[asyncio.Future[Any]],
 ) -> list[ActionResult]:
     async with asyncio.TaskGroup() as group:
-        volatile = [group.create_task(_first(a, run, notes)) for a in _of(actions, Cost.VOLATILE)]
+        volatile = [group.create_task(_first(a, run)) for a in _of(actions, Cost.VOLATILE)]
         if volatile:
             _call_after(volatile, run.volatile_done)
             await asyncio.wait(volatile, timeout=_HEAD_START_SEC)
         if beside:
             await asyncio.wait(beside)
         others = [a for a in actions if Cost.VOLATILE < a.cost < Cost.GUARDED]
-        tasks = [*volatile, *(group.create_task(_in_slot(a, run, notes)) for a in others)]
+        tasks = [*volatile, *(group.create_task(_in_slot(a, run)) for a in others)]
     results = {task.result().name: task.result() for task in tasks}
     async with asyncio.TaskGroup() as group:
         second = [
-            group.create_task(_finish(action, action.finish, results[action.name], run, notes))
+            group.create_task(_finish(action, action.finish, results[action.name], run))
             for action in actions
             if action.finish is not None
         ]
     results |= {task.result().name: task.result() for task in second}
     for action in _of(actions, Cost.GUARDED):
         async with run.guard:
-            results[action.name] = await _in_slot(action, run, notes)
+            results[action.name] = await _in_slot(action, run)
     return [results[action.name] for action in actions]
 
 
@@ -119,25 +116,23 @@ def _of(actions: tuple[Action, ...], cost: Cost) -> list[Action]:
     return [action for action in actions if action.cost == cost]
 
 
-async def _in_slot(action: Action, run: Run, notes: CrashNotes) -> ActionResult:
+async def _in_slot(action: Action, run: Run) -> ActionResult:
     async with run.slots:
-        return await _first(action, run, notes)
+        return await _first(action, run)
 
 
-async def _first(action: Action, run: Run, notes: CrashNotes) -> ActionResult:
-    result = await _run_one(action, action.collect, run, notes)
+async def _first(action: Action, run: Run) -> ActionResult:
+    result = await _run_one(action, action.collect, run)
     if action.finish is None:
         run.done(result)
     return result
 
 
-async def _finish(
-    action: Action, finish: Collect, before: ActionResult, run: Run, notes: CrashNotes
-) -> ActionResult:
+async def _finish(action: Action, finish: Collect, before: ActionResult, run: Run) -> ActionResult:
     """The result of both readings; a first one that failed stays the only one."""
     result = before
     if before.ok:
-        second = await _run_one(action, finish, run, notes)
+        second = await _run_one(action, finish, run)
         duration_ms = before.duration_ms + second.duration_ms
         truncated = before.truncated or second.truncated
         result = replace(second, duration_ms=duration_ms, truncated=truncated)
@@ -156,14 +151,14 @@ def dropped(result: ActionResult) -> ActionResult:
     return replace(result, file=None, bytes=0, truncated=False, error=error)
 
 
-async def _run_one(action: Action, collect: Collect, run: Run, notes: CrashNotes) -> ActionResult:
-    if notes.leave_out(action):
+async def _run_one(action: Action, collect: Collect, run: Run) -> ActionResult:
+    if run.notes.leave_out(action):
         return not_run(action, _LEFT_OUT)
     try:
-        await notes.begin(action)
+        await run.notes.begin(action)
         return await _run_now(action, collect, run)
     finally:
-        notes.end(action)
+        run.notes.end(action)
 
 
 async def _run_now(action: Action, collect: Collect, run: Run) -> ActionResult:

@@ -17,6 +17,7 @@ import os
 import re
 import time
 from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -43,7 +44,8 @@ _SMB: Final = ("[cifs]", "[netfs]", "cifs_", "smb2_")
 
 
 async def _collect(context: ActionContext) -> Collected:
-    text, error = await collect_stacks(context.children, frozenset(context.waiting))
+    waiting = frozenset(context.waiting)
+    text, error = await collect_stacks(context.children, waiting, turn=context.turn)
     return Collected(truncated=await context.write(text), error=error)
 
 
@@ -53,15 +55,22 @@ async def _finish(context: ActionContext) -> Collected:
 
 
 async def collect_stacks(
-    children: Children, waiting: frozenset[int], proc: str = "/proc"
+    children: Children,
+    waiting: frozenset[int],
+    proc: str = "/proc",
+    *,
+    turn: AbstractAsyncContextManager[object] | None = None,
 ) -> tuple[str, str]:
     """The stacks of 1 as text, and what went wrong. ``waiting`` are threads to be shown anyhow.
+
+    The walk over all threads is done in its ``turn``.
 
     Raises:
         RequirementError: no child can be started.
         OSError: likewise.
     """
-    tasks = await in_thread(partial(_choose, waiting, proc), abandon=True)
+    async with turn or nullcontext():
+        tasks = await in_thread(partial(_choose, waiting, proc), abandon=True)
     stacks = await read_stacks(children, tasks.certain, proc)
     unread = [
         section(f"tid {tid}", "not read: its process holds a lock, as in an exec that waits\n")
@@ -133,7 +142,8 @@ def _statuses(proc: str) -> Iterator[tuple[int, str, str, int]]:
 def _names(directory: str) -> list[str]:
     """What a directory of /proc holds; nothing if its task ended meanwhile."""
     try:
-        return os.listdir(directory)  # noqa: PTH208  # ten thousand times: names, not paths
+        with os.scandir(directory) as entries:
+            return [entry.name for entry in entries]
     except OSError:
         return []
 

@@ -27,17 +27,17 @@ async def collect_tails(context: ActionContext, paths: tuple[str, ...]) -> Colle
 
     A worker thread reads, redacts and writes: anybody can log lines that take long to search.
     """
-    descriptor = await context.create()
     budget = CpuBudget()
-    copy = partial(_copy_tails, paths, descriptor, context.max_bytes // len(paths), budget)
+    copy = partial(_copy_tails, paths, context, budget)
     return await in_thread(copy, hurry=budget.stop)
 
 
-def _copy_tails(paths: tuple[str, ...], into: int, share: int, budget: CpuBudget) -> Collected:
+def _copy_tails(paths: tuple[str, ...], context: ActionContext, budget: CpuBudget) -> Collected:
+    share = context.max_bytes // len(paths)
     problems = []
     truncated = False
     found = 0
-    with os.fdopen(into, "wb") as out:
+    with context.create() as out:
         for path in paths:
             try:
                 descriptor = safe_files.open_regular(path)

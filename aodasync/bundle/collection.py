@@ -14,57 +14,32 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
 from aodasync import actions
-from aodasync.actions import Action, ActionContext, ActionResult
-from aodasync.actions.crash_memory import CrashMemory
+from aodasync.actions import Action, ActionResult, Cost
+from aodasync.actions.crash_notes import CrashNotes
 from aodasync.actions.running import NO_ROOM, Run, not_run, run_actions
+from aodasync.bundle.beginning import Beginning, Spent
 from aodasync.bundle.bundle_name import BundleName
+from aodasync.bundle.collection_context import CollectionContext, action_context
 from aodasync.bundle.output_dir import OutputDirectory
 from aodasync.bundle.packing import pack
-from aodasync.bundle.partial import PartialBundle
-from aodasync.bundle.writing import Writer
-from aodasync.config.model import Config
 from aodasync.errors import BundleError
-from aodasync.events import EventArray, OperationArray
-from aodasync.evidence.arrays import distinct
-from aodasync.evidence.model import ClockPair, EvidenceSource, Sample, Snapshot, Trigger
+from aodasync.evidence.model import ClockPair, Trigger
 from aodasync.host.memory_tuning import give_back
-from aodasync.host.network_namespace import own_netns
 from aodasync.host.threads import in_thread
-from aodasync.process.children import Children
-from aodasync.process.stop_deadline import StopDeadline
 from aodasync.verdict.judge import Verdict
 from aodasync.verdict.reconnects import is_undecided
 
-__all__ = ["Bundle", "CollectionContext", "collect_bundle"]
+__all__ = ["Bundle", "collect_bundle"]
 
-_LASTING_NS: Final = 250_000_000
 _DECIDED_WITHIN_NS: Final = 20_000_000_000
 _DECIDED_EVERY_SEC: Final = 0.25
 _ROWS_BEFORE: Final = 4096  # a reconnect may be over when its bundle begins
-
-
-@dataclass(frozen=True, slots=True)
-class CollectionContext:
-    """What all collections share: limits, sources, slots, and the deadline of a stop."""
-
-    config: Config
-    output: OutputDirectory
-    source: EvidenceSource
-    slots: asyncio.Semaphore
-    guard: asyncio.Lock
-    stop: StopDeadline
-    captures: tuple[Action, ...]
-    children: Children
-    sample: Callable[[], Sample] | None
-    memory: CrashMemory | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,27 +70,26 @@ async def collect_bundle(
     """
     source = shared.source
     live = source.live
-    rows, recorded = source.events(), source.recorded()
-    before = await in_thread(partial(_tables, trigger, shared))
-    batches_fd = shared.output.batches_fd
-    wanted = BundleName.of(trigger.decided_realtime_ns, trigger.anomaly)
-    bundle = PartialBundle(wanted, batches_fd)
-    writer = Writer(bundle, trigger, shared.config, live, before, recorded)
     chosen = (*actions.select(trigger.actions, shared.config.user_actions), *shared.captures)
-    spent = _Spent(trigger.decided_monotonic_ns)
+    spent = Spent(trigger.decided_monotonic_ns)
+    notes = CrashNotes(shared.memory)
+    beginning = Beginning(trigger, shared)
     try:
-        await in_thread(partial(writer.create, rows.nbytes))
+        notes.expect(a for a in chosen if live and a.cost == Cost.VOLATILE)
+        writer = await beginning.open()
+        bundle, before, recorded = writer.bundle, writer.before, writer.recorded
+        context = action_context(trigger, shared, before, bundle.directory_fd)
         run = Run(
             slots=shared.slots,
             guard=shared.guard,
             stop=shared.stop,
-            context=_context(trigger, shared, before, bundle.directory_fd),
+            context=context,
             done=partial(done, bundle.name),
             volatile_done=spent.mark,
-            memory=shared.memory,
+            notes=notes,
         )
-        begun = asyncio.create_task(_begun(writer, shared, chosen, rows, spent.mark))
-        del rows
+        begun = asyncio.create_task(beginning.write(writer, chosen, context.turn))
+        begun.add_done_callback(lambda _: spent.mark())
         if live:
             acting = asyncio.create_task(run_actions(chosen, run, [begun]))
             results = tuple(await _both(begun, acting))
@@ -137,7 +111,7 @@ async def collect_bundle(
         while True:
             try:
                 verdict = await in_thread(partial(conclude, results=results))
-                size_bytes = await _pack(bundle.name, batches_fd, before.clocks)
+                size_bytes = await _pack(bundle.name, beginning.batches_fd, before.clocks)
                 break
             except OSError as error:
                 smaller = await in_thread(partial(writer.drop_largest, results))
@@ -146,9 +120,11 @@ async def collect_bundle(
                 for result in set(smaller) - set(results):
                     done(bundle.name, result)
                 results = smaller
-        await in_thread(partial(_check_place, shared.output, batches_fd))
+        await in_thread(partial(_check_place, shared.output, beginning.batches_fd))
     finally:
-        await in_thread(bundle.remove)
+        await notes.close()
+        if beginning.bundle is not None:
+            await in_thread(beginning.bundle.remove)
     await in_thread(give_back)
     return Bundle(
         name=bundle.name,
@@ -159,30 +135,6 @@ async def collect_bundle(
         volatile_ms=volatile_ms,
         collect_ms=(time.monotonic_ns() - before.clocks.monotonic_ns) / 1e6,
     )
-
-
-def _tables(trigger: Trigger, shared: CollectionContext) -> Snapshot:
-    """The tables of now, and a place for them; in a replay, with what was in flight then."""
-    now = shared.source.snapshot()
-    shared.output.renew()
-    return now if shared.source.live else replace(now, in_flight=trigger.in_flight)
-
-
-async def _begun(
-    writer: Writer,
-    shared: CollectionContext,
-    chosen: tuple[Action, ...],
-    rows: EventArray,
-    mark: Callable[[], None],
-) -> None:
-    """Write what is known now, and take a sample of the surroundings at this moment."""
-    sampling = asyncio.create_task(_sampled(shared))
-    try:
-        await in_thread(partial(writer.begin, chosen, rows))
-    finally:
-        sample = await sampling
-    writer.trigger = replace(writer.trigger, samples=(*writer.trigger.samples, *sample))
-    mark()
 
 
 async def _both(
@@ -220,68 +172,8 @@ def _check_place(output: OutputDirectory, batches_fd: int) -> None:
         raise BundleError(f"{output.batches} was moved or removed meanwhile")
 
 
-async def _sampled(shared: CollectionContext) -> tuple[Sample, ...]:
-    """The surroundings at this moment; nothing where the host is not live."""
-    return () if shared.sample is None else (await in_thread(shared.sample),)
-
-
-class _Spent:
-    """The time from the decision to the last mark, in ms."""
-
-    def __init__(self, decided_ns: int) -> None:
-        self._decided_ns = decided_ns
-        self.ms = 0.0
-
-    def mark(self) -> None:
-        self.ms = (time.monotonic_ns() - self._decided_ns) / 1e6
-
-
 def _none_run(chosen: tuple[Action, ...]) -> tuple[ActionResult, ...]:
     return tuple(not_run(action, "needs the live host") for action in chosen)
-
-
-def _context(
-    trigger: Trigger, shared: CollectionContext, before: Snapshot, directory_fd: int
-) -> ActionContext:
-    limits = shared.config.collector
-    return ActionContext(
-        since_realtime_ns=_began_realtime_ns(trigger) - round(limits.look_back_sec * 1e9),
-        timeout_sec=limits.action_timeout_sec,
-        max_bytes=limits.max_action_bytes,
-        directory_fd=directory_fd,
-        file="",
-        children=shared.children,
-        ports=tuple(sorted({c.port for c in before.connections.values() if c.port})),
-        netns=tuple(sorted({c.netns for c in before.connections.values()} - {0, own_netns()})),
-        servers=_servers(trigger, before),
-        waiting=(*distinct(before.in_flight["pid"]), *distinct(_lasting(before)["pid"])),
-    )
-
-
-def _servers(trigger: Trigger, before: Snapshot) -> frozenset[str]:
-    """What the anomaly's server is called; nothing for a snapshot."""
-    if trigger.finding is None:
-        return frozenset()
-    names = {trigger.finding.server}
-    for number in trigger.finding.connections:
-        if (connection := before.connections.get(number)) is not None:
-            names |= {connection.server, connection.address}
-    return frozenset(name.casefold() for name in names)
-
-
-def _lasting(at: Snapshot) -> OperationArray:
-    """The operations that have lasted for a quarter of a second."""
-    ends_ns = at.operations["started_ns"] + np.uint64(_LASTING_NS)
-    lasting: OperationArray = at.operations[ends_ns <= at.clocks.monotonic_ns]
-    return lasting
-
-
-def _began_realtime_ns(trigger: Trigger) -> int:
-    """When the episode began, on the wall clock."""
-    if trigger.finding is None or not trigger.finding.first_ns:
-        return trigger.decided_realtime_ns
-    lasted_ns = trigger.decided_monotonic_ns - trigger.finding.first_ns
-    return trigger.decided_realtime_ns - max(0, lasted_ns)
 
 
 async def _pack(name: BundleName, batches_fd: int, started: ClockPair) -> int:

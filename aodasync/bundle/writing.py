@@ -48,27 +48,17 @@ class Writer:
     verdict: Verdict | None = None
     _left_out: list[dict[str, Any]] | None = None
 
-    def create(self, rows_bytes: int) -> None:
-        """Create the directory, if there is room for so much of the recorder.
-
-        Raises:
-            OSError: it could not be created, or there is hardly any space left.
-        """
-        free_bytes = self.bundle.free_bytes()
-        if free_bytes < _LEAST_FREE_BYTES + 2 * rows_bytes:
-            raise OSError(errno.ENOSPC, f"Only {free_bytes} bytes of disk space are free")
-        self.bundle.create(self.before.clocks.realtime_ns if self.live else None)
-
-    def begin(self, planned: tuple[Action, ...], rows: EventArray) -> None:
+    def begin(self, rows: EventArray) -> None:
         """Write into the directory what would be gone first.
 
-        ``rows`` are the recorder's as of ``before``; they are on disk then, and not kept.
-        The manifest says what is known now, so that a collection which is cut off
-        can be made a bundle by the next start.
+        ``rows`` are the recorder's of that time; they are on disk then, and not kept.
 
         Raises:
-            OSError: it could not be written.
+            OSError: it could not be written, or there is hardly any space left.
         """
+        free_bytes = self.bundle.free_bytes()
+        if free_bytes < _LEAST_FREE_BYTES + 2 * rows.nbytes:
+            raise OSError(errno.ENOSPC, f"Only {free_bytes} bytes of disk space are free")
         before = self.before
         now_ns = before.clocks.monotonic_ns if self.live else self.trigger.decided_monotonic_ns
         in_flight = encode_in_flight(
@@ -81,14 +71,23 @@ class Writer:
         self.bundle.write("inflight.json", in_flight)
         self.bundle.write("operations.json", encode_operations(before.operations, now_ns))
         self.held = len(rows)
-        kept = rows[-self._most_rows() :]
-        self.bundle.write_events(kept)
+        self.bundle.write_events(rows[-self._most_rows() :])
+
+    def outline(self, planned: tuple[Action, ...]) -> None:
+        """Write a manifest of what is known before the actions ran.
+
+        With it a collection that is cut off can be made a bundle by the next start.
+
+        Raises:
+            OSError: it could not be written.
+        """
+        rows = self.bundle.events()
         manifest = self._manifest(
-            before,
-            kept,
+            self.before,
+            rows,
             verdict=NOT_JUDGED,
             results=tuple(replace(not_run(a, _NOT_REACHED), file=a.file) for a in planned),
-            truncations=truncations(kept, len(kept), left_out=len(rows) - len(kept)),
+            truncations=truncations(rows, len(rows), left_out=self.held - len(rows)),
             volatile_ms=None,
         )
         self.bundle.write("manifest.json", dump(manifest))

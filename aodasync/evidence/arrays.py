@@ -48,7 +48,7 @@ def is_in(
     table.sort()
     at = np.searchsorted(table, values)
     at[at == len(table)] = 0
-    found[:] = table[at] == values
+    np.equal(table[at], values, out=found)
     return found
 
 

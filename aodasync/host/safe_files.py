@@ -12,7 +12,7 @@ import os
 import shutil
 import stat
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 __all__ = [
     "DIRECTORY_MODE",
@@ -24,6 +24,7 @@ __all__ = [
     "make_directory",
     "open_directory",
     "open_regular",
+    "open_to_append",
     "remove",
     "write",
     "write_new",
@@ -96,8 +97,13 @@ def _is_replaceable(name: str, directory_fd: int) -> bool:
 
 def append(name: str, data: bytes, *, dir_fd: int) -> None:
     """Add to a regular file that is there."""
-    with os.fdopen(os.open(name, _APPEND, dir_fd=dir_fd), "ab") as file:
+    with open_to_append(name, dir_fd=dir_fd) as file:
         file.write(data)
+
+
+def open_to_append(name: str, *, dir_fd: int) -> BinaryIO:
+    """Open a regular file that is there, to add to it."""
+    return os.fdopen(os.open(name, _APPEND, dir_fd=dir_fd), "ab")
 
 
 def open_regular(path: str, *, dir_fd: int | None = None, follow: bool = False) -> int:

@@ -34,7 +34,7 @@ import subprocess
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, cast
+from typing import BinaryIO, Final, cast
 
 import anyio
 
@@ -87,7 +87,7 @@ class Children:
     async def run(
         self,
         argv: Sequence[str],
-        sink: Sink,
+        sink: Sink | Callable[[], BinaryIO],
         *,
         timeout_sec: float,
         max_bytes: int,
@@ -96,7 +96,8 @@ class Children:
     ) -> ChildEnd:
         """Run a command to its end or its deadline; never much longer.
 
-        Cancelling kills the child. ``sink`` is written from a worker thread; ``raw`` output
+        Cancelling kills the child. ``sink`` is written from a worker thread; one that a
+        function opens is opened in one, too, and closed at the end. ``raw`` output
         is not redacted; ``capabilities`` are all that it has (None: whatever the agent kept).
 
         Raises:
@@ -108,21 +109,24 @@ class Children:
         if self._left_behind:
             earlier = tuple(self._left_behind.values())
             await in_thread(partial(_refuse_what_hangs, command, earlier), abandon=True)
-        full = await in_thread(partial(with_launcher, command, capabilities))
-        process = subprocess.Popen(  # noqa: ASYNC220  # see 3 above; vfork and exec take 1 ms
-            full,
-            bufsize=0,
-            cwd="/",
-            env=ENVIRONMENT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-            umask=0o077,
-        )
-        exit_ = _Exit(process)
+        with contextlib.ExitStack() as opened:
+            prepare = partial(_prepared, command, capabilities, sink, opened)
+            full, into = await in_thread(prepare)
+            process = subprocess.Popen(  # noqa: ASYNC220  # see 3 above; vfork and exec take 1 ms
+                full,
+                bufsize=0,
+                cwd="/",
+                env=ENVIRONMENT,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+                umask=0o077,
+            )
+            exit_ = _Exit(process)
+            closing = opened.pop_all()
         stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        reading = asyncio.ensure_future(_read(process, stop_fd, sink, max_bytes, raw))
+        reading = asyncio.ensure_future(_read(process, stop_fd, into, closing, max_bytes, raw))
         try:
             with anyio.move_on_after(timeout_sec):
                 await exit_.seen.wait()
@@ -204,15 +208,31 @@ def _refuse_what_hangs(command: tuple[str, ...], earlier: tuple[tuple[str, ...],
             raise RequirementError(f"{wanted[device]} is left alone: a {left[0]} still hangs there")
 
 
-async def _read(
+def _prepared(
+    command: tuple[str, ...],
+    capabilities: Collection[Capability] | None,
+    sink: Sink | Callable[[], BinaryIO],
+    opened: contextlib.ExitStack,
+) -> tuple[list[str], Sink]:
+    """The command behind its launcher, and what its output goes to. Raises as :func:`run`."""
+    into = opened.enter_context(sink()) if callable(sink) else sink
+    return with_launcher(command, capabilities), into
+
+
+async def _read(  # noqa: PLR0917  # passed on
     process: subprocess.Popen[bytes],
     stop_fd: int,
-    sink: Sink,
+    into: Sink,
+    closing: contextlib.ExitStack,
     max_bytes: int,
-    raw: bool,  # noqa: FBT001  # passed on
+    raw: bool,  # noqa: FBT001
 ) -> Captured:
     streams = cast("io.FileIO", process.stdout), cast("io.FileIO", process.stderr)
-    work = partial(capture, *streams, stop_fd, sink, max_bytes, raw=raw)
+
+    def work() -> Captured:
+        with closing:
+            return capture(*streams, stop_fd, into, max_bytes, raw=raw)
+
     return await in_thread(work, unlimited=True)
 
 

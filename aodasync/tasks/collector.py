@@ -16,7 +16,8 @@ from structlog.typing import FilteringBoundLogger
 from aodasync.actions import Action, ActionResult
 from aodasync.actions.crash_memory import CrashMemory
 from aodasync.bundle.bundle_name import BundleName
-from aodasync.bundle.collection import Bundle, CollectionContext, collect_bundle
+from aodasync.bundle.collection import Bundle, collect_bundle
+from aodasync.bundle.collection_context import CollectionContext
 from aodasync.bundle.output_dir import OutputDirectory
 from aodasync.config.model import Config
 from aodasync.errors import AodasyncError

@@ -12,6 +12,7 @@ import pytest
 
 from aodasync.actions import Action, ActionContext, Collected, Cost
 from aodasync.actions.crash_memory import CrashMemory, retry
+from aodasync.actions.crash_notes import CrashNotes
 from aodasync.actions.running import Run, run_actions
 from aodasync.host import state_file
 
@@ -34,6 +35,11 @@ def _life(state: Path, *running: Action, version: str = "1") -> CrashMemory:
         memory.begin(action)
     memory.end(GOOD)
     return memory
+
+
+def _run(context: ActionContext, memory: CrashMemory) -> Run:
+    notes = CrashNotes(memory)
+    return Run(asyncio.Semaphore(2), asyncio.Lock(), context, lambda _result: None, notes=notes)
 
 
 def _next(state: Path, version: str = "1") -> frozenset[str]:
@@ -127,7 +133,13 @@ async def test_what_is_left_out_has_an_entry_and_does_not_run(
     memory.load()
     memory.crashes["bad"] = 2
     notes = Action("notes", "notes.log", Cost.TABLE, note)
-    run = Run(asyncio.Semaphore(2), asyncio.Lock(), context, lambda _result: None, memory=memory)
+    run = Run(
+        asyncio.Semaphore(2),
+        asyncio.Lock(),
+        context,
+        lambda _result: None,
+        notes=CrashNotes(memory),
+    )
     bad, ok = await run_actions((BAD, notes), run)
     assert bad.error == "left out: it ran at two crashes in a row (hint: aodasync doctor --retry)"
     assert (ok.error, seen) == ("", [["notes"]])
@@ -155,7 +167,13 @@ async def test_what_begins_at_once_is_one_state_on_disk(
     memory.load()
     monkeypatch.setattr(state_file, "save", noted)
     three = tuple(Action(name, f"{name}.log", Cost.VOLATILE, look) for name in "abc")
-    run = Run(asyncio.Semaphore(2), asyncio.Lock(), context, lambda _result: None, memory=memory)
+    run = Run(
+        asyncio.Semaphore(2),
+        asyncio.Lock(),
+        context,
+        lambda _result: None,
+        notes=CrashNotes(memory),
+    )
     await run_actions(three, run)
     assert seen == [["a", "b", "c"]] * 3
     assert (states[0], states[-1]) == (["a", "b", "c"], [])
