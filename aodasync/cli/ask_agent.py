@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from aodasync.errors import AgentUnreachableError, NotPermittedError
-from aodasync.host.instance_lock import RUN_DIR
-from aodasync.tasks.control_server import SOCKET_NAME
+from aodasync.host.instance_lock import RUN_DIR, SOCKET_NAME
 
 __all__ = ["ask"]
 

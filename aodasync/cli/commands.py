@@ -75,14 +75,16 @@ def _doctor(arguments: argparse.Namespace) -> int:
 def _status(arguments: argparse.Namespace) -> int:
     from aodasync.cli.ask_agent import ask
     from aodasync.cli.status_screen import summary
-    from aodasync.status import render
 
     status = ask("status", timeout_sec=_STATUS_SEC)
     if arguments.json:
         print(json.dumps(status, indent=2))
+    elif arguments.all:
+        from aodasync.status import render
+
+        print(render(status), end="")
     else:
-        text = render(status) if arguments.all else summary(status, arguments.server)
-        print(text, end="")
+        print(summary(status, arguments.server), end="")
     return ExitCode.OK
 
 

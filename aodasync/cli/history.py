@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, TextIO
 
+from aodasync.cli.durations import duration
 from aodasync.cli.json_text import json_text
-from aodasync.cli.why import duration, load
+from aodasync.cli.why import load
 from aodasync.errors import ExitCode
 from aodasync.evidence.history import PastEpisode
 from aodasync.host.printable import printable

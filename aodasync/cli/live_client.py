@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from aodasync.errors import AgentUnreachableError, NotPermittedError
-from aodasync.host.instance_lock import RUN_DIR
+from aodasync.host.instance_lock import RUN_DIR, SOCKET_NAME
 from aodasync.live.frames import Decoder, Frame, FrameError, Subscription
-from aodasync.tasks.control_server import SOCKET_NAME
 
 __all__ = ["LiveConnection", "connected"]
 

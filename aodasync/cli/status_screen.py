@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from aodasync.cli.why import duration
+from aodasync.cli.durations import duration
 from aodasync.host.printable import printable
 
 __all__ = ["summary"]

@@ -15,6 +15,7 @@ from typing import Any, Final, TextIO
 
 from aodasync.bundle.archive import read_manifest
 from aodasync.bundle.episode import past_episode
+from aodasync.cli.durations import duration
 from aodasync.cli.json_text import json_text
 from aodasync.errors import AodasyncError, BundleError, ExitCode, NotPermittedError, UsageError
 from aodasync.evidence import history
@@ -22,7 +23,6 @@ from aodasync.evidence.history import PastEpisode
 from aodasync.host.printable import printable
 
 __all__ = [
-    "duration",
     "episode_of_bundle",
     "explain",
     "find_episode",
@@ -254,13 +254,3 @@ def labelled(label: str, text: str, *, most: int, width: int = _WIDTH) -> list[s
 
 def _more(characters: int) -> str:
     return f" [{characters:,} more characters]"
-
-
-def duration(span_ns: int) -> str:
-    """A span of time in the unit that fits: 42 s, 12 min, 3.5 h, 2.1 d."""
-    seconds = max(0, span_ns) / 1e9
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} d"

@@ -12,9 +12,12 @@ from pathlib import Path
 from aodasync.errors import AlreadyRunningError, OutputDirectoryError
 from aodasync.host.file_lock import take
 
-__all__ = ["RUN_DIR", "single_instance"]
+__all__ = ["RUN_DIR", "SOCKET_NAME", "single_instance"]
 
 RUN_DIR = Path("/run/aodasync")
+
+SOCKET_NAME = "control.sock"
+"""Where the agent that holds the lock is asked, in the same directory."""
 
 
 @contextlib.contextmanager

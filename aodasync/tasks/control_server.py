@@ -19,13 +19,13 @@ from typing import Any, TypeAlias
 from structlog.typing import FilteringBoundLogger
 
 from aodasync.host.capabilities import as_group
+from aodasync.host.instance_lock import SOCKET_NAME
 from aodasync.host.peers import gid_of, peer_uid
 from aodasync.host.threads import in_thread
 from aodasync.tasks.heartbeat import Beat, steady
 
 __all__ = ["MAX_ANSWER_BYTES", "SOCKET_NAME", "ControlServer", "Handler"]
 
-SOCKET_NAME = "control.sock"
 _MAX_REQUEST_BYTES = 4096
 MAX_ANSWER_BYTES = 4 << 20
 _MOST_CLIENTS = 128
