@@ -177,7 +177,7 @@ OPERATION: Final = np.dtype(
     ],
     align=True,
 )
-"""``struct smb_operation`` of ``bpf/smb_operations.h``."""
+"""What a process does inside the client (``bpf/smb_operations.h``)."""
 
 NO_EVENTS: Final[EventArray] = np.zeros(0, EVENT)
 

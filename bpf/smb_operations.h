@@ -10,7 +10,8 @@
  *
  * The xid counts all operations since the module was loaded, so it is an index: an
  * array of slots costs a third of a hash map. A slot that an older operation still
- * holds is left to it, and one of three others is taken.
+ * holds is left to it, and one of three others is taken. The name of the function is
+ * a constant of the client's: the agent reads it when it looks.
  */
 #ifndef AODASYNC_SMB_OPERATIONS_H
 #define AODASYNC_SMB_OPERATIONS_H
@@ -22,15 +23,15 @@
 
 struct smb_operation {
 	u64 started_ns; /* 0: the slot is free */
+	u64 function;	/* address of the name of the client's function that began it */
 	u32 xid;
 	u32 pid;
 	u32 tgid;
 	char comm[16];
-	char function[FUNCTION_BYTES]; /* of the client, which began it */
-	u8 waits_for;		       /* 0: the agent finds out */
 };
 
-_Static_assert(sizeof(struct smb_operation) == OPERATION_BYTES, "size differs from OPERATION");
+_Static_assert(sizeof(struct smb_operation) == OPERATION_BYTES,
+	       "size differs from OPERATION_SLOT");
 
 static __always_inline struct smb_operation *operation_slot(u32 xid, u32 try)
 {
@@ -53,9 +54,7 @@ static __always_inline int on_operation_begun(u32 xid, u64 function)
 			operation->pid = pid_tgid;
 			operation->tgid = pid_tgid >> 32;
 			bpf_get_current_comm(operation->comm, sizeof(operation->comm));
-			__builtin_memset(operation->function, 0, sizeof(operation->function));
-			bpf_probe_read_kernel_str(operation->function,
-						  sizeof(operation->function), (void *)function);
+			operation->function = function;
 			operation->started_ns = bpf_ktime_get_ns();
 			return 0;
 		}

@@ -14,18 +14,22 @@ again after some seconds. Reading one may hang, so somebody else does it in a ch
 from __future__ import annotations
 
 import mmap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from aodasync.events import OPERATION, OperationArray, WaitsFor
 from aodasync.probes.barrier import memory_barrier
-from aodasync.probes.shared import MAX_OPERATIONS
+from aodasync.probes.shared import MAX_OPERATIONS, OPERATION_SLOT
 
 __all__ = ["OperationTable", "wait_of"]
 
+_SAME: Final = ("started_ns", "xid", "pid", "tgid", "comm")
+_FUNCTION_BYTES: Final = OPERATION["function"].itemsize - 1
+_MOST_FUNCTIONS: Final = 512  # the client has some 100
 _OLD_NS: Final = 250_000_000
 _MOST_STACKS: Final = 64
 _AGAIN_NS: Final = 5_000_000_000
@@ -85,10 +89,16 @@ class _Stack:
 
 
 class OperationTable:
-    """Reads the slots, and knows of the stacks of the threads of old operations."""
+    """Reads the slots, and knows of the stacks of the threads of old operations.
 
-    def __init__(self, map_fd: int) -> None:
-        self._memory = mmap.mmap(map_fd, MAX_OPERATIONS * OPERATION.itemsize)
+    ``text_at`` reads a string of the kernel's, of so many bytes at most: the names of
+    functions are constants of the client's.
+    """
+
+    def __init__(self, map_fd: int, text_at: Callable[[int, int], bytes]) -> None:
+        self._memory = mmap.mmap(map_fd, MAX_OPERATIONS * OPERATION_SLOT.itemsize)
+        self._text_at = text_at
+        self._functions: dict[int, bytes] = {}
         self._stacks: dict[int, _Stack] = {}
         self._wanted: tuple[int, ...] = ()
         self._barrier = memory_barrier()
@@ -100,13 +110,14 @@ class OperationTable:
         slot freed. What begins meanwhile may be torn: it is young. What ends is left out, so
         that no row is half of an old operation and half of the next one in its slot.
         """
-        slots = np.frombuffer(self._memory, OPERATION)
+        slots = np.frombuffer(self._memory, OPERATION_SLOT)
         # Compared first: numpy raises when what it searches changes under it.
         taken = np.flatnonzero(slots["started_ns"] != 0)
         taken = taken[np.argsort(slots["started_ns"][taken], kind="stable")]
         self._barrier()
-        rows = slots[taken]
+        found = slots[taken]
         self._barrier()
+        rows = self._named(found)
         kept = (rows["started_ns"] != 0) & (slots["started_ns"][taken] == rows["started_ns"])
         old = int(np.count_nonzero(rows["started_ns"] + np.uint64(_OLD_NS) <= now_ns))
         threads = rows["pid"][:old].tolist()
@@ -128,8 +139,8 @@ class OperationTable:
         self._wanted = tuple(wanted)[:_MOST_STACKS]
         if self._stacks:
             self._stacks = {tid: self._stacks[tid] for tid in self._stacks.keys() & {*threads}}
-        found: OperationArray = rows[kept]
-        return found
+        inside: OperationArray = rows[kept]
+        return inside
 
     def is_empty(self) -> bool:
         """Whether no operation is inside the client: no slot is taken."""
@@ -148,6 +159,19 @@ class OperationTable:
             wait = None if stack is None else wait_of(stack)
             self._stacks[thread] = _Stack(read_ns, wait)
         self._wanted = tuple(thread for thread in self._wanted if thread not in stacks)
+
+    def _named(self, slots: npt.NDArray[Any]) -> OperationArray:
+        """Rows of slots: each with the name of its function. Raises BpfError."""
+        rows = np.zeros(len(slots), OPERATION)
+        for name in _SAME:
+            rows[name] = slots[name]
+        functions = slots["function"].tolist()
+        if len(self._functions) > _MOST_FUNCTIONS:
+            self._functions.clear()
+        for at in {*functions} - self._functions.keys():
+            self._functions[at] = self._text_at(at, _FUNCTION_BYTES)
+        rows["function"] = [self._functions[at] for at in functions]
+        return rows
 
     def close(self) -> None:
         """Unmap."""

@@ -12,7 +12,6 @@ from typing import Final
 import numpy as np
 
 from aodasync.errors import BpfError, ProbeError
-from aodasync.events import OPERATION
 from aodasync.probes import bpf
 from aodasync.probes.bpf import AttachType, ProgramType
 from aodasync.probes.interface import Attachment
@@ -33,6 +32,7 @@ from aodasync.probes.shared import (
     MAX_TREES,
     NAME_RING_BYTES,
     NAMED_CONNECTIONS,
+    OPERATION_SLOT,
     PATH_SLOTS,
     TREE_KEY_BYTES,
     TREE_NAME_BYTES,
@@ -131,7 +131,7 @@ def create_maps(ring_bytes: int, method: str = "fentry") -> dict[MapNumber, int]
         MapNumber.INTERIM: (MapType.LRU_HASH, INTERIM_KEY_BYTES, 8, MAX_INTERIM),
         MapNumber.NAMES: (MapType.RINGBUF, 0, 0, NAME_RING_BYTES),
         MapNumber.PATHS: (MapType.ARRAY, 4, 16, PATH_SLOTS),
-        MapNumber.OPERATIONS: (MapType.ARRAY, 4, OPERATION.itemsize, MAX_OPERATIONS),
+        MapNumber.OPERATIONS: (MapType.ARRAY, 4, OPERATION_SLOT.itemsize, MAX_OPERATIONS),
     }
     if method == "kprobe":
         table[MapNumber.CALLS] = (MapType.HASH, CALL_BYTES, CALL_BYTES, MAX_CALLS)

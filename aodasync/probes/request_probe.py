@@ -35,6 +35,7 @@ from aodasync.probes.connection_table import ConnectionTable
 from aodasync.probes.in_flight_table import InFlightTable, MessageTable
 from aodasync.probes.interface import ProbePlan
 from aodasync.probes.interim import InterimResponses
+from aodasync.probes.kernel_text import KernelText
 from aodasync.probes.maps import lookup, update
 from aodasync.probes.name_ring import NameRing
 from aodasync.probes.operation_table import OperationTable
@@ -91,7 +92,8 @@ class RequestProbe:
             else InFlightTable(maps[MapNumber.MIDS], in_flight_fd, loaded.on_demand("check"))
         )
         self._interim = InterimResponses(maps[MapNumber.INTERIM])
-        self._operations = OperationTable(maps[MapNumber.OPERATIONS])
+        text = KernelText(loaded.on_demand("word"))
+        self._operations = OperationTable(maps[MapNumber.OPERATIONS], text.at)
         self._follows_operations = not any(
             each.error for each in plan.attachments if each.role == "operations"
         )

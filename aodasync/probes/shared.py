@@ -10,7 +10,9 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
-from aodasync.events import EVENT, OPERATION, Flag, Kind, MidState, Outcome
+import numpy as np
+
+from aodasync.events import EVENT, Flag, Kind, MidState, Outcome
 from aodasync.probes.records import FILE_NAME, NAME_BYTES, RECORD
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "MAX_TREES",
     "NAMED_CONNECTIONS",
     "NAME_RING_BYTES",
+    "OPERATION_SLOT",
     "PATH_SLOTS",
     "RING_BYTES",
     "SLOT_BEING_WRITTEN",
@@ -106,6 +109,19 @@ WALK_STEPS: Final = 32
 
 MAX_OPERATIONS: Final = 2048
 """Operations of processes that can be inside the client at once; a power of two."""
+
+OPERATION_SLOT: Final = np.dtype(
+    [
+        ("started_ns", "<u8"),  # 0: the slot is free
+        ("function", "<u8"),  # address of its name
+        ("xid", "<u4"),
+        ("pid", "<u4"),
+        ("tgid", "<u4"),
+        ("comm", "S16"),
+    ],
+    align=True,
+)
+"""``struct smb_operation`` of ``bpf/smb_operations.h``."""
 
 MAX_CALLS: Final = 4096
 """Threads that can be inside one of the functions whose return is probed."""
@@ -207,8 +223,7 @@ def definitions() -> dict[str, int]:
         "CONNECTION_BYTES": CONNECTION_BYTES,
         "TREE_NAME_BYTES": TREE_NAME_BYTES,
         "WALK_STEPS": WALK_STEPS,
-        "FUNCTION_BYTES": OPERATION["function"].itemsize,
-        "OPERATION_BYTES": OPERATION.itemsize,
+        "OPERATION_BYTES": OPERATION_SLOT.itemsize,
         "MAX_OPERATIONS": MAX_OPERATIONS,
         "FILL_MARK": FILL_MARK_BYTES,
         "NAMED_CONNECTIONS": NAMED_CONNECTIONS,

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aodasync.events import OPERATION, WaitsFor
+from aodasync.events import WaitsFor
 from aodasync.probes.maps import lookup, update
 from aodasync.probes.preparation import METHODS, Prepared
-from aodasync.probes.shared import MAX_OPERATIONS, MapNumber
+from aodasync.probes.shared import MAX_OPERATIONS, OPERATION_SLOT, MapNumber
 from aodasync.process.children import Children
 from aodasync.process.stacks import read_stacks
 from tests.kernel.repeated import reference, warm_ns
@@ -35,10 +35,13 @@ class FakeOperations:
 
     def __init__(self, rig: Rig) -> None:
         self.rig = rig
+        self._functions: dict[str, int] = {}
 
     def enter(self, xid: int, function: str = "cifs_open") -> None:
-        self.rig.arena.write(NAME_AT, "64s", function.encode())
-        self.rig.run("smb3_enter", xid, self.rig.arena.base + NAME_AT)
+        """Each function has its name somewhere, for good."""
+        at = NAME_AT + 64 * self._functions.setdefault(function, len(self._functions))
+        self.rig.arena.write(at, "64s", function.encode())
+        self.rig.run("smb3_enter", xid, self.rig.arena.base + at)
 
     def end(self, xid: int) -> None:
         self.rig.run("operation_ended", xid)
@@ -88,7 +91,7 @@ def test_a_long_name_is_cut(client: FakeOperations) -> None:
 
 def hold(rig: Rig, slot: int, **fields: int) -> None:
     """Let an operation hold a slot."""
-    row = np.zeros(1, OPERATION)
+    row = np.zeros(1, OPERATION_SLOT)
     row["started_ns"] = time.monotonic_ns()
     row["pid"] = os.getpid()
     for name, value in fields.items():
@@ -161,10 +164,11 @@ def test_what_is_no_more_is_forgotten(rig: Rig, sleeper: subprocess.Popen[bytes]
     assert (set(stacks.found), set(stacks.gone)) == ({sleeper.pid}, {gone.pid})
     rig.probe.set_stacks(read_ns, {sleeper.pid: stacks.found[sleeper.pid].stack, gone.pid: None})
     assert sorted(client.inside()) == [0, 2]
-    for slot in 1, 3:
-        left = lookup(rig.maps[MapNumber.OPERATIONS], struct.pack("I", slot), OPERATION.itemsize)
+    for slot_number in 1, 3:
+        slot = struct.pack("I", slot_number)
+        left = lookup(rig.maps[MapNumber.OPERATIONS], slot, OPERATION_SLOT.itemsize)
         assert left is not None
-        assert np.frombuffer(left, OPERATION)["started_ns"] == 0
+        assert np.frombuffer(left, OPERATION_SLOT)["started_ns"] == 0
 
 
 def test_a_scan_is_cheap(rig: Rig) -> None:

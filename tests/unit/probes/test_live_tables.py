@@ -16,15 +16,15 @@ import numpy as np
 import pytest
 
 from aodasync.errors import BpfError
-from aodasync.events import OPERATION
 from aodasync.evidence.recorder import FlightRecorder
 from aodasync.probes.in_flight_table import InFlightTable
 from aodasync.probes.interface import Probe, ProbePlan
+from aodasync.probes.kernel_text import KernelText
 from aodasync.probes.live_source import LiveEvidence
 from aodasync.probes.operation_table import OperationTable
 from aodasync.probes.records import RECORD
 from aodasync.probes.share_table import TREE, TREE_KEY, ShareTable
-from aodasync.probes.shared import IN_FLIGHT_MAX, MAX_OPERATIONS
+from aodasync.probes.shared import IN_FLIGHT_MAX, MAX_OPERATIONS, OPERATION_SLOT
 
 # Stands for the kernel side: takes slots and frees them, on and on, as fast as it can.
 _FLIPPING: Final = """
@@ -85,9 +85,9 @@ def test_requests_come_and_go_while_the_table_is_read(tmp_path: Path) -> None:
 
 def test_operations_come_and_go_while_the_table_is_read(tmp_path: Path) -> None:
     """No look raises, whatever changes under it."""
-    size = OPERATION.itemsize * MAX_OPERATIONS
-    with _busy(tmp_path / "slots", size, OPERATION.itemsize) as slots:
-        table = OperationTable(slots)
+    size = OPERATION_SLOT.itemsize * MAX_OPERATIONS
+    with _busy(tmp_path / "slots", size, OPERATION_SLOT.itemsize) as slots:
+        table = OperationTable(slots, KernelText(None).at)
         found = _lengths(lambda: table.read(now_ns=1))
         table.close()
     assert len(found) > 1
@@ -118,7 +118,7 @@ def test_an_operation_that_ends_while_it_is_copied_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No row mixes it with what takes its slot next, whatever a machine reorders."""
-    slots = np.memmap(tmp_path / "slots", OPERATION, "w+", shape=MAX_OPERATIONS)
+    slots = np.memmap(tmp_path / "slots", OPERATION_SLOT, "w+", shape=MAX_OPERATIONS)
     slots["started_ns"][:3] = 1, 2, 3
     after = iter([0, 7])
 
@@ -127,7 +127,7 @@ def test_an_operation_that_ends_while_it_is_copied_is_left_out(
 
     monkeypatch.setattr("aodasync.probes.operation_table.memory_barrier", lambda: other_cpu)
     with (tmp_path / "slots").open("r+b") as file:
-        table = OperationTable(file.fileno())
+        table = OperationTable(file.fileno(), KernelText(None).at)
     assert table.read(now_ns=10)["started_ns"].tolist() == [3]
     assert next(after, None) is None
     table.close()

@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
-from aodasync.events import OPERATION, OperationArray, WaitsFor
+from aodasync.events import OperationArray, WaitsFor
 from aodasync.probes.operation_table import OperationTable, wait_of
-from aodasync.probes.shared import MAX_OPERATIONS
+from aodasync.probes.shared import MAX_OPERATIONS, OPERATION_SLOT
 
 SECOND = 1_000_000_000
 
@@ -67,12 +69,18 @@ class Slots:
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "slots"
-        self._file.write_bytes(bytes(MAX_OPERATIONS * OPERATION.itemsize))
-        self.rows: OperationArray = np.memmap(self._file, OPERATION, "r+")
+        self._file.write_bytes(bytes(MAX_OPERATIONS * OPERATION_SLOT.itemsize))
+        self.rows: npt.NDArray[Any] = np.memmap(self._file, OPERATION_SLOT, "r+")
         self.stacks: dict[int, str | None] = {}
+        self.looked: list[int] = []
         descriptor = os.open(self._file, os.O_RDWR)
-        self.table = OperationTable(descriptor)
+        self.table = OperationTable(descriptor, self.text_at)
         os.close(descriptor)
+
+    def text_at(self, address: int, most: int) -> bytes:
+        """Functions have their names at 4096, and from then on."""
+        self.looked.append(address)
+        return f"cifs_function_{address - 4096}".encode()[:most]
 
     def put(self, slot: int, *, started_ns: int, pid: int, stack: str | None = None) -> None:
         self.rows[slot]["started_ns"], self.rows[slot]["pid"] = started_ns, pid
@@ -103,7 +111,17 @@ def test_operations_come_oldest_first_with_what_they_wait_for(slots: Slots) -> N
     rows = slots.read(10 * SECOND)
     assert rows["xid"].tolist() == [3, 7, 5]
     assert rows["waits_for"].tolist() == [WaitsFor.CREDITS, WaitsFor.RECONNECT, WaitsFor.UNKNOWN]
-    assert not slots.rows["waits_for"].any()
+
+
+def test_a_function_s_name_is_read_once(slots: Slots) -> None:
+    """However often, and by however many operations, it is called."""
+    for slot, function in enumerate((4096, 5000, 4096)):
+        slots.put(slot, started_ns=9 * SECOND, pid=1)
+        slots.rows[slot]["function"] = function
+    for _ in range(2):
+        names = slots.table.read(9 * SECOND)["function"].tolist()
+        assert names == [b"cifs_function_0", b"cifs_function_904", b"cifs_function_0"]
+    assert sorted(slots.looked) == [4096, 5000]
 
 
 def test_what_is_no_more_frees_its_slot(slots: Slots) -> None:
