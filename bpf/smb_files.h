@@ -3,10 +3,11 @@
  * Which file a request is about: its id, and of a CREATE the name.
  *
  *   paths     SMB2_open_init, entry: the thread is about to build a CREATE; its name
- *             will stand in a buffer of its own, apart from the request
+ *             will stand in a buffer of its own, apart from the request; where the
+ *             addresses of both will stand is known already (struct smb_rqst)
  *   alloc     reads the id that stands behind the header of a request (MS-SMB2 2.2),
  *             and sends the name of a CREATE to the agent, in a ring of its own
- *   received  reads the id that a CREATE's response gives
+ *   received  reads the id that a CREATE's response gives (smb_mid.h)
  *
  * All of it is lossy, and counted: no request is lost with the name of its file.
  */
@@ -20,10 +21,8 @@
 /* Up to the last file id, and the length of a CREATE's name. */
 #define REQUEST_BYTES 112
 
-#define SMB2_CREATE 5
 #define BODY_AT 64
 #define CREATE_NAME_LENGTH_AT 110
-#define CREATED_ID_AT 128
 
 /* Where a command has its file id: so many words into its body, less one; 0: it has none. */
 #define ID_WORDS(command, words) ((u64)(words) << 2 * (command))
@@ -52,26 +51,15 @@ static __always_inline void read_requested_id(struct smb_event *event, const u8 
 	else if (words == 3)
 		take_id(event, request + BODY_AT + 24);
 }
-
-/* The id that a CREATE was given, when its response is matched to its MID. */
-static __always_inline void read_created_id(struct smb_event *event, u64 response)
-{
-	u8 id[16] __attribute__((aligned(8)));
-
-	if (event->command != SMB2_CREATE || event->status || event->flags & FLAG_STATUS_UNSEEN)
-		return;
-	if (!bpf_probe_read_kernel(id, sizeof(id), (void *)(response + CREATED_ID_AT)))
-		take_id(event, id);
-}
 #else
 #define REQUEST_BYTES HDR_BYTES
 #endif
 
 #ifdef PATH_RQST_ARG
-/* A row of the `paths` map: the CREATE that a thread is about to send (struct smb_rqst). */
+/* A row of the `paths` map: the CREATE that a thread is about to send. */
 struct smb_path {
 	u64 pid_tgid;
-	u64 rqst;
+	u64 vectors; /* its first is the request up to the name, its second the name */
 };
 
 static __always_inline struct smb_path *path_of(u64 pid_tgid)
@@ -83,17 +71,18 @@ static __always_inline struct smb_path *path_of(u64 pid_tgid)
 
 static __always_inline int on_create_begun(u64 rqst)
 {
+	u64 vectors = read_pointer(rqst + RQST_rq_iov);
 	u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct smb_path *kept = path_of(pid_tgid);
 
 	if (kept) {
-		kept->rqst = rqst;
+		kept->vectors = vectors;
 		kept->pid_tgid = pid_tgid;
 	}
 	return 0;
 }
 
-/* rq_iov[0] is the request up to the name, rq_iov[1] the name (struct kvec). */
+/* The vectors are two of struct kvec: an address, and a length. */
 static __always_inline void send_name(const struct smb_event *event, u64 at, const u8 *request,
 				      u64 pid_tgid)
 {
@@ -104,8 +93,7 @@ static __always_inline void send_name(const struct smb_event *event, u64 at, con
 	u64 path;
 
 	if (kept && kept->pid_tgid == pid_tgid)
-		bpf_probe_read_kernel(vectors, sizeof(vectors),
-				      (void *)read_pointer(kept->rqst + RQST_rq_iov));
+		bpf_probe_read_kernel(vectors, sizeof(vectors), (void *)kept->vectors);
 	if (!kept || vectors[0] != at) {
 		count(COUNT_NAME_UNSEEN);
 		return;

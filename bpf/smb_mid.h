@@ -39,16 +39,29 @@ static __always_inline u64 read_pointer(u64 at)
 	return pointer;
 }
 
+/* The id that a CREATE was given stands behind the header of its response (MS-SMB2 2.2.14). */
+#define SMB2_CREATE 5
+#define CREATED_ID_AT 128
+#ifdef FILE_NAMES
+#define RESPONSE_BYTES 144
+#else
+#define RESPONSE_BYTES HDR_BYTES
+#endif
+
 /*
  * Take the response's status, if its header is at `response`: a buffer that holds
- * the request itself, or anything else, is not believed.
+ * the request itself, or anything else, is not believed. Of a CREATE's, the id of the file.
  */
 static __always_inline void read_response(struct smb_event *event, u64 response)
 {
-	u8 header[HDR_BYTES] __attribute__((aligned(8)));
+	u8 header[RESPONSE_BYTES] __attribute__((aligned(8)));
+	bool is_create = RESPONSE_BYTES > HDR_BYTES && event->command == SMB2_CREATE;
 	u32 smb2_flags;
 
-	if (!response || bpf_probe_read_kernel(header, sizeof(header), (void *)response))
+	if (!response)
+		return;
+	is_create = is_create && !bpf_probe_read_kernel(header, RESPONSE_BYTES, (void *)response);
+	if (!is_create && bpf_probe_read_kernel(header, HDR_BYTES, (void *)response))
 		return;
 	smb2_flags = HDR(u32, header, Flags);
 	if (HDR(u32, header, ProtocolId) != SMB2_PROTOCOL_ID ||
@@ -64,6 +77,12 @@ static __always_inline void read_response(struct smb_event *event, u64 response)
 		if (!(smb2_flags & SMB2_FLAGS_ASYNC_COMMAND))
 			event->tree_id = HDR(u32, header, TreeId);
 	}
+#ifdef FILE_NAMES
+	if (is_create && !event->status) {
+		event->persistent_id = *(u64 *)(header + CREATED_ID_AT);
+		event->volatile_id = *(u64 *)(header + CREATED_ID_AT + 8);
+	}
+#endif
 }
 
 /*
@@ -73,7 +92,7 @@ static __always_inline void read_response(struct smb_event *event, u64 response)
  * header in the first iovec of the I/O that callback_data is (of a synchronous READ,
  * which is answered at resp_buf, it is another thing).
  */
-static __always_inline u64 read_matched_response(struct smb_event *event, u64 mid)
+static __always_inline void read_matched_response(struct smb_event *event, u64 mid)
 {
 	u64 response = read_pointer(mid + MID_resp_buf);
 
@@ -82,7 +101,6 @@ static __always_inline u64 read_matched_response(struct smb_event *event, u64 mi
 		response = read_pointer(read_pointer(mid + MID_callback_data) + READ_iov);
 #endif
 	read_response(event, response);
-	return response;
 }
 
 /*

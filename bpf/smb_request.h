@@ -52,10 +52,13 @@ static __always_inline bool is_named(u64 connection_id)
  */
 static __always_inline void remember_connection(u64 server, u64 connection_id, u16 command)
 {
-	struct smb_connection connection = { .server = server, .is_smb1 = is_smb1(server) };
+	struct smb_connection connection;
 
 	if (is_named(connection_id) && command != SMB2_NEGOTIATE)
 		return;
+	__builtin_memset(&connection, 0, sizeof(connection));
+	connection.server = server;
+	connection.is_smb1 = is_smb1(server);
 	connection.netns = netns_of(server);
 	bpf_probe_read_kernel_str(connection.hostname, sizeof(connection.hostname),
 				  (void *)read_pointer(server + SERVER_hostname));
@@ -102,18 +105,19 @@ static __always_inline void submit_request(struct smb_event *event, u64 now)
 
 /*
  * The end of a request that is known to be over. Where its release was not seen, the
- * record ends with its receipt, or now; READ's status may be lost with it.
+ * record ends with its receipt, or now; READ's status may be lost with it. Its slot is
+ * left `to` be free (0), or claimed; false when another one was faster.
  */
-static __always_inline void end(const struct smb_event *known, u64 *holder, u64 mid, u64 now,
-				bool is_released)
+static __always_inline bool end(const struct smb_event *known, u64 *holder, u64 mid, u64 now,
+				bool is_released, u64 to)
 {
 	struct smb_event copy = *known, *event;
 
-	if (!vacate(holder, mid))
-		return;
+	if (!leave(holder, mid, to))
+		return false;
 	event = reserve();
 	if (!event)
-		return;
+		return true;
 	*event = copy;
 	if (!is_released) {
 		count(COUNT_UNRELEASED);
@@ -123,6 +127,7 @@ static __always_inline void end(const struct smb_event *known, u64 *holder, u64 
 			event->mid_state = MIDSTATE_RECEIVED;
 	}
 	submit_request(event, now);
+	return true;
 }
 
 /*
@@ -141,13 +146,13 @@ static __always_inline struct smb_event *find_or_end(u64 mid, u64 message_id, u6
 
 	if (!known || known->message_id == message_id)
 		return known;
-	end(known, *holder, mid, now, PUT_ENDS && known->released_ns);
+	end(known, *holder, mid, now, PUT_ENDS && known->released_ns, 0);
 	return NULL;
 }
 
 static __always_inline int on_alloc(u64 request, u64 server, u64 mid)
 {
-	u8 header[REQUEST_BYTES] __attribute__((aligned(8))) = {};
+	u8 header[REQUEST_BYTES] __attribute__((aligned(8)));
 	u64 pid_tgid, connection_id, now, *holder;
 	struct smb_event *event;
 	u16 flags = FLAG_STATUS_UNSEEN;
@@ -160,12 +165,12 @@ static __always_inline int on_alloc(u64 request, u64 server, u64 mid)
 	connection_id = read_pointer(server + SERVER_conn_id);
 	remember_connection(server, connection_id, HDR(u16, header, Command));
 
-	event = find(mid, &holder);
-	if (event)
-		end(event, holder, mid, now, PUT_ENDS && event->released_ns);
-	event = claim(mid, &holder);
+	event = claim_any(mid, &holder);
 	if (!event)
 		return 0;
+	if (!is_claimed(holder, mid) &&
+	    !end(event, holder, mid, now, PUT_ENDS && event->released_ns, CLAIMED(mid)))
+		return 0; /* it is rebuilt when it is answered */
 	smb2_flags = HDR(u32, header, Flags);
 	if (HDR(u32, header, NextCommand) || smb2_flags & SMB2_FLAGS_RELATED_OPERATIONS)
 		flags |= FLAG_COMPOUND;
@@ -198,11 +203,14 @@ static __always_inline int on_alloc(u64 request, u64 server, u64 mid)
 
 static __always_inline int on_received(u64 mid, u64 server)
 {
-	u64 now = bpf_ktime_get_ns(), response, *holder;
+	u64 now, *holder;
 	struct smb_event *event = find(mid, &holder);
 	struct mid_copy copy;
 	bool is_new = false;
 
+	if (event && event->received_ns)
+		return 0; /* the other one of the two did it */
+	now = bpf_ktime_get_ns();
 	if (!event) {
 		if (read_mid(&copy, mid))
 			return 0;
@@ -215,13 +223,8 @@ static __always_inline int on_received(u64 mid, u64 server)
 		rebuild(event, &copy, server, now);
 		is_new = true;
 	}
-	if (event->received_ns)
-		return 0; /* the other one of the two did it */
 	event->received_ns = now;
-	response = read_matched_response(event, mid);
-#ifdef FILE_NAMES
-	read_created_id(event, response);
-#endif
+	read_matched_response(event, mid);
 	if (is_new)
 		publish(holder, mid);
 	return 0;
@@ -295,7 +298,7 @@ static __always_inline int on_put_done(u64 mid)
 		return 0;
 	bpf_probe_read_kernel(&references, sizeof(references), (void *)(mid + MID_refcount));
 	if (!references)
-		end(known, holder, mid, known->released_ns, true);
+		end(known, holder, mid, known->released_ns, true, 0);
 	return 0;
 }
 #endif
@@ -304,13 +307,13 @@ static __always_inline int on_put_done(u64 mid)
  * Whether the request of this MID, in flight for long, is still there: a MID without
  * references is free, or about to be. The first time only the moment is noted.
  */
-static __always_inline int on_check(u64 mid)
+static __always_inline int on_check(u64 mid, u32 slot)
 {
-	u64 now = bpf_ktime_get_ns(), *holder;
-	struct smb_event *known = find(mid, &holder);
+	u64 now = bpf_ktime_get_ns(), *holder = bpf_map_lookup_elem_(MAP(MAP_MIDS), &slot);
+	struct smb_event *known = bpf_map_lookup_elem_(MAP(MAP_IN_FLIGHT), &slot);
 	u32 references = 0;
 
-	if (!known)
+	if (!holder || !known || *holder != mid)
 		return 0;
 	bpf_probe_read_kernel(&references, sizeof(references), (void *)(mid + MID_refcount));
 	if (references && read_pointer(mid + MID_mid) == known->message_id)
@@ -318,7 +321,7 @@ static __always_inline int on_check(u64 mid)
 	if (!known->released_ns)
 		known->released_ns = now;
 	else if (now - known->released_ns > CHECK_GRACE_NS)
-		end(known, holder, mid, now, false);
+		end(known, holder, mid, now, false, 0);
 	return 0;
 }
 

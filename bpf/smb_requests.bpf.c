@@ -25,13 +25,21 @@
 
 /*
  * The address of a MID, to calculate with: an argument itself has a type, which the
- * verifier keeps whole.
+ * verifier keeps whole. It forgets the type of what was exchanged.
  */
 #ifdef KPROBES
 #define ADDRESS(ctx, at) ((ctx)[at])
 #else
-#define ADDRESS(ctx, at) read_pointer((u64)&(ctx)[at])
+#define ADDRESS(ctx, at) untyped((ctx)[at])
 #endif
+
+static __always_inline u64 untyped(u64 pointer)
+{
+	volatile u64 address = 0;
+
+	__sync_lock_test_and_set(&address, pointer);
+	return address;
+}
 
 #ifdef RELEASE_SERVER_ARG
 #define RELEASE_SERVER(ctx) ((ctx)[RELEASE_SERVER_ARG])
@@ -63,7 +71,7 @@ int request_alloc(u64 *ctx)
 #ifdef PATH_RQST_ARG
 int create_begun(u64 *ctx)
 {
-	return on_create_begun(ADDRESS(ctx, PATH_RQST_ARG));
+	return on_create_begun(ctx[PATH_RQST_ARG]);
 }
 #endif
 
@@ -118,10 +126,10 @@ int request_put_done(u64 *ctx)
 }
 #endif
 
-/* Not attached: the agent runs them. On a MID; */
+/* Not attached: the agent runs them. On (MID, slot); */
 int check_mid(u64 *ctx)
 {
-	return on_check(ctx[0]);
+	return on_check(ctx[0], ctx[1]);
 }
 
 /* on an address; */

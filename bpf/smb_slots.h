@@ -7,6 +7,11 @@
  * under locks, in code that is cold each time. The address of the MID says where to
  * look first, and the next SLOT_TRIES - 1 places; MIDs are aligned, so the lowest
  * bit marks a slot whose request is being written.
+ *
+ * A MID that is allocated takes the first place that is free, and does not look
+ * whether it holds one behind that: each look is memory that nobody has read lately.
+ * So of two slots of a MID the first one is that of now; the agent's check finds the
+ * other one by its number.
  */
 #ifndef AODASYNC_SMB_SLOTS_H
 #define AODASYNC_SMB_SLOTS_H
@@ -14,6 +19,7 @@
 #include "smb_ring.h"
 
 #define GOLDEN_RATIO 0x9e3779b97f4a7c15ULL
+#define CLAIMED(mid) ((mid) | SLOT_BEING_WRITTEN)
 
 static __always_inline u32 slot_of(u64 mid, u32 try)
 {
@@ -40,8 +46,11 @@ static __always_inline struct smb_event *find(u64 mid, u64 **holder)
 	return NULL;
 }
 
-/* A free slot for a MID that has none, to be written and published; NULL when full. */
-static __always_inline struct smb_event *claim(u64 mid, u64 **holder)
+/*
+ * A slot for a MID, to be written and published: a free one, or the one that it still
+ * holds, for a request whose end was not seen (is_claimed() tells). NULL when full.
+ */
+static __always_inline struct smb_event *claim_any(u64 mid, u64 **holder)
 {
 	u32 slot, try;
 
@@ -51,11 +60,25 @@ static __always_inline struct smb_event *claim(u64 mid, u64 **holder)
 		*holder = bpf_map_lookup_elem_(MAP(MAP_MIDS), &slot);
 		if (!*holder)
 			break;
-		if (!**holder && !__sync_val_compare_and_swap(*holder, 0ULL, mid | SLOT_BEING_WRITTEN))
+		if (**holder == mid ||
+		    (!**holder && !__sync_val_compare_and_swap(*holder, 0ULL, CLAIMED(mid))))
 			return bpf_map_lookup_elem_(MAP(MAP_IN_FLIGHT), &slot);
 	}
 	count(COUNT_MAP_FULL);
 	return NULL;
+}
+
+static __always_inline bool is_claimed(const u64 *holder, u64 mid)
+{
+	return *holder == CLAIMED(mid);
+}
+
+/* A free slot for a MID that has none. */
+static __always_inline struct smb_event *claim(u64 mid, u64 **holder)
+{
+	struct smb_event *event = claim_any(mid, holder);
+
+	return event && is_claimed(*holder, mid) ? event : NULL;
 }
 
 static __always_inline void publish(u64 *holder, u64 mid)
@@ -63,10 +86,15 @@ static __always_inline void publish(u64 *holder, u64 mid)
 	__sync_lock_test_and_set(holder, mid);
 }
 
-/* False when another one was faster. */
+/* Free a slot, or claim it anew. False when another one was faster. */
+static __always_inline bool leave(u64 *holder, u64 mid, u64 to)
+{
+	return __sync_val_compare_and_swap(holder, mid, to) == mid;
+}
+
 static __always_inline bool vacate(u64 *holder, u64 mid)
 {
-	return __sync_val_compare_and_swap(holder, mid, 0ULL) == mid;
+	return leave(holder, mid, 0);
 }
 
 #endif

@@ -71,6 +71,7 @@ class AttachType(IntEnum):
     """enum bpf_attach_type."""
 
     NONE = 0
+    TRACE_RAW_TP = 23
     TRACE_FENTRY = 24
     TRACE_FEXIT = 25
 

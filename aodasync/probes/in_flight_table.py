@@ -32,7 +32,7 @@ _GIVEN_UP_NS: Final = 180 * 10**9  # 3 x echo_interval by default: then the clie
 class InFlightTable:
     """The requests in flight by MID, in the slots of two arrays (``bpf/smb_slots.h``).
 
-    ``checker_fd`` is a program that ends the request of a MID, if that is free though
+    ``checker_fd`` is a program that ends the request of a MID in a slot, if that is free though
     its release was not seen. It is run on those that are in flight for long, each in
     its turn: what it ends leaves the table and comes through the ring.
     """
@@ -57,8 +57,9 @@ class InFlightTable:
         rows = pick(np.frombuffer(self._rows, RECORD), taken)
         self._barrier()
         steady = (seen & SLOT_BEING_WRITTEN == 0) & (mids[taken] == seen)
-        seen, rows = seen[steady], pick(rows, steady)
-        self._check(seen[rows["issued_ns"] + _CHECKED_FROM_NS < now_ns])
+        rows = pick(rows, steady)
+        old = rows["issued_ns"] + _CHECKED_FROM_NS < now_ns
+        self._check(seen[steady][old], taken[steady][old])
         return _oldest_first(rows)
 
     def is_empty(self, _now_ns: int) -> bool:
@@ -70,12 +71,12 @@ class InFlightTable:
         self._mids.close()
         self._rows.close()
 
-    def _check(self, mids: npt.NDArray[Any]) -> None:
+    def _check(self, mids: npt.NDArray[Any], slots: npt.NDArray[Any]) -> None:
         if self._checker_fd is None or not len(mids):
             return
         turn = range(self._checked, self._checked + min(_CHECKS, len(mids)))
-        for mid in np.sort(mids).take(turn, mode="wrap"):
-            bpf.run(self._checker_fd, (int(mid),))
+        for index in np.argsort(mids).take(turn, mode="wrap"):
+            bpf.run(self._checker_fd, (int(mids[index]), int(slots[index])))
         self._checked = turn.stop % len(mids)
 
 

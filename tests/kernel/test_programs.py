@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,10 @@ import numpy as np
 import pytest
 
 from aodasync.errors import CompileError
+from aodasync.probes.bpf import AttachType, ProgramType, load_program
+from aodasync.probes.compiler.btf import Btf, Kind
 from aodasync.probes.preparation import METHODS, Prepared, bpf_sources, prepare
+from aodasync.probes.program_loader import create_maps, patched
 from aodasync.probes.shared import definitions
 from tests.unit.probes.kernel_types import KERNELS, write_kernel
 
@@ -29,6 +33,8 @@ HELPERS = {
     132: "ringbuf_submit",
     134: "ringbuf_query",
 }
+TAKES_STRUCTS = {"alloc", "received", "release", "freed", "paths"}
+
 MAX_INSTRUCTIONS = 700  # a loop that was unrolled, or a body inlined twice, would be more
 _INSTRUCTION = np.dtype([("code", "u1"), ("registers", "u1"), ("offset", "<i2"), ("imm", "<i4")])
 
@@ -45,6 +51,35 @@ def test_only_expected_helpers_are_called(
         assert set(calls["imm"].tolist()) <= set(HELPERS), program.name
         assert (calls["registers"] == 0).all(), f"{program.name} calls a function of its own"
         assert len(instructions) < MAX_INSTRUCTIONS
+
+
+@pytest.mark.parametrize("version", sorted(KERNELS))
+def test_the_verifier_takes_typed_arguments(
+    prepared: Callable[..., Prepared], version: str
+) -> None:
+    """In fentry and fexit an argument is a pointer to a struct, no mere number.
+
+    A tracepoint of the kernel's that has such arguments stands in for the client's functions.
+    """
+    kernel = Btf(Path("/sys/kernel/btf/vmlinux").read_bytes())
+    (executed,) = kernel.find("btf_trace_sched_process_exec", Kind.TYPEDEF)
+    maps = create_maps(1 << 20)
+    tried = set()
+    for program in prepared(version).programs:
+        if program.attach in ("fentry", "fexit") and program.role in TAKES_STRUCTS:
+            code = patched(program.code, maps)
+            fd = load_program(
+                ProgramType.TRACING,
+                code,
+                program.name,
+                attach_type=AttachType.TRACE_RAW_TP,
+                btf_id=executed.id,
+            )
+            os.close(fd)
+            tried.add(program.role)
+    for fd in maps.values():
+        os.close(fd)
+    assert TAKES_STRUCTS - {"freed"} <= tried
 
 
 def test_the_second_preparation_is_cached(tmp_path: Path) -> None:

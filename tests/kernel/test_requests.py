@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import pytest
 
 from aodasync.events import EVENT, Flag, Kind, MidState, Outcome
 from aodasync.probes.in_flight_table import InFlightTable
+from aodasync.probes.maps import update
 from aodasync.probes.preparation import METHODS
 from aodasync.probes.shared import CHECK_GRACE_NS, IN_FLIGHT_MAX, MapNumber
 from aodasync.smb.commands import COMMAND_CODES
@@ -473,6 +475,36 @@ def test_a_free_mid_does_not_stay_in_flight(rig: Rig, *, received: bool) -> None
     assert row["flags"] & Flag.REBUILT
     assert row["outcome"] == (Outcome.ANSWERED if received else Outcome.UNKNOWN)
     assert rig.probe.figures()["unreleased"] == 1
+
+
+def home_of(mid: int) -> int:
+    """The first slot where a MID is looked for (``bpf/smb_slots.h``)."""
+    return (mid * 0x9E3779B97F4A7C15) % (1 << 64) * IN_FLIGHT_MAX >> 64
+
+
+def test_of_two_requests_of_a_mid_the_older_one_ends(rig: Rig) -> None:
+    """Its release was skipped, and the next one found a place before it."""
+    client = FakeClient(rig)
+    server = client.server(0, 1, "s", "10.0.0.1")
+    home = home_of(rig.arena.base + client.make_mid(0, server, WRITE).at)
+    take_slot(rig, home, np.zeros(1, EVENT))
+    older = client.alloc(0, server, WRITE)
+    client.receive(older, ACCESS_DENIED)
+    update(rig.maps[MapNumber.MIDS], struct.pack("I", home), bytes(8))
+    newer = client.alloc(0, server, CREATE)
+    table = checked_table(rig)
+    later_ns = time.monotonic_ns() + 10 * SECOND
+    assert len(table.read(later_ns)) == 2
+    time.sleep(1.5 * CHECK_GRACE_NS / SECOND)
+    table.read(later_ns)
+    assert table.read(later_ns)["message_id"].tolist() == [newer.message_id]
+    ended = only_row(client)
+    assert (ended["message_id"], ended["status"]) == (older.message_id, ACCESS_DENIED)
+    client.receive(newer)
+    client.release(newer, MidState.READY)
+    assert only_row(client)["message_id"] == newer.message_id
+    assert len(table.read(later_ns)) == 0
+    assert losses(client) == {}
 
 
 def test_checks_take_turns(rig: Rig) -> None:
