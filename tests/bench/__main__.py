@@ -11,7 +11,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.bench import bundles, hotpath, latency, load, memory, overhead, peers, soak, startup
+from tests.bench import (
+    bundles,
+    hotpath,
+    kernel_side,
+    latency,
+    load,
+    memory,
+    overhead,
+    peers,
+    soak,
+    startup,
+)
 from tests.bench.figures import Figure, broken, render
 from tests.bench.rigging import open_bench
 
@@ -23,6 +34,7 @@ _SECTIONS = {
     "Processor time of the agent": load.measure,
     "Path of an event": hotpath.measure,
     "A flood of events": soak.measure,
+    "Programs in the kernel": kernel_side.measure,
 }
 _PEERS = {"Beside the others": peers.measure}
 _PRIORITY = -20

@@ -27,9 +27,12 @@ class Bench:
     prepared: Prepared
 
     @contextmanager
-    def rig(self) -> Iterator[Rig]:
+    def rig(self, *, file_names: bool = True) -> Iterator[Rig]:
         """Maps and programs, with a ring of the default size."""
-        rig = Rig(self.prepared, KERNEL, RING_BYTES)
+        prepared = self.prepared
+        if not file_names:
+            prepared = asyncio.run(prepare(cache_dir=None, btf=self.types, file_names=False))
+        rig = Rig(prepared, KERNEL, RING_BYTES)
         try:
             yield rig
         finally:
