@@ -9,15 +9,17 @@ import dataclasses
 import json
 import struct
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any, Final
 
 from aodasync.probes.preparation import prepare
 from aodasync.probes.program_loader import load
 
-__all__ = ["EMPTY", "Runs", "counted", "empty_programs", "runs"]
+__all__ = ["EMPTY", "Runs", "counted", "empty_programs", "ids", "runs"]
 
 EMPTY = "empty_"
+_TYPES: Final = ("tracing", "raw_tracepoint")
 _RETURN_0 = struct.pack("<BBhi", 0xB7, 0, 0, 0) + struct.pack("<BBhi", 0x95, 0, 0, 0)
 
 
@@ -44,12 +46,24 @@ def counted() -> Iterator[None]:
         switch.write_text("0")
 
 
-def runs() -> dict[str, Runs]:
-    """Every loaded tracing program by name; those that are attached twice, together."""
+def _loaded() -> list[dict[str, Any]]:
     done = subprocess.run(["bpftool", "-j", "prog", "show"], capture_output=True, check=True)
+    return [each for each in json.loads(done.stdout) if each["type"] in _TYPES]
+
+
+def ids() -> frozenset[int]:
+    """Every tracing program that is loaded now."""
+    return frozenset(program["id"] for program in _loaded())
+
+
+def runs(of: Collection[int] | None = None) -> dict[str, Runs]:
+    """Every loaded tracing program (``of`` these ids) by name.
+
+    Those of one name, as they are attached twice, are taken together.
+    """
     found: dict[str, Runs] = {}
-    for program in json.loads(done.stdout):
-        if program["type"] in ("tracing", "raw_tracepoint"):
+    for program in _loaded():
+        if of is None or program["id"] in of:
             known = found.get(program["name"], Runs())
             count, total_ns = program.get("run_cnt", 0), program.get("run_time_ns", 0)
             found[program["name"]] = Runs(known.count + count, known.total_ns + total_ns)

@@ -16,10 +16,10 @@ import bpf_cost
 import product
 from product import MOUNT, Agent, check
 
-PAIRS = 12
-STUDENT_T = 2.201  # of 11 degrees of freedom, two-sided 95 %
+PAIRS = 20
+STUDENT_T = 2.093  # of 19 degrees of freedom, two-sided 95 %
 FEWEST_RATIO = 0.98
-MOST_EMPTY = 15.0
+MOST_EMPTY = 8.0
 FILES = 150
 
 _WORK = """
