@@ -25,7 +25,8 @@ from itertools import count
 
 from aodasync import config
 from aodasync.config.anomalies.latency import LatencyAnomaly
-from aodasync.events import EVENT, NS_PER_MS, EventArray, EventBatch, MidState
+from aodasync.events import EVENT, NS_PER_MS, EventArray, MidState
+from aodasync.evidence.recorder import FlightRecorder
 from aodasync.probes.bpf import ProgramType, load_program, run
 from aodasync.smb.commands import COMMAND_CODES
 from tests.bench import hotpath
@@ -81,16 +82,11 @@ def _paths(
 ) -> Iterator[Figure]:
     """From the ring to the decision."""
     background = Background(rig, connection_id=1)
-    detector = hotpath._detector()
+    recorder = FlightRecorder(50_000)
+    path = hotpath._Path(rig, background, recorder, hotpath._detector(recorder))
 
     def ours() -> float:
-        background.run(size)
-        begun_ns = time.perf_counter_ns()
-        rows = rig.probe.read(size)
-        detector.process(EventBatch(rows, time.monotonic_ns()))
-        took_ns = time.perf_counter_ns() - begun_ns
-        assert len(rows) == size
-        return took_ns / size
+        return sum(path.round(size))
 
     def callback() -> float:
         run_repeatedly(tool.programs["ordinary"], size)
@@ -106,7 +102,7 @@ def _paths(
         return took_ns / size
 
     mine, bcc, python = _in_turns(ours, callback, loop)
-    assert not detector.metrics.anomalies
+    assert not path.detector.metrics.anomalies
     background.close()
     batches, unit = f"batches of {size:,}", "ns/event"
     yield _figure(f"ours, ring to decision, {batches}", mine, unit)

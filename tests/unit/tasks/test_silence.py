@@ -10,11 +10,13 @@ from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any, TypeVar, cast
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from aodasync.events import NO_OPERATIONS, EventArray
+from aodasync.events import EVENT, NO_OPERATIONS, EventArray
 from aodasync.evidence.model import Connection, EvidenceSource, Snapshot, Trigger
 from aodasync.evidence.recorder import FlightRecorder
 from aodasync.host.aodv2_syslog import Audit
@@ -47,9 +49,13 @@ class Ring:
     def fileno(self) -> int:
         return self._wait
 
-    def read(self, _most: int) -> EventArray:
+    def read_into(self, into: npt.NDArray[np.void]) -> int:
         rows, self.held = self.held, requests()
-        return rows
+        into.view(EVENT)[: len(rows)] = rows
+        return len(rows)
+
+    def settle(self) -> None:
+        """No files are looked up here."""
 
     def wake(self) -> None:
         os.write(self._wake, b"!")
