@@ -144,7 +144,7 @@ class OperationTable:
 
     def is_empty(self) -> bool:
         """Whether no operation is inside the client: no slot is taken."""
-        return not np.bitwise_or.reduce(np.frombuffer(self._memory, OPERATION)["started_ns"])
+        return not np.bitwise_or.reduce(np.frombuffer(self._memory, OPERATION_SLOT)["started_ns"])
 
     def wanted_stacks(self) -> tuple[int, ...]:
         """Threads (tids) whose stacks are wanted as of the last look, 64 at most."""
