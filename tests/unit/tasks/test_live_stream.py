@@ -17,7 +17,7 @@ import structlog
 from aodasync.events import EVENT
 from aodasync.live.frames import Decoder, Frame, Subscription
 from aodasync.tasks.control_server import SOCKET_NAME, ControlServer
-from aodasync.tasks.live_stream import MAX_READERS, LiveStream
+from aodasync.tasks.live_stream import MAX_HELD_BYTES, MAX_READERS, LiveStream
 from tests.builders import MS, SECOND, in_flight, request, requests
 from tests.loop_lag import loop_lag
 
@@ -145,6 +145,63 @@ async def test_a_reader_that_does_not_read_is_cut_off_and_counted(tmp_path: Path
         eager_writer.close()
         lazy_writer.close()
         del lazy
+
+
+async def test_readers_that_do_not_read_hold_little_memory_all_together(tmp_path: Path) -> None:
+    """However many there are and whatever they asked for; who reads gets every row."""
+    stream = _stream()
+    batch = np.zeros(5_000, EVENT)
+    batch["issued_ns"], batch["released_ns"] = 1, SECOND
+    async with _served(tmp_path, stream) as path:
+        lazy = [await asyncio.open_unix_connection(path) for _ in range(MAX_READERS - 1)]
+        for number, (_, writer) in enumerate(lazy):
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            writer.write(Subscription(min_ms=number % 5, state_every_sec=3600).encode())
+        eager, eager_writer = await asyncio.open_unix_connection(path)
+        eager_writer.write(Subscription(state_every_sec=3600).encode())
+        decoder = Decoder()
+        await _frames(eager, decoder, 2)
+        async with asyncio.timeout(30):
+            while stream.metrics.readers < MAX_READERS:  # noqa: ASYNC110  # a figure
+                await asyncio.sleep(0.01)
+            most = got = 0
+            for number in range(1, 61):
+                stream.publish(batch)
+                most = max(most, stream.held)
+                while got < number * len(batch):
+                    got += sum(len(f.rows) for f in decoder.feed(await eager.read(1 << 20)))
+        assert 0 < most <= MAX_HELD_BYTES
+        assert stream.metrics.cut_off == len(lazy)
+        eager_writer.close()
+        for _, writer in lazy:
+            writer.close()
+    async with asyncio.timeout(10):
+        while stream.metrics.readers:  # noqa: ASYNC110  # a figure
+            await asyncio.sleep(0.01)
+    assert stream.held == 0
+
+
+async def test_who_is_furthest_behind_is_cut_off_first(tmp_path: Path) -> None:
+    """One that came late and fits stays, as long as those before it make room."""
+    stream = _stream()
+    batch = np.zeros(30_000, EVENT)  # 2.9 MB
+    batch["issued_ns"], batch["released_ns"] = 1, SECOND
+    async with _served(tmp_path, stream) as path:
+        readers = []
+        for number in range(4):
+            readers.append(await asyncio.open_unix_connection(path))
+            writer = readers[-1][1]
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            writer.write(Subscription(min_ms=number, state_every_sec=3600).encode())
+            async with asyncio.timeout(10):
+                while stream.metrics.readers + stream.metrics.cut_off <= number:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            stream.publish(batch)
+            await asyncio.sleep(0.05)
+        assert stream.metrics.cut_off > 0
+        assert not stream._readers or max(r.asked.min_ms for r in stream._readers) == 3
+        for _, writer in readers:
+            writer.close()
 
 
 @pytest.mark.parametrize("said", [b'{"version": 9}\n', b'{"min_ms": "x"}\n', b"{}\nmore"])
