@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from aodasync.detection.by_server import by_server
 from aodasync.events import NS_PER_MS, EventArray, Kind, Outcome, latency_ns, pick
-from aodasync.evidence.arrays import is_in, median, quantile
+from aodasync.evidence.arrays import median, quantile
 from aodasync.evidence.failures import failed
 from aodasync.host.printable import printable
 from aodasync.smb.commands import command_name
@@ -33,6 +35,8 @@ def server_summary(
     of_last_minute = (rows["kind"] == Kind.REQUEST) & (rows["released_ns"] + _RECENT_NS > now_ns)
     recent = pick(rows, of_last_minute)
     connection_id = recent["connection_id"]
+    if len(recent) == 0:
+        return {}
     busy = Counter(connection_id.tolist())
     names = {number: server_of(number) for number in busy}
     requests: Counter[str] = Counter()
@@ -43,20 +47,32 @@ def server_summary(
     for number, server in names.items():
         connections.setdefault(server if server in shown else OTHER, []).append(number)
     summary = {}
-    for server, numbers in sorted(connections.items()):
-        of_server = pick(recent, is_in(connection_id, numbers))
-        latency_ms = latency_ns(of_server) / NS_PER_MS
+    latency_ms, bad = latency_ns(recent) / NS_PER_MS, failed(recent)
+    unanswered = recent["outcome"] != Outcome.ANSWERED
+    for server, at in sorted(_places(connection_id, connections).items()):
+        own_ms = latency_ms[at]
         summary[server] = {
-            "connections": len(numbers),
-            "requests": len(of_server),
-            "per_sec": round(len(of_server) / (_RECENT_NS / 1e9), 2),
-            "median_ms": round(median(latency_ms), 3),
-            "p99_ms": round(quantile(latency_ms, 0.99), 3),
-            "max_ms": round(float(latency_ms.max()), 3),
-            "errors": int(np.count_nonzero(failed(of_server))),
-            "unanswered": int(np.count_nonzero(of_server["outcome"] != Outcome.ANSWERED)),
+            "connections": len(connections[server]),
+            "requests": len(at),
+            "per_sec": round(len(at) / (_RECENT_NS / 1e9), 2),
+            "median_ms": round(median(own_ms), 3),
+            "p99_ms": round(quantile(own_ms, 0.99), 3),
+            "max_ms": round(float(own_ms.max()), 3),
+            "errors": int(np.count_nonzero(bad[at])),
+            "unanswered": int(np.count_nonzero(unanswered[at])),
         }
     return summary
+
+
+def _places(
+    ids: npt.NDArray[np.uint64], connections: Mapping[str, Sequence[int]]
+) -> dict[str, npt.NDArray[np.intp]]:
+    """Where the rows of each server are, given the connections of all rows, of shape (N,)."""
+    name_of = {number: name for name, numbers in connections.items() for number in numbers}
+    grouped = by_server(ids, name_of.__getitem__)
+    order = np.argsort(grouped.place, kind="stable")
+    ends = np.cumsum(np.bincount(grouped.place, minlength=len(grouped.servers)))
+    return dict(zip(grouped.servers, np.split(order, ends[:-1]), strict=True))
 
 
 def in_flight_summary(rows: EventArray, now_ns: int) -> dict[str, Any]:
