@@ -80,8 +80,13 @@ class _Seen:
 
     def identities(self) -> frozenset[_Identity]:
         """What identifies each of them from one look to the next."""
-        requests = (*map(_identity, self.hung), *map(_identity, self.opens))
-        return frozenset([*requests, *map(_thread, self.stalled)])
+        return frozenset(
+            [*_identities(self.hung), *_identities(self.opens), *map(_thread, self.stalled)]
+        )
+
+    def column(self, name: str) -> list[int]:
+        """A field of the requests and the opens."""
+        return [*self.hung[name].tolist(), *self.opens[name].tolist()]
 
 
 class HangDetector(Detector):
@@ -151,9 +156,9 @@ class HangDetector(Detector):
         return numbers
 
     def _finding(self, server: str, seen: _Seen, now_ns: int) -> Finding:
-        rows, waiting = np.concatenate([seen.hung, seen.opens]), seen.stalled
-        commands = Counter(rows["command"].tolist()).most_common()
-        oldest_ns = min([*rows["issued_ns"].tolist(), *(each.since_ns for each in waiting)])
+        issued_ns, waiting = seen.column("issued_ns"), seen.stalled
+        commands = Counter(seen.column("command")).most_common()
+        oldest_ns = min([*issued_ns, *(each.since_ns for each in waiting)])
         connections = {c for each in waiting for c in each.connections}
         waits = Counter(f"waiting_for_{each.stall.waits_for}" for each in waiting)
         return Finding(
@@ -162,10 +167,10 @@ class HangDetector(Detector):
             symptom=Symptom.WAITING,
             grave=len(seen.hung) > 0 or bool(waiting),
             server=server,
-            connections=tuple(sorted(connections.union(rows["connection_id"].tolist()))),
+            connections=tuple(sorted(connections.union(seen.column("connection_id")))),
             commands=tuple(command_name(code) for code, _ in commands),
             codes=(),
-            count=len(rows) + len(waiting),
+            count=len(issued_ns) + len(waiting),
             acceptable_count=1,
             threshold_ms=self._age_ns / NS_PER_MS,
             max_latency_ms=(now_ns - oldest_ns) / NS_PER_MS,
@@ -186,5 +191,7 @@ def _thread(stalled: Stalled) -> _Identity:
     return stalled.stall.pid, stalled.xid
 
 
-def _identity(row: np.void) -> _Identity:
-    return int(row["connection_id"]), int(row["message_id"]), int(row["issued_ns"])
+def _identities(rows: EventArray) -> Iterable[_Identity]:
+    return zip(
+        *(rows[n].tolist() for n in ("connection_id", "message_id", "issued_ns")), strict=True
+    )

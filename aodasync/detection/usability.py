@@ -21,7 +21,7 @@ from aodasync.detection.long_waits import may_wait
 from aodasync.detection.lost_shares import LostShares, Tree
 from aodasync.detection.trouble_rows import ECHO, TREE_CONNECT, ended_session, is_odd
 from aodasync.events import EventArray, Kind, Outcome
-from aodasync.evidence.arrays import is_in
+from aodasync.evidence.arrays import distinct, is_in
 from aodasync.evidence.model import Connection
 from aodasync.host.mountinfo import Mount
 from aodasync.smb.commands import COMMAND_CODES
@@ -187,13 +187,12 @@ class Usability:
             waiting["connection_id"].tolist(), waiting["issued_ns"].tolist(), strict=True
         ):
             oldest[number] = min(issued_ns, oldest.get(number, issued_ns))
-        rows = self._recent(min(oldest.values()))
-        answered = rows[(rows["kind"] == _REQUEST) & (rows["outcome"] == _ANSWERED)]
-        alive = answered["connection_id"][
-            answered["received_ns"] >= np.uint64(max(0, now_ns - self._age_ns))
-        ]
+        since_ns = max(0, now_ns - self._age_ns)
+        rows = self._recent(since_ns)
+        answered = (rows["kind"] == _REQUEST) & (rows["outcome"] == _ANSWERED)
+        alive = set(distinct(rows["connection_id"][answered & (rows["received_ns"] >= since_ns)]))
         for number, issued_ns in oldest.items():
-            if number and number not in self._trouble and not (alive == number).any():
+            if number and number not in self._trouble and number not in alive:
                 self._begin(number, issued_ns, "no response")
 
     def _recover(self, rows: EventArray) -> None:

@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from aodasync.events import EVENT, OPAQUE, EventArray
+from aodasync.events import EVENT, OPAQUE, EventArray, pick
 
 __all__ = ["SPARED_ROWS", "FlightRecorder"]
 
@@ -99,4 +99,4 @@ class FlightRecorder:
     def since(self, released_ns: int) -> EventArray:
         """A copy of the rows held that were released at that time (CLOCK_MONOTONIC) or later."""
         rows = self.snapshot()
-        return rows[rows["released_ns"] >= np.uint64(max(0, released_ns))]
+        return pick(rows, rows["released_ns"] >= np.uint64(max(0, released_ns)))
