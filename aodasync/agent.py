@@ -46,7 +46,7 @@ from aodasync.tasks.heartbeat import Heartbeat
 from aodasync.tasks.history_keeper import HistoryKeeper
 from aodasync.tasks.hooks import Hooks
 from aodasync.tasks.learnt_state import LearntState
-from aodasync.tasks.live_facts import LiveFacts
+from aodasync.tasks.live_facts import LiveFacts, describe_mount
 from aodasync.tasks.live_stream import LiveStream
 from aodasync.tasks.losses import Losses
 from aodasync.tasks.mount_watch import MountWatch
@@ -336,7 +336,7 @@ class Agent:
 
     def _own_facts(self) -> dict[str, Any]:
         """What manifests state that the agent alone knows."""
-        return {"mounts": [asdict(state) for state in self._mounts.states]}
+        return {"mounts": [describe_mount(state) for state in self._mounts.states]}
 
     async def status(self) -> Mapping[str, Any]:
         """The live state, as ``aodasync status`` shows it."""

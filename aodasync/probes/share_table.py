@@ -21,7 +21,7 @@ TREE_KEY: Final = np.dtype([("session_id", "<u8"), ("tree_id", "<u8")])
 TREE: Final = np.dtype(f"S{TREE_NAME_BYTES}")
 """struct smb_tree of ``bpf/smb_trees.h``."""
 
-_KEPT: Final = 4 * MAX_TREES
+_KEPT: Final = 8 * MAX_TREES  # 100 shares of each of 80 servers
 _STRETCHES: Final = 256 // WALK_STEPS
 _WALKS: Final = 64  # of connections that were walked before, in one read: some 2 us each
 
