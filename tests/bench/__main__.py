@@ -20,6 +20,7 @@ from tests.bench import (
     memory,
     overhead,
     peers,
+    scale,
     soak,
     startup,
 )
@@ -35,6 +36,7 @@ _SECTIONS = {
     "Path of an event": hotpath.measure,
     "A flood of events": soak.measure,
     "Programs in the kernel": kernel_side.measure,
+    "Scale": scale.measure,
 }
 _PEERS = {"Beside the others": peers.measure}
 _PRIORITY = -20
