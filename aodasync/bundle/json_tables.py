@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any, Final
 
-from aodasync.events import EVENT, OPERATION, EventArray, Flag, OperationArray, WaitsFor
+from aodasync.events import EventArray, Flag, OperationArray, WaitsFor
+from aodasync.evidence.arrays import distinct
 from aodasync.evidence.file_book import NO_FILE, File
 from aodasync.evidence.model import Connection
 from aodasync.smb.commands import command_name
@@ -26,6 +27,11 @@ __all__ = [
 
 _ENCODER: Final = json.JSONEncoder(allow_nan=False)
 _FLAGS: Final = tuple((int(flag), str(flag.name).lower()) for flag in Flag)
+_IN_FLIGHT: Final = (
+    *("command", "message_id", "session_id", "tree_id", "connection_id", "pid", "tgid", "comm"),
+    *("issued_ns", "sent_ns", "flags"),
+)
+_OPERATION: Final = ("started_ns", "function", "waits_for", "pid", "tgid", "comm", "xid")
 _WAITS: Final = {int(wait): wait.name.lower() for wait in WaitsFor}
 
 
@@ -57,32 +63,37 @@ def describe_in_flight(
     ``share`` (of ``shares``, by session id and tree id) for a tree not known,
     ``file_name`` (of ``files``, one a row, or none at all) for a file not known.
     """
-    names = EVENT.names or ()
+    flags_of = {flags: _flags(flags) for flags in distinct(rows["flags"])}
+    columns = [rows[name].tolist() for name in _IN_FLIGHT]
     described = []
-    for values, file in zip_longest(rows.tolist(), files, fillvalue=NO_FILE):
-        row = dict(zip(names, values, strict=True))
-        connection = connections.get(row["connection_id"])
+    for values, file in zip_longest(zip(*columns, strict=True), files, fillvalue=NO_FILE):
+        command, message, session, tree, number, pid, tgid, comm, issued, sent, flags = values
+        connection = connections.get(number)
         described.append(
             {
-                "age_ms": round((now_ns - row["issued_ns"]) / 1e6, 3),
-                "command": command_name(row["command"]),
-                "message_id": row["message_id"],
-                "session_id": f"0x{row['session_id']:016x}",
-                "tree_id": row["tree_id"],
-                "share": shares.get((row["session_id"], row["tree_id"]), ""),
+                "age_ms": round((now_ns - issued) / 1e6, 3),
+                "command": command_name(command),
+                "message_id": message,
+                "session_id": f"0x{session:016x}",
+                "tree_id": tree,
+                "share": shares.get((session, tree), ""),
                 "file_name": file.name,
-                "connection_id": row["connection_id"],
+                "connection_id": number,
                 "server": connection.server if connection else "",
                 "address": connection.address if connection else "",
-                "pid": row["pid"],
-                "tgid": row["tgid"],
-                "comm": row["comm"].decode("utf-8", "replace"),
-                "issued_ns": row["issued_ns"],
-                "sent_ns": row["sent_ns"],
-                "flags": [name for bit, name in _FLAGS if row["flags"] & bit],
+                "pid": pid,
+                "tgid": tgid,
+                "comm": comm.decode("utf-8", "replace"),
+                "issued_ns": issued,
+                "sent_ns": sent,
+                "flags": flags_of[flags],
             }
         )
     return described
+
+
+def _flags(flags: int) -> list[str]:
+    return [name for bit, name in _FLAGS if flags & bit]
 
 
 def encode_operations(rows: OperationArray, now_ns: int) -> bytes:
@@ -96,23 +107,20 @@ def describe_operations(rows: OperationArray, now_ns: int) -> list[dict[str, Any
     ``now_ns`` is CLOCK_MONOTONIC. Join it with ``inflight.json`` by ``pid``: an
     operation whose thread has no request there waits inside the client.
     """
-    names = OPERATION.names or ()
-    described = []
-    for values in rows.tolist():
-        row = dict(zip(names, values, strict=True))
-        described.append(
-            {
-                "age_ms": round((now_ns - row["started_ns"]) / 1e6, 3),
-                "function": row["function"].decode("ascii", "replace"),
-                "waits_for": _WAITS[row["waits_for"]],
-                "pid": row["pid"],
-                "tgid": row["tgid"],
-                "comm": row["comm"].decode("utf-8", "replace"),
-                "xid": row["xid"],
-                "started_ns": row["started_ns"],
-            }
-        )
-    return described
+    columns = [rows[name].tolist() for name in _OPERATION]
+    return [
+        {
+            "age_ms": round((now_ns - started_ns) / 1e6, 3),
+            "function": function.decode("ascii", "replace"),
+            "waits_for": _WAITS[waits_for],
+            "pid": pid,
+            "tgid": tgid,
+            "comm": comm.decode("utf-8", "replace"),
+            "xid": xid,
+            "started_ns": started_ns,
+        }
+        for started_ns, function, waits_for, pid, tgid, comm, xid in zip(*columns, strict=True)
+    ]
 
 
 def encode_table(objects: Iterable[Mapping[str, Any]]) -> bytes:
