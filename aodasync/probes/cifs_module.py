@@ -16,9 +16,9 @@ import socket
 from pathlib import Path
 from typing import Final
 
-__all__ = ["CIFS_MODULE", "cifs_loaded", "install_hint", "wait_for_cifs"]
+from aodasync.probes.client_state import CIFS_MODULE, cifs_loaded
 
-CIFS_MODULE: Final = Path("/sys/module/cifs")
+__all__ = ["CIFS_MODULE", "cifs_loaded", "install_hint", "wait_for_cifs"]
 
 _MODULES: Final = Path("/lib/modules")
 _POLL_SEC: Final = 0.5
@@ -27,16 +27,6 @@ _NETLINK_KOBJECT_UEVENT: Final = 15
 _KERNEL_GROUP: Final = 1
 _UEVENT: Final = b"add@/module/cifs\0"
 _UEVENT_BYTES: Final = 8192
-
-
-def cifs_loaded(module: Path = CIFS_MODULE) -> bool:
-    """Whether the client is live; one built into the kernel has no ``initstate``."""
-    try:
-        return (module / "initstate").read_text().strip() == "live"
-    except FileNotFoundError:
-        return module.is_dir()
-    except OSError:
-        return False
 
 
 def install_hint(modules: Path = _MODULES, release: str = "") -> str:

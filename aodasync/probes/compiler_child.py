@@ -15,12 +15,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from aodasync.host.capabilities import Capability
 from aodasync.host.state_file import CACHE_DIR, STATE_DIR
+from aodasync.probes.client_state import CIFS_MODULE, cifs_loaded
 from aodasync.process.launch import with_launcher
 
 __all__ = [
@@ -35,7 +37,7 @@ __all__ = [
 
 BTF_DIRECTORY: Final = Path("/sys/kernel/btf")
 SYMBOLS: Final = Path("/proc/kallsyms")
-_CLIENT: Final = Path("/sys/module/cifs")
+_FRESH_SEC: Final = 10.0  # a client that went and came again has other addresses
 
 IMPORTED: Final = STATE_DIR / "probes"
 """Byte code that was compiled on another host of the same layout."""
@@ -66,7 +68,13 @@ class CompilerChild:
         self._command = (interpreter, "-I", "-c", _BOOTSTRAP, str(Path(__file__).parent), *ahead)
         self._process: subprocess.Popen[bytes] | None = None
         self._killed = False
+        self._begun_sec = time.monotonic()
         self.interpreter = interpreter
+
+    @property
+    def age_sec(self) -> float:
+        """How long ago it was made: what it read ahead is of then."""
+        return time.monotonic() - self._begun_sec
 
     def start(self) -> subprocess.Popen[bytes]:
         """Start it, unless that was done. Blocks until the launcher runs."""
@@ -103,14 +111,14 @@ _AHEAD: Final[list[CompilerChild]] = []
 
 
 def give_head_start(
-    cache_dir: Path = CACHE_DIR, *, client: Path = _CLIENT, btf: Path = BTF_DIRECTORY
+    cache_dir: Path = CACHE_DIR, *, client: Path = CIFS_MODULE, btf: Path = BTF_DIRECTORY
 ) -> None:
     """Start the child that the first request is for, if there is a client to look at.
 
     To be called in the main thread. A host without a usable interpreter is told so by
     that request.
     """
-    if not client.is_dir():
+    if not cifs_loaded(client):
         return
     facts = tuple(map(str, (btf, SYMBOLS, cache_dir, IMPORTED)))
     for interpreter in interpreters()[:1]:
@@ -123,7 +131,11 @@ def give_head_start(
 
 
 def started(interpreter: str) -> CompilerChild:
-    """The child that has a head start, once; else one that is still to be started."""
-    if _AHEAD and _AHEAD[0].interpreter == interpreter:
-        return _AHEAD.pop()
+    """The child that has a head start, once; else one that is still to be started. May block."""
+    while _AHEAD:
+        child = _AHEAD.pop()
+        if child.interpreter == interpreter and child.age_sec < _FRESH_SEC:
+            return child
+        child.kill()
+        child.start().communicate()
     return CompilerChild(interpreter)

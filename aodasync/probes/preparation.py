@@ -142,7 +142,7 @@ async def _ask_any(python: str | None, request: Mapping[str, Any]) -> dict[str, 
 
 
 async def _ask(interpreter: str, request: Mapping[str, Any]) -> dict[str, Any]:
-    child = started(interpreter)
+    child = await in_thread(partial(started, interpreter))
     try:
         async with asyncio.timeout(_DEADLINE_SEC):
             out, said, status = await in_thread(partial(child.ask, request), hurry=child.kill)

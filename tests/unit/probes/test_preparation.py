@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -191,6 +192,24 @@ async def test_the_first_request_goes_to_the_child_with_a_head_start(
     ahead, later = ((tmp_path / "argv").read_text()).splitlines()
     expected = [str(tmp_path / "btf"), "/proc/kallsyms", str(tmp_path / "cache"), str(IMPORTED)]
     assert ahead == " ".join([later, *expected])
+
+
+@pytest.mark.parametrize("other", ["interpreter", "time"])
+async def test_what_was_read_ahead_for_another_request_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: str
+) -> None:
+    """Of another interpreter; or long ago, when the client's addresses were others."""
+    python = early = noting_arguments(tmp_path)
+    if other == "interpreter":
+        early = f"{python}-other"
+        os.link(python, early)
+    if other == "time":
+        monkeypatch.setattr(compiler_child, "_FRESH_SEC", 0.0)
+    monkeypatch.setattr(compiler_child, "interpreters", lambda: (early,))
+    compiler_child.give_head_start(tmp_path, client=tmp_path)
+    child = compiler_child._AHEAD[0].start()
+    await require_bcc(python)
+    assert child.returncode == -signal.SIGKILL
 
 
 async def test_without_a_client_there_is_no_head_start(
