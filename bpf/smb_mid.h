@@ -50,17 +50,17 @@ static __always_inline u64 read_pointer(u64 at)
 
 /*
  * Take the response's status, if its header is at `response`: a buffer that holds
- * the request itself, or anything else, is not believed. Of a CREATE's, the id of the file.
+ * the request itself, or anything else, is not believed. Of a CREATE, its file's id too.
  */
-static __always_inline void read_response(struct smb_event *event, u64 response)
+static __always_inline void read_response(struct smb_event *event, u64 response, bool is_create)
 {
 	u8 header[RESPONSE_BYTES] __attribute__((aligned(8)));
-	bool is_create = RESPONSE_BYTES > HDR_BYTES && event->command == SMB2_CREATE;
 	u32 smb2_flags;
 
 	if (!response)
 		return;
-	is_create = is_create && !bpf_probe_read_kernel(header, RESPONSE_BYTES, (void *)response);
+	is_create = is_create && RESPONSE_BYTES > HDR_BYTES &&
+		    !bpf_probe_read_kernel(header, RESPONSE_BYTES, (void *)response);
 	if (!is_create && bpf_probe_read_kernel(header, HDR_BYTES, (void *)response))
 		return;
 	smb2_flags = HDR(u32, header, Flags);
@@ -100,7 +100,7 @@ static __always_inline void read_matched_response(struct smb_event *event, u64 m
 	if (!response && event->command == SMB2_READ)
 		response = read_pointer(read_pointer(mid + MID_callback_data) + READ_iov);
 #endif
-	read_response(event, response);
+	read_response(event, response, event->command == SMB2_CREATE);
 }
 
 /*
@@ -169,6 +169,8 @@ static __always_inline bool is_before_attach(u64 issued_ns)
 static __always_inline void rebuild(struct smb_event *event, const struct mid_copy *mid,
 				    u64 server, u64 now)
 {
+	bool is_before;
+
 	__builtin_memset(event, 0, sizeof(*event));
 	event->issued_ns = issued_by_jiffies(mid, now);
 	event->message_id = MID(u64, mid->bytes, mid);
@@ -184,13 +186,9 @@ static __always_inline void rebuild(struct smb_event *event, const struct mid_co
 	bpf_probe_read_kernel_str(event->comm, sizeof(event->comm),
 				  (void *)(MID(u64, mid->bytes, creator) + TASK_comm));
 #endif
-	if (is_before_attach(event->issued_ns)) {
-		event->flags = FLAG_STATUS_UNSEEN | FLAG_BEFORE_ATTACH;
-		count(COUNT_BEFORE_ATTACH);
-	} else {
-		event->flags = FLAG_STATUS_UNSEEN | FLAG_REBUILT;
-		count(COUNT_REBUILT);
-	}
+	is_before = is_before_attach(event->issued_ns);
+	event->flags = FLAG_STATUS_UNSEEN | (is_before ? FLAG_BEFORE_ATTACH : FLAG_REBUILT);
+	count(is_before ? COUNT_BEFORE_ATTACH : COUNT_REBUILT);
 }
 
 /*
@@ -210,7 +208,7 @@ static __always_inline void read_end(struct smb_event *event, const struct mid_c
 		event->sent_ns = event->issued_ns + ticks * TICK_NS;
 #endif
 	if (event->flags & FLAG_STATUS_UNSEEN)
-		read_response(event, MID(u64, mid->bytes, resp_buf));
+		read_response(event, MID(u64, mid->bytes, resp_buf), false);
 	event->mid_state = MID(u32, mid->bytes, mid_state);
 	event->mid_flags = (cancelled ? MIDFLAG_WAIT_CANCELLED : 0) |
 			   (deleted ? MIDFLAG_DELETED : 0);

@@ -27,7 +27,7 @@ static __always_inline int on_note_connection(u64 server)
 	u64 connection_id = read_pointer(server + SERVER_conn_id);
 
 	if (connection_id)
-		remember_connection(server, connection_id, SMB2_NEGOTIATE);
+		remember_connection(server, connection_id);
 	return 0;
 }
 

@@ -46,16 +46,11 @@ static __always_inline bool is_named(u64 connection_id)
 	return false;
 }
 
-/*
- * Name and address of a connection, for the agent to look up. Read again at every
- * NEGOTIATE: a DFS failover moves a connection to another server under the same id.
- */
-static __always_inline void remember_connection(u64 server, u64 connection_id, u16 command)
+/* Name and address of a connection, for the agent to look up. */
+static __always_inline void remember_connection(u64 server, u64 connection_id)
 {
 	struct smb_connection connection;
 
-	if (is_named(connection_id) && command != SMB2_NEGOTIATE)
-		return;
 	__builtin_memset(&connection, 0, sizeof(connection));
 	connection.server = server;
 	connection.is_smb1 = is_smb1(server);
@@ -70,9 +65,13 @@ static __always_inline void remember_connection(u64 server, u64 connection_id, u
 /* Whether a MID that was not seen to begin is one of SMB1: its connection is noted. */
 static __always_inline bool is_of_smb1(u64 server)
 {
+	u64 connection_id;
+
 	if (!server || !is_smb1(server))
 		return false;
-	remember_connection(server, read_pointer(server + SERVER_conn_id), SMB2_NEGOTIATE + 1);
+	connection_id = read_pointer(server + SERVER_conn_id);
+	if (!is_named(connection_id))
+		remember_connection(server, connection_id);
 	return true;
 }
 
@@ -153,7 +152,7 @@ static __always_inline struct smb_event *find_or_end(u64 mid, u64 message_id, u6
 static __always_inline int on_alloc(u64 request, u64 server, u64 mid)
 {
 	u8 header[REQUEST_BYTES] __attribute__((aligned(8)));
-	u64 pid_tgid, connection_id, now, *holder;
+	u64 pid_tgid, connection_id, former_id = 0, now, *holder;
 	struct smb_event *event;
 	u16 flags = FLAG_STATUS_UNSEEN;
 	u32 smb2_flags;
@@ -163,9 +162,17 @@ static __always_inline int on_alloc(u64 request, u64 server, u64 mid)
 	now = bpf_ktime_get_ns();
 	bpf_probe_read_kernel(header, sizeof(header), (void *)request);
 	connection_id = read_pointer(server + SERVER_conn_id);
-	remember_connection(server, connection_id, HDR(u16, header, Command));
-
 	event = claim_any(mid, &holder);
+	/*
+	 * Who had the slot before is named, if its allocation was seen: no need to look.
+	 * Named again at every NEGOTIATE: a DFS failover moves a connection to another
+	 * server under the same id.
+	 */
+	if (event && !(event->flags & REBUILT_FLAGS))
+		former_id = event->connection_id;
+	if (HDR(u16, header, Command) == SMB2_NEGOTIATE ||
+	    (former_id != connection_id && !is_named(connection_id)))
+		remember_connection(server, connection_id);
 	if (!event)
 		return 0;
 	if (!is_claimed(holder, mid) &&
@@ -309,11 +316,11 @@ static __always_inline int on_put_done(u64 mid)
  */
 static __always_inline int on_check(u64 mid, u32 slot)
 {
-	u64 now = bpf_ktime_get_ns(), *holder = bpf_map_lookup_elem_(MAP(MAP_MIDS), &slot);
-	struct smb_event *known = bpf_map_lookup_elem_(MAP(MAP_IN_FLIGHT), &slot);
+	u64 now = bpf_ktime_get_ns(), *holder;
+	struct smb_event *known = slot_at(slot, &holder);
 	u32 references = 0;
 
-	if (!holder || !known || *holder != mid)
+	if (!known || *holder != mid)
 		return 0;
 	bpf_probe_read_kernel(&references, sizeof(references), (void *)(mid + MID_refcount));
 	if (references && read_pointer(mid + MID_mid) == known->message_id)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The table of requests in flight: two arrays, of MIDs and of their requests, which
- * the agent maps and reads.
+ * The table of requests in flight: blocks of a page each, of MIDs and behind them of
+ * their requests, which the agent maps and reads. In one page, since where processes
+ * change the first touch of each costs as much as a helper's call.
  *
  * A hash map would cost more than all else that is done for a request: two updates,
  * under locks, in code that is cold each time. The address of the MID says where to
@@ -21,6 +22,24 @@
 #define GOLDEN_RATIO 0x9e3779b97f4a7c15ULL
 #define CLAIMED(mid) ((mid) | SLOT_BEING_WRITTEN)
 
+struct smb_block {
+	u64 mids[BLOCK_SLOTS];
+	struct smb_event events[BLOCK_SLOTS];
+} __attribute__((aligned(BLOCK_BYTES)));
+
+_Static_assert(sizeof(struct smb_block) == BLOCK_BYTES, "size differs from BLOCK");
+
+static __always_inline struct smb_event *slot_at(u32 slot, u64 **holder)
+{
+	u32 number = slot / BLOCK_SLOTS;
+	struct smb_block *block = bpf_map_lookup_elem_(MAP(MAP_IN_FLIGHT), &number);
+
+	if (!block)
+		return NULL;
+	*holder = &block->mids[slot % BLOCK_SLOTS];
+	return &block->events[slot % BLOCK_SLOTS];
+}
+
 static __always_inline u32 slot_of(u64 mid, u32 try)
 {
 	u32 home = mid * GOLDEN_RATIO >> (64 - SLOT_BITS);
@@ -32,16 +51,16 @@ static __always_inline u32 slot_of(u64 mid, u32 try)
 /* The request of a MID, and who holds its slot; NULL when there is none. */
 static __always_inline struct smb_event *find(u64 mid, u64 **holder)
 {
-	u32 slot, try;
+	struct smb_event *event;
+	u32 try;
 
 #pragma clang loop unroll(disable)
 	for (try = 0; try < SLOT_TRIES; try++) {
-		slot = slot_of(mid, try);
-		*holder = bpf_map_lookup_elem_(MAP(MAP_MIDS), &slot);
-		if (!*holder)
+		event = slot_at(slot_of(mid, try), holder);
+		if (!event)
 			return NULL;
 		if (**holder == mid)
-			return bpf_map_lookup_elem_(MAP(MAP_IN_FLIGHT), &slot);
+			return event;
 	}
 	return NULL;
 }
@@ -52,17 +71,17 @@ static __always_inline struct smb_event *find(u64 mid, u64 **holder)
  */
 static __always_inline struct smb_event *claim_any(u64 mid, u64 **holder)
 {
-	u32 slot, try;
+	struct smb_event *event;
+	u32 try;
 
 #pragma clang loop unroll(disable)
 	for (try = 0; try < SLOT_TRIES; try++) {
-		slot = slot_of(mid, try);
-		*holder = bpf_map_lookup_elem_(MAP(MAP_MIDS), &slot);
-		if (!*holder)
+		event = slot_at(slot_of(mid, try), holder);
+		if (!event)
 			break;
 		if (**holder == mid ||
 		    (!**holder && !__sync_val_compare_and_swap(*holder, 0ULL, CLAIMED(mid))))
-			return bpf_map_lookup_elem_(MAP(MAP_IN_FLIGHT), &slot);
+			return event;
 	}
 	count(COUNT_MAP_FULL);
 	return NULL;

@@ -15,14 +15,19 @@ from aodasync.probes import bpf
 from aodasync.probes.barrier import memory_barrier
 from aodasync.probes.records import RECORD
 from aodasync.probes.scanning import MapScanner
-from aodasync.probes.shared import IN_FLIGHT_MAX, SLOT_BEING_WRITTEN
+from aodasync.probes.shared import (
+    BLOCK,
+    IN_FLIGHT_BLOCKS,
+    IN_FLIGHT_MAX,
+    SLOT_BEING_WRITTEN,
+)
 
 __all__ = ["COMMAND_KEY", "InFlightTable", "MessageTable"]
 
 COMMAND_KEY: Final = np.dtype([("session_id", "<u8"), ("message_id", "<u8")])
 """struct smb_command_key of ``bpf/smb_commands.h``."""
 
-_U64: Final = np.dtype(np.uint64)
+_OPAQUE: Final = np.dtype((np.void, RECORD.itemsize))
 _OR: Final = np.bitwise_or.reduce  # any() goes through Python
 _CHECKED_FROM_NS: Final = 10**9
 _CHECKS: Final = 64  # at most, in one look: some 2 us each
@@ -30,16 +35,16 @@ _GIVEN_UP_NS: Final = 180 * 10**9  # 3 x echo_interval by default: then the clie
 
 
 class InFlightTable:
-    """The requests in flight by MID, in the slots of two arrays (``bpf/smb_slots.h``).
+    """The requests in flight by MID, in the slots of an array (``bpf/smb_slots.h``).
 
     ``checker_fd`` is a program that ends the request of a MID in a slot, if that is free though
     its release was not seen. It is run on those that are in flight for long, each in
     its turn: what it ends leaves the table and comes through the ring.
     """
 
-    def __init__(self, mids_fd: int, rows_fd: int, checker_fd: int | None) -> None:
-        self._mids = mmap.mmap(mids_fd, _U64.itemsize * IN_FLIGHT_MAX, prot=mmap.PROT_READ)
-        self._rows = mmap.mmap(rows_fd, RECORD.itemsize * IN_FLIGHT_MAX, prot=mmap.PROT_READ)
+    def __init__(self, map_fd: int, checker_fd: int | None) -> None:
+        size = BLOCK.itemsize * IN_FLIGHT_BLOCKS
+        self._memory = mmap.mmap(map_fd, size, prot=mmap.PROT_READ)
         self._checker_fd = checker_fd
         self._checked = 0
         self._barrier = memory_barrier()
@@ -49,27 +54,28 @@ class InFlightTable:
 
         A slot that changed hands while its row was copied is left out.
         """
-        mids = np.frombuffer(self._mids, _U64)
+        blocks = np.frombuffer(self._memory, BLOCK)
+        mids = blocks["mids"]
         # Compared first: numpy raises when what it searches changes under it.
-        taken = np.flatnonzero(mids != 0)
+        taken = np.nonzero(mids != 0)
         seen = mids[taken]
         self._barrier()
-        rows = pick(np.frombuffer(self._rows, RECORD), taken)
+        rows = blocks["rows"].view(_OPAQUE)[taken].view(RECORD)
         self._barrier()
         steady = (seen & SLOT_BEING_WRITTEN == 0) & (mids[taken] == seen)
         rows = pick(rows, steady)
         old = rows["issued_ns"] + _CHECKED_FROM_NS < now_ns
-        self._check(seen[steady][old], taken[steady][old])
+        slots = np.ravel_multi_index(taken, mids.shape)
+        self._check(seen[steady][old], slots[steady][old])
         return _oldest_first(rows)
 
     def is_empty(self, _now_ns: int) -> bool:
         """Whether nothing is in flight: no slot is taken."""
-        return not _OR(np.frombuffer(self._mids, _U64))
+        return not _OR(np.frombuffer(self._memory, BLOCK)["mids"], axis=None)
 
     def close(self) -> None:
         """Unmap."""
-        self._mids.close()
-        self._rows.close()
+        self._memory.close()
 
     def _check(self, mids: npt.NDArray[Any], slots: npt.NDArray[Any]) -> None:
         if self._checker_fd is None or not len(mids):

@@ -19,10 +19,12 @@ from aodasync.probes.maps import MMAPABLE, MapType, create_map
 from aodasync.probes.perf_events import attach_kprobe, attach_tracepoint
 from aodasync.probes.records import RECORD
 from aodasync.probes.shared import (
+    BLOCK,
     CALL_BYTES,
     COMMAND_KEY_BYTES,
     CONNECTION_BYTES,
     EMERGENCY_COMMANDS,
+    IN_FLIGHT_BLOCKS,
     IN_FLIGHT_MAX,
     INTERIM_KEY_BYTES,
     MAX_CALLS,
@@ -120,8 +122,7 @@ def create_maps(ring_bytes: int, method: str = "fentry") -> dict[MapNumber, int]
     # Kind, bytes of key and value, rows.
     table = {
         MapNumber.RING: (MapType.RINGBUF, 0, 0, ring_bytes),
-        MapNumber.IN_FLIGHT: (MapType.ARRAY, 4, RECORD.itemsize, IN_FLIGHT_MAX),
-        MapNumber.MIDS: (MapType.ARRAY, 4, 8, IN_FLIGHT_MAX),
+        MapNumber.IN_FLIGHT: (MapType.ARRAY, 4, BLOCK.itemsize, IN_FLIGHT_BLOCKS),
         MapNumber.CONNECTIONS: (MapType.LRU_HASH, 8, CONNECTION_BYTES, MAX_CONNECTIONS),
         MapNumber.COUNTERS: (MapType.PERCPU_ARRAY, 4, 8, len(Counter)),
         MapNumber.EMERGENCY: (MapType.ARRAY, 4, 16, EMERGENCY_COMMANDS),
@@ -139,10 +140,9 @@ def create_maps(ring_bytes: int, method: str = "fentry") -> dict[MapNumber, int]
         # By session and message id; what never ends there must not fill it.
         row = (MapType.LRU_HASH, COMMAND_KEY_BYTES, RECORD.itemsize, IN_FLIGHT_MAX)
         table[MapNumber.IN_FLIGHT] = row
-        del table[MapNumber.MIDS]
     mapped = {MapNumber.OPERATIONS}
-    if MapNumber.MIDS in table:
-        mapped |= {MapNumber.MIDS, MapNumber.IN_FLIGHT}
+    if method != "tracepoint":
+        mapped.add(MapNumber.IN_FLIGHT)
     maps: dict[MapNumber, int] = {}
     try:
         for number, (kind, key_size, value_size, rows) in table.items():

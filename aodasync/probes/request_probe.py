@@ -89,7 +89,7 @@ class RequestProbe:
         self._in_flight: InFlightTable | MessageTable = (
             MessageTable(in_flight_fd, lambda: self._state(StateIndex.RECONNECTED_NS))
             if self._by_message
-            else InFlightTable(maps[MapNumber.MIDS], in_flight_fd, loaded.on_demand("check"))
+            else InFlightTable(in_flight_fd, loaded.on_demand("check"))
         )
         self._interim = InterimResponses(maps[MapNumber.INTERIM])
         text = KernelText(loaded.on_demand("word"))

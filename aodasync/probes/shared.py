@@ -17,6 +17,7 @@ from aodasync.probes.records import FILE_NAME, NAME_BYTES, RECORD
 
 __all__ = [
     "ADDRESS_BYTES",
+    "BLOCK",
     "CALL_BYTES",
     "CHECK_GRACE_NS",
     "COMMAND_KEY_BYTES",
@@ -25,6 +26,7 @@ __all__ = [
     "FILL_MARK_BYTES",
     "HOSTNAME_BYTES",
     "INTERIM_KEY_BYTES",
+    "IN_FLIGHT_BLOCKS",
     "IN_FLIGHT_MAX",
     "LOOK_AT_FILL_ONE_IN",
     "LOSS_COUNTERS",
@@ -76,6 +78,21 @@ IN_FLIGHT_MAX: Final = 1 << _SLOT_BITS
 
 SLOT_TRIES: Final = 16
 """Places where a request in flight can be: with every other one taken, 1 in 65,000 finds none."""
+
+_BLOCK_SLOTS: Final = 32
+_BLOCK_BYTES: Final = 4096
+
+BLOCK: Final = np.dtype(
+    {
+        "names": ["mids", "rows"],
+        "formats": [("<u8", (_BLOCK_SLOTS,)), (RECORD, (_BLOCK_SLOTS,))],
+        "offsets": [0, 8 * _BLOCK_SLOTS],
+        "itemsize": _BLOCK_BYTES,
+    }
+)
+"""Slots of requests in flight: MIDs, 0 where one is free, and the requests' rows, in a page."""
+
+IN_FLIGHT_BLOCKS: Final = IN_FLIGHT_MAX // _BLOCK_SLOTS
 
 SLOT_BEING_WRITTEN: Final = 1
 """Bit of the MID of a slot whose request is being written."""
@@ -148,7 +165,6 @@ class MapNumber(IntEnum):
     TREES = 0x7FFF0008
     CALLS = 0x7FFF0009
     NAMED = 0x7FFF000A
-    MIDS = 0x7FFF000C
     OPERATIONS = 0x7FFF000B
     NAMES = 0x7FFF000D
     PATHS = 0x7FFF000E
@@ -229,6 +245,8 @@ def definitions() -> dict[str, int]:
         "NAMED_CONNECTIONS": NAMED_CONNECTIONS,
         "SLOT_BEING_WRITTEN": SLOT_BEING_WRITTEN,
         "SLOT_BITS": _SLOT_BITS,
+        "BLOCK_SLOTS": _BLOCK_SLOTS,
+        "BLOCK_BYTES": BLOCK.itemsize,
         "SLOT_TRIES": SLOT_TRIES,
         "CHECK_GRACE_NS": CHECK_GRACE_NS,
         "LOOK_AT_FILL_ONE_IN": LOOK_AT_FILL_ONE_IN,

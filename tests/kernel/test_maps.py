@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import struct
 import time
@@ -14,7 +15,8 @@ from aodasync.errors import BpfError
 from aodasync.events import EVENT, EventArray, MidState
 from aodasync.probes.bpf import ProgramType, load_program
 from aodasync.probes.maps import MapType, create_map, lookup, update
-from aodasync.probes.shared import IN_FLIGHT_MAX, MapNumber
+from aodasync.probes.records import RECORD
+from aodasync.probes.shared import BLOCK, IN_FLIGHT_BLOCKS, IN_FLIGHT_MAX, MapNumber
 from tests.kernel.fake_client import FakeClient
 from tests.kernel.program_stats import ProgramStats
 from tests.kernel.rig import Rig
@@ -32,9 +34,19 @@ def fill(rig: Rig, count: int) -> int:
 
 def take_slot(rig: Rig, slot: int, row: EventArray) -> None:
     """Have a request of a MID of its own in that slot."""
-    key = struct.pack("I", slot)
-    update(rig.maps[MapNumber.IN_FLIGHT], key, row.tobytes())
-    update(rig.maps[MapNumber.MIDS], key, struct.pack("Q", 0xFFFF888000000000 + 256 * slot))
+    set_slot(rig, slot, 0xFFFF888000000000 + 256 * slot, row)
+
+
+def set_slot(rig: Rig, slot: int, mid: int, row: EventArray | None = None) -> None:
+    """Write the MID that holds a slot, and its request."""
+    memory = mmap.mmap(rig.maps[MapNumber.IN_FLIGHT], BLOCK.itemsize * IN_FLIGHT_BLOCKS)
+    slots = BLOCK["mids"].shape[0]
+    at = BLOCK.itemsize * (slot // slots)
+    if row is not None:
+        rows_at = at + 8 * slots + RECORD.itemsize * (slot % slots)
+        memory[rows_at : rows_at + row.nbytes] = row.tobytes()
+    struct.pack_into("Q", memory, at + 8 * (slot % slots), mid)
+    memory.close()
 
 
 @pytest.mark.parametrize("count", [0, 1, 997, 8009, IN_FLIGHT_MAX])

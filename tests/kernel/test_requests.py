@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import struct
 import threading
 import time
 from collections.abc import Callable
@@ -17,13 +16,12 @@ import pytest
 
 from aodasync.events import EVENT, Flag, Kind, MidState, Outcome
 from aodasync.probes.in_flight_table import InFlightTable
-from aodasync.probes.maps import update
 from aodasync.probes.preparation import METHODS
 from aodasync.probes.shared import CHECK_GRACE_NS, IN_FLIGHT_MAX, MapNumber
 from aodasync.smb.commands import COMMAND_CODES
 from tests.kernel.fake_client import ASYNC_COMMAND, RESPONSE, FakeClient
 from tests.kernel.rig import Rig
-from tests.kernel.test_maps import take_slot
+from tests.kernel.test_maps import set_slot, take_slot
 from tests.unit.probes.kernel_types import KERNELS
 
 READ = COMMAND_CODES["SMB2_READ"]
@@ -448,8 +446,7 @@ def test_a_release_and_the_next_allocation_skipped_lose_neither(client: FakeClie
 
 def checked_table(rig: Rig) -> InFlightTable:
     """The requests in flight, those in flight for long looked after."""
-    maps = rig.maps
-    return InFlightTable(maps[MapNumber.MIDS], maps[MapNumber.IN_FLIGHT], rig.programs["check_mid"])
+    return InFlightTable(rig.maps[MapNumber.IN_FLIGHT], rig.programs["check_mid"])
 
 
 @pytest.mark.parametrize("received", [True, False])
@@ -490,7 +487,7 @@ def test_of_two_requests_of_a_mid_the_older_one_ends(rig: Rig) -> None:
     take_slot(rig, home, np.zeros(1, EVENT))
     older = client.alloc(0, server, WRITE)
     client.receive(older, ACCESS_DENIED)
-    update(rig.maps[MapNumber.MIDS], struct.pack("I", home), bytes(8))
+    set_slot(rig, home, 0)
     newer = client.alloc(0, server, CREATE)
     table = checked_table(rig)
     later_ns = time.monotonic_ns() + 10 * SECOND

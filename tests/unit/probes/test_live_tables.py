@@ -22,9 +22,14 @@ from aodasync.probes.interface import Probe, ProbePlan
 from aodasync.probes.kernel_text import KernelText
 from aodasync.probes.live_source import LiveEvidence
 from aodasync.probes.operation_table import OperationTable
-from aodasync.probes.records import RECORD
 from aodasync.probes.share_table import TREE, TREE_KEY, ShareTable
-from aodasync.probes.shared import IN_FLIGHT_MAX, MAX_OPERATIONS, OPERATION_SLOT
+from aodasync.probes.shared import (
+    BLOCK,
+    IN_FLIGHT_BLOCKS,
+    IN_FLIGHT_MAX,
+    MAX_OPERATIONS,
+    OPERATION_SLOT,
+)
 
 # Stands for the kernel side: takes slots and frees them, on and on, as fast as it can.
 _FLIPPING: Final = """
@@ -73,10 +78,8 @@ def _busy(path: Path, size_bytes: int, stride_bytes: int) -> Iterator[int]:
 
 def test_requests_come_and_go_while_the_table_is_read(tmp_path: Path) -> None:
     """No look raises, whatever changes under it."""
-    rows = tmp_path / "rows"
-    rows.write_bytes(bytes(RECORD.itemsize * IN_FLIGHT_MAX))
-    with _busy(tmp_path / "mids", 8 * IN_FLIGHT_MAX, 8) as mids, rows.open("r+b") as file:
-        table = InFlightTable(mids, file.fileno(), None)
+    with _busy(tmp_path / "slots", BLOCK.itemsize * IN_FLIGHT_BLOCKS, BLOCK.itemsize) as slots:
+        table = InFlightTable(slots, None)
         found = _lengths(lambda: table.read(now_ns=10**9))
         table.close()
     assert found <= set(range(IN_FLIGHT_MAX + 1))
@@ -97,18 +100,18 @@ def test_a_request_whose_slot_changes_hands_while_it_is_copied_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """MIDs, then rows, then MIDs again, with a barrier in each gap: here the slot changes."""
-    mids = np.memmap(tmp_path / "mids", np.uint64, "w+", shape=IN_FLIGHT_MAX)
-    rows = np.memmap(tmp_path / "rows", RECORD, "w+", shape=IN_FLIGHT_MAX)
+    blocks = np.memmap(tmp_path / "slots", BLOCK, "w+", shape=IN_FLIGHT_BLOCKS)
+    mids = blocks["mids"][1]
     mids[:3] = 64, 128, 192
-    rows["issued_ns"][:3] = 1, 2, 3
+    blocks["rows"]["issued_ns"][1, :3] = 1, 2, 3
     at = iter([0, 1])
 
     def other_cpu() -> None:
         mids[next(at)] = 256
 
     monkeypatch.setattr("aodasync.probes.in_flight_table.memory_barrier", lambda: other_cpu)
-    with (tmp_path / "mids").open("rb") as keys, (tmp_path / "rows").open("rb") as values:
-        table = InFlightTable(keys.fileno(), values.fileno(), None)
+    with (tmp_path / "slots").open("rb") as slots:
+        table = InFlightTable(slots.fileno(), None)
     assert table.read(now_ns=10)["issued_ns"].tolist() == [3]
     assert next(at, None) is None
     table.close()
