@@ -76,8 +76,9 @@ struct smb_connection {
 
 _Static_assert(sizeof(struct smb_connection) == CONNECTION_BYTES, "size differs from CONNECTION");
 
-/* A record of the `names` ring: aodasync.probes.records.FILE_NAME. */
+/* A slot of the `names` map: aodasync.probes.records.FILE_NAME. */
 struct smb_file_name {
+	u64 number; /* of all names so far; 0: there was none; NAME_BEING_WRITTEN: it is not whole */
 	u64 issued_ns;
 	u64 message_id;
 	u64 connection_id;

@@ -6,7 +6,7 @@
  *             will stand in a buffer of its own, apart from the request; where the
  *             addresses of both will stand is known already (struct smb_rqst)
  *   alloc     reads the id that stands behind the header of a request (MS-SMB2 2.2),
- *             and sends the name of a CREATE to the agent, in a ring of its own
+ *             and puts the name of a CREATE where the agent reads it
  *   received  reads the id that a CREATE's response gives (smb_mid.h)
  *
  * All of it is lossy, and counted: no request is lost with the name of its file.
@@ -82,6 +82,31 @@ static __always_inline int on_create_begun(u64 rqst)
 	return 0;
 }
 
+/*
+ * The slot for the next name, in turn: the oldest name gives way. NULL when that is
+ * still being written: the name is lost, as its number tells the agent. A ring buffer
+ * takes a lock and more memory that is cold.
+ */
+static __always_inline struct smb_file_name *claim_name(u64 *number)
+{
+	u32 slot = NAME_SLOTS; /* behind the others: how many there were so far */
+	struct smb_file_name *name = bpf_map_lookup_elem_(MAP(MAP_NAMES), &slot);
+	u64 before;
+
+	if (!name)
+		return NULL;
+	*number = __sync_fetch_and_add(&name->number, 1) + 1;
+	slot = *number % NAME_SLOTS;
+	name = bpf_map_lookup_elem_(MAP(MAP_NAMES), &slot);
+	if (!name)
+		return NULL;
+	before = name->number;
+	if (before & NAME_BEING_WRITTEN ||
+	    __sync_val_compare_and_swap(&name->number, before, NAME_BEING_WRITTEN) != before)
+		return NULL;
+	return name;
+}
+
 /* The vectors are two of struct kvec: an address, and a length. */
 static __always_inline void send_name(const struct smb_event *event, u64 at, const u8 *request,
 				      u64 pid_tgid)
@@ -90,7 +115,7 @@ static __always_inline void send_name(const struct smb_event *event, u64 at, con
 	struct smb_path *kept = path_of(pid_tgid);
 	struct smb_file_name *name;
 	u64 vectors[3] = {};
-	u64 path;
+	u64 path, number;
 
 	if (kept && kept->pid_tgid == pid_tgid)
 		bpf_probe_read_kernel(vectors, sizeof(vectors), (void *)kept->vectors);
@@ -100,11 +125,9 @@ static __always_inline void send_name(const struct smb_event *event, u64 at, con
 	}
 	kept->pid_tgid = 0; /* once: it may not be there any more */
 	path = vectors[2];
-	name = bpf_ringbuf_reserve((void *)MAP(MAP_NAMES), sizeof(*name), 0);
-	if (!name) {
-		count(COUNT_NAME_RING_FULL);
+	name = claim_name(&number);
+	if (!name)
 		return;
-	}
 	name->issued_ns = event->issued_ns;
 	name->message_id = event->message_id;
 	name->connection_id = event->connection_id;
@@ -115,7 +138,7 @@ static __always_inline void send_name(const struct smb_event *event, u64 at, con
 		bytes = NAME_BYTES - 2;
 	}
 	bpf_probe_read_kernel(name->text, bytes & (NAME_BYTES - 1), (void *)path);
-	bpf_ringbuf_submit(name, BPF_RB_NO_WAKEUP);
+	__sync_lock_test_and_set(&name->number, number);
 }
 #endif
 

@@ -17,7 +17,7 @@ from aodasync.probes.bpf import AttachType, ProgramType
 from aodasync.probes.interface import Attachment
 from aodasync.probes.maps import MMAPABLE, MapType, create_map
 from aodasync.probes.perf_events import attach_kprobe, attach_tracepoint
-from aodasync.probes.records import RECORD
+from aodasync.probes.records import FILE_NAME, RECORD
 from aodasync.probes.shared import (
     BLOCK,
     CALL_BYTES,
@@ -32,7 +32,7 @@ from aodasync.probes.shared import (
     MAX_INTERIM,
     MAX_OPERATIONS,
     MAX_TREES,
-    NAME_RING_BYTES,
+    NAME_SLOTS,
     NAMED_CONNECTIONS,
     OPERATION_SLOT,
     PATH_SLOTS,
@@ -130,7 +130,7 @@ def create_maps(ring_bytes: int, method: str = "fentry") -> dict[MapNumber, int]
         MapNumber.TREES: (MapType.LRU_HASH, TREE_KEY_BYTES, TREE_NAME_BYTES, MAX_TREES),
         MapNumber.NAMED: (MapType.ARRAY, 4, 8, NAMED_CONNECTIONS),
         MapNumber.INTERIM: (MapType.LRU_HASH, INTERIM_KEY_BYTES, 8, MAX_INTERIM),
-        MapNumber.NAMES: (MapType.RINGBUF, 0, 0, NAME_RING_BYTES),
+        MapNumber.NAMES: (MapType.ARRAY, 4, FILE_NAME.itemsize, NAME_SLOTS + 1),
         MapNumber.PATHS: (MapType.ARRAY, 4, 16, PATH_SLOTS),
         MapNumber.OPERATIONS: (MapType.ARRAY, 4, OPERATION_SLOT.itemsize, MAX_OPERATIONS),
     }
@@ -140,7 +140,7 @@ def create_maps(ring_bytes: int, method: str = "fentry") -> dict[MapNumber, int]
         # By session and message id; what never ends there must not fill it.
         row = (MapType.LRU_HASH, COMMAND_KEY_BYTES, RECORD.itemsize, IN_FLIGHT_MAX)
         table[MapNumber.IN_FLIGHT] = row
-    mapped = {MapNumber.OPERATIONS}
+    mapped = {MapNumber.OPERATIONS, MapNumber.NAMES}
     if method != "tracepoint":
         mapped.add(MapNumber.IN_FLIGHT)
     maps: dict[MapNumber, int] = {}

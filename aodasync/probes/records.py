@@ -33,6 +33,7 @@ NAME_BYTES: Final = 256
 
 FILE_NAME: Final = np.dtype(
     [
+        ("number", "<u8"),  # of all names so far; 0: there was none
         ("issued_ns", "<u8"),
         ("message_id", "<u8"),
         ("connection_id", "<u8"),
@@ -41,4 +42,4 @@ FILE_NAME: Final = np.dtype(
         ("text", f"V{NAME_BYTES}"),  # UTF-16; the end of a longer name
     ]
 )
-"""The name in a CREATE request, by the fields of its row: a record of the ring of names."""
+"""The name in a CREATE request, by the fields of its row: a slot of the ring of names."""

@@ -247,6 +247,7 @@ class RequestProbe:
                 return self._last_losses
             losses = {counter.name.lower(): self._counter(counter) for counter in LOSS_COUNTERS}
             losses["foreign"] = self._ring.foreign
+            losses["name_ring_full"] = self._names.lost
             return losses | self._skipped(made_up_for=False)
 
     def figures(self) -> Mapping[str, int]:

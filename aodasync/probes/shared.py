@@ -36,7 +36,8 @@ __all__ = [
     "MAX_OPERATIONS",
     "MAX_TREES",
     "NAMED_CONNECTIONS",
-    "NAME_RING_BYTES",
+    "NAME_BEING_WRITTEN",
+    "NAME_SLOTS",
     "OPERATION_SLOT",
     "PATH_SLOTS",
     "RING_BYTES",
@@ -51,8 +52,11 @@ __all__ = [
     "definitions",
 ]
 
-NAME_RING_BYTES: Final = 512 * 1024
-"""Some 1,700 names between two looks of the agent."""
+NAME_SLOTS: Final = 2048
+"""Names between two looks of the agent; a power of two."""
+
+NAME_BEING_WRITTEN: Final = 1 << 63
+"""Instead of the number of a name that is not whole."""
 
 _PATH_SLOT_BITS: Final = 10
 
@@ -184,8 +188,7 @@ class Counter(IntEnum):
     UNPAIRED = 8  # tracepoints alone: an end reported twice, or one whose beginning was not seen
     OPERATIONS_FULL = 9  # no slot for an operation inside the client: it is not followed
     SMB1_SKIPPED = 10  # a request of an SMB1 connection, which is not recorded
-    NAME_RING_FULL = 11  # a CREATE's name found no room
-    NAME_UNSEEN = 12  # a CREATE whose name was not seen
+    NAME_UNSEEN = 11  # a CREATE whose name was not seen
 
 
 LOSS_COUNTERS: Final = (
@@ -194,7 +197,6 @@ LOSS_COUNTERS: Final = (
     Counter.STATUS_UNSEEN,
     Counter.UNENDED,
     Counter.OPERATIONS_FULL,
-    Counter.NAME_RING_FULL,
 )
 """The counters that mean something was missed; the others are figures."""
 
@@ -233,6 +235,8 @@ def definitions() -> dict[str, int]:
         "RECORD_BYTES": RECORD.itemsize,
         "FILE_NAME_BYTES": FILE_NAME.itemsize,
         "NAME_BYTES": NAME_BYTES,
+        "NAME_SLOTS": NAME_SLOTS,
+        "NAME_BEING_WRITTEN": NAME_BEING_WRITTEN,
         "PATH_SLOT_BITS": _PATH_SLOT_BITS,
         "HOSTNAME_BYTES": HOSTNAME_BYTES,
         "ADDRESS_BYTES": ADDRESS_BYTES,

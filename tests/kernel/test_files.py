@@ -11,8 +11,8 @@ import pytest
 from aodasync.evidence.file_book import File, FileBook
 from aodasync.probes.name_ring import NAME_MAX_BYTES
 from aodasync.probes.preparation import METHODS
-from aodasync.probes.records import FILE_NAME, NAME_BYTES
-from aodasync.probes.shared import NAME_RING_BYTES
+from aodasync.probes.records import NAME_BYTES
+from aodasync.probes.shared import NAME_SLOTS
 from aodasync.smb.commands import COMMAND_CODES
 from tests.kernel.fake_client import CREATE, FakeClient
 from tests.kernel.rig import Rig
@@ -125,18 +125,17 @@ def test_the_share_s_root_and_a_long_name(client: FakeClient) -> None:
 
 
 def test_what_the_ring_of_names_cannot_hold_is_counted(client: FakeClient) -> None:
-    """Names are lost, and counted; their requests are not."""
+    """The oldest names are lost, and counted once it is certain; their requests are not."""
     server = client.server(0, 12, "files.example", "10.9.9.1")
-    many = NAME_RING_BYTES // (8 + FILE_NAME.itemsize) + 100
+    many = NAME_SLOTS + 100
     for _ in range(many):
         opened(client, "name", (1, 1), server)
-    lost = client.rig.probe.losses()["name_ring_full"]
     rows = client.rig.probe.read(many + 1)
-    named = client.rig.probe.files().of(rows)
-    assert len(rows) == many
-    assert 100 <= lost < 200
-    assert [file.name for file in named[-lost:]] == [""] * lost
-    assert named[-lost - 1].name == "name"
+    named = [file.name for file in client.rig.probe.files().of(rows)]
+    assert named == [""] * 100 + ["name"] * NAME_SLOTS
+    opened(client, "last", (1, 1), server)
+    assert files(client)[-1].name == "last"
+    assert client.rig.probe.losses()["name_ring_full"] == 100
 
 
 def test_a_create_that_was_built_elsewhere_has_no_name(client: FakeClient) -> None:
