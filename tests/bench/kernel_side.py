@@ -109,7 +109,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
         yield Figure(f"a request in {name}", ns, "ns", note=note)
     ours, empty = zip(*(_sums(found[files]) for files in (False, True)), strict=True)
     yield Figure("without files, in three empty programs", ours[0] / empty[0], "x", _MOST_EMPTY)
-    yield Figure("with files, in three empty programs", ours[1] / empty[1], "x")
+    yield Figure("with files, in three empty programs", ours[1] / empty[1], "x", _MOST_EMPTY)
     yield Figure("with files, in what it is without", ours[1] / ours[0], "x")
 
 

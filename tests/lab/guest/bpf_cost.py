@@ -7,16 +7,17 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import statistics
 import struct
 import subprocess
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from aodasync.probes.preparation import prepare
 from aodasync.probes.program_loader import load
 
-__all__ = ["EMPTY", "Runs", "counted", "empty_programs", "ids", "runs"]
+__all__ = ["EMPTY", "Runs", "a_request", "counted", "empty_programs", "ids", "medians", "runs"]
 
 EMPTY = "empty_"
 _TYPES: Final = ("tracing", "raw_tracepoint")
@@ -68,6 +69,18 @@ def runs(of: Collection[int] | None = None) -> dict[str, Runs]:
             count, total_ns = program.get("run_cnt", 0), program.get("run_time_ns", 0)
             found[program["name"]] = Runs(known.count + count, known.total_ns + total_ns)
     return found
+
+
+def a_request(before: Mapping[str, Runs], after: Mapping[str, Runs]) -> dict[str, float]:
+    """Nanoseconds a request in each program, between two counts."""
+    passed = {name: now.since(before.get(name, Runs())) for name, now in after.items()}
+    requests = passed["request_release"].count
+    return {name: run.total_ns / requests for name, run in passed.items()}
+
+
+def medians(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Of each program the median of all parts: where the host takes the processor, one suffers."""
+    return {name: statistics.median(part[name] for part in parts) for name in parts[0]}
 
 
 @contextlib.contextmanager
