@@ -13,11 +13,12 @@ Their stacks are read by a child (:mod:`aodasync.process.stacks`).
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import time
 from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -59,19 +60,22 @@ async def collect_stacks(
     waiting: frozenset[int],
     proc: str = "/proc",
     *,
-    turn: AbstractAsyncContextManager[object] | None = None,
+    turn: asyncio.Lock | None = None,
 ) -> tuple[str, str]:
     """The stacks of 1 as text, and what went wrong. ``waiting`` are threads to be shown anyhow.
 
-    The walk over all threads is done in its ``turn``.
+    All until the child runs that reads them is done in its ``turn``.
 
     Raises:
         RequirementError: no child can be started.
         OSError: likewise.
     """
-    async with turn or nullcontext():
+    with ExitStack() as held:
+        if turn is not None:
+            await turn.acquire()
+            held.callback(turn.release)
         tasks = await in_thread(partial(_choose, waiting, proc), abandon=True)
-    stacks = await read_stacks(children, tasks.certain, proc)
+        stacks = await read_stacks(children, tasks.certain, proc, started=held.close)
     unread = [
         section(f"tid {tid}", "not read: its process holds a lock, as in an exec that waits\n")
         for tid in sorted(stacks.hanging)

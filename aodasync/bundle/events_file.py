@@ -7,6 +7,7 @@ import io
 import mmap
 import os
 import shutil
+import struct
 import warnings
 from typing import Any, BinaryIO, Final
 
@@ -35,6 +36,7 @@ MAX_EVENTS_BYTES: Final = 128 << 20
 _LATEST_NS: Final = np.uint64(1 << 62)
 _TIMES: Final = tuple(name for name in EVENT.names or () if name.endswith("_ns"))
 
+_HEADER: Final = struct.Struct("<8sH")  # NumPy's magic with version 1.0, the size of what follows
 _CHUNK_BYTES: Final = 256 * 1024
 
 
@@ -55,7 +57,7 @@ def extend(file: BinaryIO, earlier: BinaryIO, rows: EventArray, most: int) -> tu
     Returns how many there are of each. It is a stream: of the earlier ones a quarter of
     a megabyte is in memory at a time.
     """
-    _, held = _read_header(earlier)
+    held = _skip_header(earlier)
     kept = rows[-most:]
     kept_earlier = min(held, most - len(kept))
     _write_header(file, kept_earlier + len(kept))
@@ -67,7 +69,7 @@ def extend(file: BinaryIO, earlier: BinaryIO, rows: EventArray, most: int) -> tu
 
 def mapped(file: BinaryIO) -> EventArray:
     """The rows of a file that :func:`encode` or :func:`extend` wrote: read-only, not copied."""
-    _read_header(file)
+    _skip_header(file)
     pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     rows: EventArray = np.frombuffer(pages, EVENT, offset=file.tell())
     return rows
@@ -108,6 +110,15 @@ def truncations(
 def _write_header(file: BinaryIO, count: int) -> None:
     header = np.lib.format.header_data_from_array_1_0(np.zeros(0, EVENT))
     np.lib.format.write_array_header_1_0(file, {**header, "shape": (count,)})
+
+
+def _skip_header(file: BinaryIO) -> int:
+    """The number of rows in a file of ours. NumPy takes 0.3 ms to read what it says of them."""
+    _, size = _HEADER.unpack(file.read(_HEADER.size))
+    begin = file.tell() + size
+    end = file.seek(0, os.SEEK_END)
+    file.seek(begin)
+    return (end - begin) // EVENT.itemsize
 
 
 def _read_header(file: BinaryIO) -> tuple[Any, Any]:

@@ -93,12 +93,14 @@ class Children:
         max_bytes: int,
         raw: bool = False,
         capabilities: Collection[Capability] | None = (),
+        started: Callable[[], object] = lambda: None,
     ) -> ChildEnd:
         """Run a command to its end or its deadline; never much longer.
 
         Cancelling kills the child. ``sink`` is written from a worker thread; one that a
         function opens is opened in one, too, and closed at the end. ``raw`` output
         is not redacted; ``capabilities`` are all that it has (None: whatever the agent kept).
+        ``started`` is called once it runs.
 
         Raises:
             RequirementError: the program is not there, or an earlier child still hangs
@@ -128,6 +130,7 @@ class Children:
         stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         reading = asyncio.ensure_future(_read(process, stop_fd, into, closing, max_bytes, raw))
         try:
+            started()
             with anyio.move_on_after(timeout_sec):
                 await exit_.seen.wait()
             timed_out = not exit_.seen.is_set()

@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -67,8 +67,16 @@ class Stacks:
     denied: bool = False
 
 
-async def read_stacks(children: Children, tids: Iterable[int], proc: str = "/proc") -> Stacks:
+async def read_stacks(
+    children: Children,
+    tids: Iterable[int],
+    proc: str = "/proc",
+    *,
+    started: Callable[[], object] = lambda: None,
+) -> Stacks:
     """The stacks of these threads, within 2 s if none hangs.
+
+    ``started`` is called once the child runs that reads them.
 
     Raises:
         RequirementError: the child cannot be started, or an earlier one still hangs.
@@ -77,7 +85,7 @@ async def read_stacks(children: Children, tids: Iterable[int], proc: str = "/pro
     wanted = list(dict.fromkeys(tids))
     if not wanted:
         return Stacks()
-    first = await _read(children, wanted, proc)
+    first = await _read(children, wanted, proc, started)
     if not first.hanging:
         return first
     (stuck,) = first.hanging
@@ -100,7 +108,12 @@ def _joined(parts: Sequence[Stacks]) -> Stacks:
     )
 
 
-async def _read(children: Children, tids: list[int], proc: str) -> Stacks:
+async def _read(
+    children: Children,
+    tids: list[int],
+    proc: str,
+    started: Callable[[], object] = lambda: None,
+) -> Stacks:
     """Read in this order, as far as the first one that hangs."""
     files = [f"{proc}/{tid}/{file}" for tid in tids for file in ("status", "stack", "wchan")]
     printed = io.BytesIO()
@@ -111,6 +124,7 @@ async def _read(children: Children, tids: list[int], proc: str) -> Stacks:
         max_bytes=_MOST_BYTES,
         raw=True,
         capabilities=_CAPABILITIES,
+        started=started,
     )
     found = _parsed(printed.getvalue().decode("utf-8", "replace"))
     reached, hanging = tids, frozenset[int]()
