@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from aodasync.config.model import LatencyAnomaly
 from aodasync.detection.detector import Context, Detector, Firing, Signal, Urgency, View
-from aodasync.detection.long_waits import NEVER_EXCUSED, may_wait
+from aodasync.detection.long_waits import NEVER_EXCUSED, may_wait, may_wait_for_ever
 from aodasync.detection.streaks import SlowStreaks
 from aodasync.detection.windows import NO_HITS, Hits, WindowCounter
 from aodasync.events import (
@@ -32,6 +32,7 @@ from aodasync.smb.commands import COMMAND_CODES, COMMANDS, MAY_WAIT_FOREVER
 __all__ = ["LatencyDetector"]
 
 _NEVER = np.uint64(2**63)
+_FEW = 16
 _SLOTS = len(COMMANDS) + 1  # the last slot stands for every unknown command
 
 
@@ -42,7 +43,7 @@ class _Limits:
     ``threshold_ns``, ``emergency_ns`` and ``far_ns`` (far too slow; u8) hold 2^63 where a
     command is not tracked; ``named`` (bool) marks the commands named in ``track_commands``,
     which count even when the server may hold them back. ``lowest_ns``, of shape (),
-    is the lowest limit of all.
+    is the lowest limit of all; ``of_command`` has threshold, emergency and name once more.
     """
 
     threshold_ns: npt.NDArray[np.uint64]
@@ -50,6 +51,7 @@ class _Limits:
     far_ns: npt.NDArray[np.uint64]
     named: npt.NDArray[np.bool_]
     lowest_ns: npt.NDArray[np.uint64]
+    of_command: list[tuple[int, int, bool]]
 
     @classmethod
     def of(cls, anomaly: LatencyAnomaly) -> _Limits:
@@ -66,7 +68,8 @@ class _Limits:
         tracked = threshold < _NEVER
         far = np.minimum(10 * np.where(tracked, threshold, 0), emergency // 2)
         far = np.where(tracked, np.maximum(far, threshold), _NEVER)
-        return cls(threshold, emergency, far, named, lowest)
+        of_command = zip(threshold.tolist(), emergency.tolist(), named.tolist(), strict=True)
+        return cls(threshold, emergency, far, named, lowest, list(of_command))
 
 
 class LatencyDetector(Detector):
@@ -117,6 +120,34 @@ class LatencyDetector(Detector):
         if b"\1" not in suspect.tobytes():  # quicker than any function of numpy
             return NO_HITS
         rows = pick(rows, suspect)
+        return self._judge_few(rows) if len(rows) <= _FEW else self._judge(rows)
+
+    def _judge_few(self, rows: EventArray) -> Hits:
+        """As :meth:`_judge`. An urgent one comes alone, and each call of numpy delays it."""
+        limits, found = self._limits, []
+        columns = ("issued_ns", "released_ns", "kind", "command", "flags")
+        requests = zip(*(rows[name].tolist() for name in columns), strict=True)
+        for i, (issued_ns, released_ns, kind, command, flags) in enumerate(requests):
+            code, took_ns = min(command, _SLOTS - 1), released_ns - issued_ns
+            threshold_ns, emergency_ns, named = limits.of_command[code]
+            counts = kind == REQUEST and issued_ns and took_ns >= 0
+            if counts and (named or not may_wait_for_ever(command, flags)):
+                emergency = took_ns >= emergency_ns
+                if emergency or took_ns >= threshold_ns:
+                    found.append((i, took_ns, threshold_ns, emergency))
+        if not found:
+            return NO_HITS
+        index, took, threshold, alone = zip(*found, strict=True)
+        return Hits(
+            rows if len(found) == len(rows) else pick(rows, np.array(index)),
+            np.array(took, np.uint64),
+            np.array(threshold, np.uint64),
+            np.array(alone, np.bool_),
+            codes=(),
+        )
+
+    def _judge(self, rows: EventArray) -> Hits:
+        limits = self._limits
         issued_ns, released_ns = rows["issued_ns"], rows["released_ns"]
         took_ns = released_ns - issued_ns
         command = np.minimum(rows["command"], _SLOTS - 1)

@@ -20,7 +20,7 @@ from aodasync.events import EventArray, Flag
 from aodasync.evidence.arrays import is_in
 from aodasync.smb.commands import COMMAND_CODES, COMMANDS, MAY_WAIT_FOREVER
 
-__all__ = ["NEVER_EXCUSED", "WAIT_FOR_OTHERS", "announced_opens", "may_wait"]
+__all__ = ["NEVER_EXCUSED", "WAIT_FOR_OTHERS", "announced_opens", "may_wait", "may_wait_for_ever"]
 
 NEVER_EXCUSED: Final = frozenset({"SMB2_FLUSH", "SMB2_READ", "SMB2_WRITE"})
 """Commands that an interim response does not excuse."""
@@ -45,6 +45,13 @@ def announced_opens(rows: EventArray) -> npt.NDArray[np.bool_]:
     announced = (rows["flags"] & _ASYNC_RESPONSE) != 0
     opens: npt.NDArray[np.bool_] = is_in(rows["command"], _FOR_OTHERS) & announced
     return opens
+
+
+def may_wait_for_ever(command: int, flags: int) -> bool:
+    """As :func:`may_wait`, of one request."""
+    code = min(command, len(COMMANDS))
+    announced = flags & _ASYNC_RESPONSE
+    return bool(_AT_WILL[code] or (announced and _EXCUSED[code]))
 
 
 def may_wait(rows: EventArray) -> npt.NDArray[np.bool_]:

@@ -9,7 +9,7 @@ can still belong to it. A window fires once, at the row that made it an anomaly.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -166,8 +166,8 @@ class WindowCounter:
             grave=self._grave,
             server=server,
             connections=tuple(sorted(window.connections)),
-            commands=tuple(command_name(code) for code, _ in window.commands.most_common(_NAMED)),
-            codes=tuple(code for code, _ in window.codes.most_common(_NAMED)),
+            commands=tuple(map(command_name, _most_common(window.commands))),
+            codes=tuple(_most_common(window.codes)),
             count=window.count,
             acceptable_count=self._acceptable_count,
             threshold_ms=threshold_ns / NS_PER_MS,
@@ -198,6 +198,11 @@ def _groups(
     group = server * (int(windows.max() - first) + 1) + (windows - first).astype(np.int64)
     order = np.argsort(group, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
+
+
+def _most_common(counter: Counter[Any]) -> Iterable[Any]:
+    """What was counted most; of one there is nothing to sort."""
+    return counter if len(counter) <= 1 else [key for key, _ in counter.most_common(_NAMED)]
 
 
 def _count_up(counter: Counter[Any], values: list[Any]) -> None:

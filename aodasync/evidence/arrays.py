@@ -25,8 +25,8 @@ _FEW_OF_MANY: Final = 32
 def distinct(values: npt.NDArray[Any]) -> list[int]:
     """The different integers in ``values``, of any shape, in rising order."""
     flat = values.ravel()
-    if len(flat) == 0:
-        return []
+    if len(flat) <= 1:
+        return [int(value) for value in flat]
     later = flat[1:]
     begins = later[later != flat[:-1]]  # of a run of equal ones: a batch has few
     return sorted({int(flat[0]), *begins.tolist()})

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aodasync.config.model import LatencyAnomaly
 from aodasync.detection.engine import Engine
@@ -26,6 +29,41 @@ from tests.builders import (
 
 def _slow(rows: EventArray, anomaly: LatencyAnomaly) -> Hits:
     return LatencyDetector(anomaly, context(anomaly)).select(rows)
+
+
+_WAITS = int(Flag.ASYNC_RESPONSE)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 25),  # command
+            st.sampled_from([0, 9 * MS, 10 * MS, 49 * MS, 50 * MS, SECOND]),  # latency
+            st.sampled_from([0, _WAITS]),
+            st.sampled_from([Kind.REQUEST, Kind.RECONNECT]),
+            st.sampled_from(["", "issued_ns", "released_ns"]),  # what is missing
+        ),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_a_few_are_judged_as_many_are(asked: list[tuple[int, int, int, Kind, str]]) -> None:
+    """Which of some requests count, and as what, does not depend on how many come with them."""
+    rows = requests(*(request(released_ns=9 * SECOND, latency_ns=each[1]) for each in asked))
+    for row, (command, _, flags, kind, missing) in zip(rows, asked, strict=True):
+        row["command"], row["flags"], row["kind"] = command, flags, kind
+        if missing:
+            row[missing] = 0
+    anomaly = latency_anomaly(
+        thresholds_ms={"SMB2_READ": 50.0, "SMB2_LOCK": 10.0, "SMB2_CREATE": 10.0},
+        named_commands=frozenset({"SMB2_LOCK"}),
+    )
+    few, many = _slow(rows, anomaly), _slow(np.concatenate([rows] * 20), anomaly)
+    count = len(few.rows)
+    assert len(many.rows) == 20 * count
+    assert many.rows[:count].tolist() == few.rows.tolist()
+    for name in ("latency_ns", "threshold_ns", "emergency"):
+        assert getattr(many, name)[:count].tolist() == getattr(few, name).tolist()
 
 
 def test_threshold_is_inclusive() -> None:
