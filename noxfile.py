@@ -7,13 +7,16 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from pathlib import Path
 
 import nox
 
-# As many at a time as there are CPUs: these repeat what the session "tests" ran one by one.
+# As many at a time as there are CPUs.
 IN_PARALLEL = ("--numprocesses", "auto", "--dist", "loadfile")
+# What a test file says that measures how long something takes by the clock on the wall.
+BY_THE_CLOCK = re.compile(r"\b(?:loop_lag|perf_counter|time\.monotonic)(?:_ns)?\(")
 
 LAB_EVERY_COMMIT = (
     *("--scenario", "smoke"),
@@ -48,9 +51,20 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Unit tests: no privilege, no kernel, no network."""
+    """Unit tests: no privilege, no kernel, no network.
+
+    Files that measure by the clock have the machine for themselves; "minimums" and "newer"
+    repeat all of them on all CPUs.
+    """
     session.install("-e", ".[dev]")
-    session.run("python", "-m", "pytest", *(session.posargs or ["tests/unit"]))
+    pytest = ("python", "-m", "pytest")
+    if session.posargs:
+        session.run(*pytest, *session.posargs)
+        return
+    files = sorted(Path("tests/unit").rglob("test_*.py"))
+    alone = [str(one) for one in files if BY_THE_CLOCK.search(one.read_text(encoding="utf-8"))]
+    session.run(*pytest, *IN_PARALLEL, *(f"--ignore={one}" for one in alone), "tests/unit")
+    session.run(*pytest, *alone)
 
 
 @nox.session
