@@ -37,12 +37,16 @@ def _decisions() -> Iterator[Row]:
         yield Row(f"{what}, 99.9th percentile", "ms", latency.P999_MS)
 
 
+def _paths() -> Iterator[Row]:
+    for size, most in hotpath._DECISION_NS.items():
+        yield Row(f"ring to decision, batches of {size:,}", "ns/event", most)
+
+
 def _peers() -> Iterator[Row]:
     for size, most in peers.OVER_BCC.items():
         batches = f"batches of {size:,}"
-        yield Row(f"ours, ring to decision, {batches}", "ns/event", spread=True)
         yield Row(f"ours over stock bcc, {batches}", "x", most, spread=True)
-        yield Row(f"ours over the plain loop, {batches}", "x", spread=True)
+        yield Row(f"ours over the plain loop, {batches}", "x", peers.OVER_LOOP[size], spread=True)
     for what in ("ours", "the pair"):
         yield Row(f"BPF a request: {what} over three empty programs", "x", spread=True)
     yield Row("BPF a request: ours over the pair", "x", peers.OVER_PAIR, spread=True)
@@ -55,7 +59,7 @@ ROWS = (
     *_decisions(),
     Row("decision to volatile evidence on disk, median", "ms", bundles.VOLATILE_MS),
     *(Row(f"share of one core at {n:,} events/s", "%", most) for n, most in load._BOUNDS.items()),
-    *(Row(f"reader, batches of {n:,}", "ns/event", hotpath._READER_NS[n]) for n in (100, 10_000)),
+    *_paths(),
     *_peers(),
 )
 
