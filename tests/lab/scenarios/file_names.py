@@ -153,7 +153,7 @@ def with_and_without(order: tuple[bool, bool]) -> float:
         probe.close()
     total = {}
     for on, found_parts in parts.items():
-        each = bpf_cost.medians(found_parts)
+        each = bpf_cost.least(found_parts)
         total[on] = sum(each.values())
         print(f"files {on}:", {k: round(ns) for k, ns in sorted(each.items()) if ns}, flush=True)
     return total[True] / total[False]
