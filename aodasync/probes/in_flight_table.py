@@ -15,12 +15,8 @@ from aodasync.probes import bpf
 from aodasync.probes.barrier import memory_barrier
 from aodasync.probes.records import RECORD
 from aodasync.probes.scanning import MapScanner
-from aodasync.probes.shared import (
-    BLOCK,
-    IN_FLIGHT_BLOCKS,
-    IN_FLIGHT_MAX,
-    SLOT_BEING_WRITTEN,
-)
+from aodasync.probes.shared import IN_FLIGHT_BLOCKS, IN_FLIGHT_MAX, SLOT_BEING_WRITTEN
+from aodasync.probes.slots import BLOCK
 
 __all__ = ["COMMAND_KEY", "InFlightTable", "MessageTable"]
 

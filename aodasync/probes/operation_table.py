@@ -23,7 +23,8 @@ import numpy.typing as npt
 
 from aodasync.events import OPERATION, OperationArray, WaitsFor
 from aodasync.probes.barrier import memory_barrier
-from aodasync.probes.shared import MAX_OPERATIONS, OPERATION_SLOT
+from aodasync.probes.shared import MAX_OPERATIONS
+from aodasync.probes.slots import OPERATION_SLOT
 
 __all__ = ["OperationTable", "wait_of"]
 

@@ -19,7 +19,6 @@ from aodasync.probes.maps import MMAPABLE, MapType, create_map
 from aodasync.probes.perf_events import attach_kprobe, attach_tracepoint
 from aodasync.probes.records import FILE_NAME, RECORD
 from aodasync.probes.shared import (
-    BLOCK,
     CALL_BYTES,
     COMMAND_KEY_BYTES,
     CONNECTION_BYTES,
@@ -34,7 +33,6 @@ from aodasync.probes.shared import (
     MAX_TREES,
     NAME_SLOTS,
     NAMED_CONNECTIONS,
-    OPERATION_SLOT,
     PATH_SLOTS,
     TREE_KEY_BYTES,
     TREE_NAME_BYTES,
@@ -42,6 +40,7 @@ from aodasync.probes.shared import (
     MapNumber,
     StateIndex,
 )
+from aodasync.probes.slots import BLOCK, OPERATION_SLOT
 
 __all__ = ["ESSENTIAL", "MADE_UP_FOR", "Loaded", "Program", "create_maps", "load", "patched"]
 

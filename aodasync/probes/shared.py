@@ -10,14 +10,12 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
-import numpy as np
-
 from aodasync.events import EVENT, Flag, Kind, MidState, Outcome
 from aodasync.probes.records import FILE_NAME, NAME_BYTES, RECORD
+from aodasync.probes.slots import BLOCK, BLOCK_SLOTS, OPERATION_SLOT
 
 __all__ = [
     "ADDRESS_BYTES",
-    "BLOCK",
     "CALL_BYTES",
     "CHECK_GRACE_NS",
     "COMMAND_KEY_BYTES",
@@ -38,7 +36,6 @@ __all__ = [
     "NAMED_CONNECTIONS",
     "NAME_BEING_WRITTEN",
     "NAME_SLOTS",
-    "OPERATION_SLOT",
     "PATH_SLOTS",
     "RING_BYTES",
     "SLOT_BEING_WRITTEN",
@@ -83,20 +80,7 @@ IN_FLIGHT_MAX: Final = 1 << _SLOT_BITS
 SLOT_TRIES: Final = 16
 """Places where a request in flight can be: with every other one taken, 1 in 65,000 finds none."""
 
-_BLOCK_SLOTS: Final = 32
-_BLOCK_BYTES: Final = 4096
-
-BLOCK: Final = np.dtype(
-    {
-        "names": ["mids", "rows"],
-        "formats": [("<u8", (_BLOCK_SLOTS,)), (RECORD, (_BLOCK_SLOTS,))],
-        "offsets": [0, 8 * _BLOCK_SLOTS],
-        "itemsize": _BLOCK_BYTES,
-    }
-)
-"""Slots of requests in flight: MIDs, 0 where one is free, and the requests' rows, in a page."""
-
-IN_FLIGHT_BLOCKS: Final = IN_FLIGHT_MAX // _BLOCK_SLOTS
+IN_FLIGHT_BLOCKS: Final = IN_FLIGHT_MAX // BLOCK_SLOTS
 
 SLOT_BEING_WRITTEN: Final = 1
 """Bit of the MID of a slot whose request is being written."""
@@ -130,19 +114,6 @@ WALK_STEPS: Final = 32
 
 MAX_OPERATIONS: Final = 2048
 """Operations of processes that can be inside the client at once; a power of two."""
-
-OPERATION_SLOT: Final = np.dtype(
-    [
-        ("started_ns", "<u8"),  # 0: the slot is free
-        ("function", "<u8"),  # address of its name
-        ("xid", "<u4"),
-        ("pid", "<u4"),
-        ("tgid", "<u4"),
-        ("comm", "S16"),
-    ],
-    align=True,
-)
-"""``struct smb_operation`` of ``bpf/smb_operations.h``."""
 
 MAX_CALLS: Final = 4096
 """Threads that can be inside one of the functions whose return is probed."""
@@ -249,7 +220,7 @@ def definitions() -> dict[str, int]:
         "NAMED_CONNECTIONS": NAMED_CONNECTIONS,
         "SLOT_BEING_WRITTEN": SLOT_BEING_WRITTEN,
         "SLOT_BITS": _SLOT_BITS,
-        "BLOCK_SLOTS": _BLOCK_SLOTS,
+        "BLOCK_SLOTS": BLOCK_SLOTS,
         "BLOCK_BYTES": BLOCK.itemsize,
         "SLOT_TRIES": SLOT_TRIES,
         "CHECK_GRACE_NS": CHECK_GRACE_NS,

@@ -16,7 +16,8 @@ from aodasync.events import EVENT, EventArray, MidState
 from aodasync.probes.bpf import ProgramType, load_program
 from aodasync.probes.maps import MapType, create_map, lookup, update
 from aodasync.probes.records import RECORD
-from aodasync.probes.shared import BLOCK, IN_FLIGHT_BLOCKS, IN_FLIGHT_MAX, MapNumber
+from aodasync.probes.shared import IN_FLIGHT_BLOCKS, IN_FLIGHT_MAX, MapNumber
+from aodasync.probes.slots import BLOCK
 from tests.kernel.fake_client import FakeClient
 from tests.kernel.program_stats import ProgramStats
 from tests.kernel.rig import Rig

@@ -19,7 +19,8 @@ import pytest
 from aodasync.events import WaitsFor
 from aodasync.probes.maps import lookup, update
 from aodasync.probes.preparation import METHODS, Prepared
-from aodasync.probes.shared import MAX_OPERATIONS, OPERATION_SLOT, MapNumber
+from aodasync.probes.shared import MAX_OPERATIONS, MapNumber
+from aodasync.probes.slots import OPERATION_SLOT
 from aodasync.process.children import Children
 from aodasync.process.stacks import read_stacks
 from tests.kernel.repeated import reference, warm_ns

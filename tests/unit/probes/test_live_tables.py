@@ -23,13 +23,8 @@ from aodasync.probes.kernel_text import KernelText
 from aodasync.probes.live_source import LiveEvidence
 from aodasync.probes.operation_table import OperationTable
 from aodasync.probes.share_table import TREE, TREE_KEY, ShareTable
-from aodasync.probes.shared import (
-    BLOCK,
-    IN_FLIGHT_BLOCKS,
-    IN_FLIGHT_MAX,
-    MAX_OPERATIONS,
-    OPERATION_SLOT,
-)
+from aodasync.probes.shared import IN_FLIGHT_BLOCKS, IN_FLIGHT_MAX, MAX_OPERATIONS
+from aodasync.probes.slots import BLOCK, OPERATION_SLOT
 
 # Stands for the kernel side: takes slots and frees them, on and on, as fast as it can.
 _FLIPPING: Final = """

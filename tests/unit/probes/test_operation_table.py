@@ -13,7 +13,8 @@ import pytest
 
 from aodasync.events import OperationArray, WaitsFor
 from aodasync.probes.operation_table import OperationTable, wait_of
-from aodasync.probes.shared import MAX_OPERATIONS, OPERATION_SLOT
+from aodasync.probes.shared import MAX_OPERATIONS
+from aodasync.probes.slots import OPERATION_SLOT
 
 SECOND = 1_000_000_000
 
