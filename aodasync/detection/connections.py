@@ -71,7 +71,6 @@ class Troubles:
     codes: tuple[str, ...]
 
 
-_NO_ID: Final = np.array(UNKNOWN_CONNECTION, np.uint64)
 NO_TROUBLES: Final = Troubles(np.zeros(0, EVENT), ())
 
 
@@ -104,7 +103,7 @@ class Connections:
         self._channels = Channels(self._server_of)
         self._of_server: dict[str, list[int]] | None = None  # made when asked for
         self._failed_write = UNKNOWN_CONNECTION  # that of the last one
-        self._last = _NO_ID  # the one connection of the last batches, if it is known
+        self._last = b""  # the id of the one connection of the last batches, if it is known
         self.ordinary = False
         """Whether the last batch has nothing to say: all requests, answered without an error."""
         self.troubles = NO_TROUBLES
@@ -121,13 +120,13 @@ class Connections:
         self.ordinary = not may_be_relevant(rows) and not self._without_share
         if not self.ordinary:
             self._of_server = None
-            self._last = _NO_ID
+            self._last = b""
             self.troubles = self._observe(rows)
             self._learn(pick(rows, rows["kind"] == REQUEST))
         else:
             self.troubles = NO_TROUBLES
-            others = rows["connection_id"] != self._last
-            if b"\1" in others.tobytes():  # quicker than any function of numpy
+            # As bytes: quicker than any function of numpy.
+            if rows["connection_id"].tobytes() != self._last * len(rows):
                 self._learn(rows)
         self._settle_all(rows)
 
@@ -356,7 +355,7 @@ class Connections:
         """Note the connections of requests, and their sessions."""
         ids = rows["connection_id"]
         found = distinct(ids)
-        self._last = _NO_ID
+        self._last = b""
         fresh = []
         for connection in found:
             if connection != UNKNOWN_CONNECTION:
@@ -371,4 +370,4 @@ class Connections:
             if len(self._channels) != learnt:
                 self._of_server = None
         if len(found) == 1 and found[0] in self._channels:
-            self._last = np.array(found[0], np.uint64)
+            self._last = ids[:1].tobytes()

@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from numpy import count_nonzero
 
 from aodasync.events import ANSWERED, REQUEST, RETRY, EventArray, Kind, Outcome
 from aodasync.evidence.arrays import is_in
@@ -149,13 +150,13 @@ def failed_writes(rows: EventArray) -> npt.NDArray[np.bool_]:
 
 def is_odd(rows: EventArray) -> bool:
     """Whether any row is more than a request that was answered without an error."""
-    odd = np.count_nonzero(rows["status"]) or np.count_nonzero(rows["outcome"])
-    return bool(odd or np.count_nonzero(rows["kind"]))
+    odd = count_nonzero(rows["status"]) or count_nonzero(rows["outcome"])
+    return bool(odd or count_nonzero(rows["kind"]))
 
 
 def may_be_relevant(rows: EventArray) -> bool:
     """Whether any row may be a suspect: an odd one, or a NEGOTIATE, the command that is 0."""
-    return is_odd(rows) or bool(np.count_nonzero(rows["command"]) < len(rows))
+    return is_odd(rows) or bool(count_nonzero(rows["command"]) < len(rows))
 
 
 def suspects(rows: EventArray) -> npt.NDArray[np.bool_]:

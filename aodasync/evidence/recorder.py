@@ -54,14 +54,14 @@ class FlightRecorder:
         ``read`` gets the room for them, opaque and in one piece, puts them at its beginning
         and returns how many.
         """
-        capacity = len(self._rows)
-        start = self._appended % capacity
-        free = capacity - SPARED_ROWS - (self._appended - self._released)
+        capacity, appended = len(self._rows), self._appended
+        start = appended % capacity
+        free = capacity - SPARED_ROWS - (appended - self._released)
         count = max(0, min(most, free, capacity - start))
-        self._offered = self._appended + count
+        self._offered = appended + count
         try:
             added = read(self._rows[start : start + count])
-            self._appended += added
+            self._appended = appended + added
         finally:
             self._offered = self._appended
         return self._events[start : start + added], added == count

@@ -193,17 +193,19 @@ class RingReader:
 
     def _look_at(self, at: int) -> tuple[Window, int]:
         """The window that holds a position, and where in it that is."""
-        offset = at & self._mask
         window = self._window
-        if not window.start <= offset < window.end:
-            window = self._window = self._open_window(offset)
-        return window, offset - window.start
+        offset = (at & self._mask) - window.start
+        if not 0 <= offset < window.size:
+            window = self._window = self._open_window(at & self._mask)
+            offset = (at & self._mask) - window.start
+        return window, offset
 
     def _take(self, at: int, limit: int, into: Opaque, beside: Opaque, taken: int) -> int:
         """Copy the records from ``at`` on that are complete and ours behind the ``taken`` ones."""
         window, offset = self._look_at(at)
-        begun = (window.end - window.start - offset - 1) // self._record_bytes + 1
-        count = min(limit, begun, _MOST_AT_ONCE)
+        count = min(limit, _MOST_AT_ONCE)
+        if offset + count * self._record_bytes > window.size:  # some begin in the next one
+            count = (window.size - offset - 1) // self._record_bytes + 1
         records = np.ndarray((count,), self._record, window.data, offset)
         headers = records["header"].tobytes()
         self._barrier()

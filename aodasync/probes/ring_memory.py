@@ -28,14 +28,14 @@ _U64: Final = np.dtype("<u8")
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Bytes ``start`` to ``end`` of the ring; records that begin in it are whole in ``data``.
+    """``size`` bytes of the ring from ``start`` on; records that begin there are whole in it.
 
-    ``data`` goes a page beyond ``end``, past the ring's end to its beginning.
+    ``data`` goes a page further, past the ring's end to its beginning.
     """
 
     data: memoryview
     start: int
-    end: int
+    size: int
 
 
 Windows: TypeAlias = Callable[[int], Window]
@@ -60,6 +60,6 @@ def windows_of_map(map_fd: int, ring_bytes: int) -> Windows:
         mapped = mmap.mmap(
             map_fd, size + page, mmap.MAP_SHARED, mmap.PROT_READ, offset=2 * page + start
         )
-        return Window(memoryview(mapped), start, start + size)
+        return Window(memoryview(mapped), start, size)
 
     return open_window

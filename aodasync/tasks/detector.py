@@ -150,8 +150,8 @@ class DetectorTask:
                 self._publish(rows)
         self._report()
         metrics.batches += 1
-        metrics.last_process_ms = (self._clock.monotonic_ns() - begun_ns) / NS_PER_MS
-        metrics.max_process_ms = max(metrics.max_process_ms, metrics.last_process_ms)
+        took_ms = metrics.last_process_ms = (self._clock.monotonic_ns() - begun_ns) / NS_PER_MS
+        metrics.max_process_ms = max(metrics.max_process_ms, took_ms)
 
     def tick(self, now_ns: int) -> None:
         """Let time pass: look at what is in flight, close episodes that went quiet."""

@@ -59,7 +59,8 @@ class FakeRing:
         start = offset // self._window_bytes * self._window_bytes
         end = start + self._window_bytes
         # What lies further beyond must not be touched: it is not mapped in the real one.
-        return Window(self._bytes[start : end + mmap.PAGESIZE].data, start, end)
+        data = self._bytes[start : end + mmap.PAGESIZE].data
+        return Window(data, start, self._window_bytes)
 
     def free(self) -> int:
         """Bytes that are not taken."""
