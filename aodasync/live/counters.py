@@ -67,10 +67,12 @@ class RequestCounters:
 
     def add(self, rows: EventArray) -> None:
         """Take a batch in, shape (N,)."""
-        self._pending.append(rows.view(OPAQUE).copy().view(EVENT))
         self._pending_rows += len(rows)
         if self._pending_rows >= _MAX_PENDING_ROWS:
+            self._pending.append(rows)
             self._count()
+        else:  # they may be overwritten before they are counted
+            self._pending.append(rows.view(OPAQUE).copy().view(EVENT))
 
     def totals(self) -> Totals:
         """What was counted so far."""
