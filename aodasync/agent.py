@@ -272,12 +272,12 @@ class Agent:
 
     def _is_busy(self) -> bool:
         """Whether anything waits in the ring, is in flight, or goes on; also if nobody knows."""
-        pipeline, probe = self._pipeline, self._evidence.probe
+        reader = self._attach.reader
         try:
-            quiet = probe is None or probe.is_quiet()
+            quiet = reader is None or reader.is_quiet()
         except BpfError:  # who reads the table reports it
             quiet = False
-        return not quiet or pipeline.detector.engine.episodes.open_count > 0
+        return not quiet or self._pipeline.detector.engine.episodes.open_count > 0
 
     def _silence_ended(self) -> None:
         self._pipeline.detector.wake()

@@ -33,6 +33,7 @@ _FUNCTION_BYTES: Final = OPERATION["function"].itemsize - 1
 _MOST_FUNCTIONS: Final = 512  # the client has some 100
 _OLD_NS: Final = 250_000_000
 _MOST_STACKS: Final = 64
+_NONE_STARTED: Final = np.zeros(MAX_OPERATIONS, np.uint64).data
 _AGAIN_NS: Final = 5_000_000_000
 _UNKNOWN_AGAIN_NS: Final = 2_000_000_000
 _CLIENT: Final = ("[cifs]", "[netfs]", " cifs_", " smb2_", " smb3_", " netfs_")
@@ -98,6 +99,7 @@ class OperationTable:
 
     def __init__(self, map_fd: int, text_at: Callable[[int, int], bytes]) -> None:
         self._memory = mmap.mmap(map_fd, MAX_OPERATIONS * OPERATION_SLOT.itemsize)
+        self._started = np.frombuffer(self._memory, OPERATION_SLOT)["started_ns"].data
         self._text_at = text_at
         self._functions: dict[int, bytes] = {}
         self._stacks: dict[int, _Stack] = {}
@@ -145,7 +147,7 @@ class OperationTable:
 
     def is_empty(self) -> bool:
         """Whether no operation is inside the client: no slot is taken."""
-        return not np.bitwise_or.reduce(np.frombuffer(self._memory, OPERATION_SLOT)["started_ns"])
+        return self._started == _NONE_STARTED
 
     def wanted_stacks(self) -> tuple[int, ...]:
         """Threads (tids) whose stacks are wanted as of the last look, 64 at most."""
@@ -176,4 +178,5 @@ class OperationTable:
 
     def close(self) -> None:
         """Unmap."""
+        self._started.release()
         self._memory.close()

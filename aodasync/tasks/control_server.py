@@ -3,7 +3,7 @@
 
 It stands in /run/aodasync, which only root may enter, and is itself 0600. With a group, its
 members may connect as well, and ask for what changes nothing. When somebody removes it,
-it is made anew within a second, and within five while no request comes.
+it is made anew within a second, and within ten while no request comes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MAX_ANSWER_BYTES = 4 << 20
 _MOST_CLIENTS = 128
 _REQUEST_SEC = 5.0
 _LOOK_SEC = 1.0
-_SILENT_LOOK_SEC = 5.0
+_SILENT_LOOK_SEC = 10.0
 _FOR_THE_GROUP = ("status", "metrics", "stream")
 
 Handler: TypeAlias = Callable[[], Awaitable[Mapping[str, Any]]]

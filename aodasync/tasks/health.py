@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -64,8 +65,10 @@ class Health:
 
     def report(self, *, quietly: bool = False) -> None:
         """Log ``agent_metrics``, ``quietly`` at debug, and begin a new period of loop lag."""
-        report = self._log.debug if quietly else self._log.info
-        report("agent_metrics", **self.snapshot())
+        if not quietly:
+            self._log.info("agent_metrics", **self.snapshot())
+        elif self._log.is_enabled_for(logging.DEBUG):  # to collect them takes milliseconds
+            self._log.debug("agent_metrics", **self.snapshot())
         self.lag.reset()
 
     def snapshot(self) -> dict[str, Any]:

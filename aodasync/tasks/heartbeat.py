@@ -89,7 +89,9 @@ class Heartbeat:
         """Wait, as :class:`Beat` says."""
         loop = asyncio.get_running_loop()
         beat, now_sec = loop.create_future(), loop.time()
-        self._waiters.append(_Waiter(beat, now_sec + every_sec, now_sec + silent_sec))
+        # Multiples: of those that look in silence at the same intervals, all do at one beat.
+        silent_due_sec = round(now_sec / silent_sec + 1) * silent_sec
+        self._waiters.append(_Waiter(beat, now_sec + every_sec, silent_due_sec))
         await beat
 
     def _disarm(self) -> None:

@@ -27,7 +27,7 @@ from aodasync.tasks.heartbeat import Beat, steady
 __all__ = ["MountWatch"]
 
 _SILENT_MS: Final = 5000.0  # as the hang anomaly has it by default
-_SILENT_SEC: Final = 5.0
+_SILENT_SEC: Final = 10.0
 _TYPES: Final = frozenset({"cifs", "smb3"})
 
 

@@ -22,7 +22,7 @@ from aodasync.tasks.heartbeat import Beat, steady
 __all__ = ["Reader", "ReaderMetrics"]
 
 FLOOR_SEC = 0.25
-_SILENT_FLOOR_SEC = 1.0
+_SILENT_FLOOR_SEC = 30.0  # a ring that is not empty ends the silence
 _MAX_BATCH_EVENTS = 16_384
 _REST_SEC = 0.001
 
@@ -76,6 +76,16 @@ class Reader:
         finally:
             self._running = False
             self._mute()
+
+    def is_quiet(self) -> bool:
+        """Whether nothing is to be read or waited for. Raises BpfError.
+
+        To find the ring empty, while whoever would read it lives, is a look at it.
+        """
+        quiet = self._probe.is_quiet()
+        if quiet and self._running and self._failure is None:
+            self.metrics.looks += 1
+        return quiet
 
     def drain(self) -> int:
         """Move what is in the ring into the queue while it has room; returns the rows moved."""

@@ -34,6 +34,7 @@ _RECENT: Final = 32
 _OLDER: Final = 60
 _OLDER_NS: Final = 10_000_000_000
 _MOST_ERRORS: Final = 4
+_LINE_BYTES: Final = 256
 
 
 def stalled_us(folder: Path = _PRESSURE) -> dict[str, int]:
@@ -44,9 +45,10 @@ def stalled_us(folder: Path = _PRESSURE) -> dict[str, int]:
     totals = {}
     for resource in _RESOURCES:
         try:
-            line = (folder / resource).read_text(encoding="ascii").splitlines()[0]
-            totals[resource] = int(line.rpartition("total=")[2])
-        except (OSError, ValueError, IndexError):
+            with open(f"{folder}/{resource}", "rb", buffering=0) as file:  # noqa: PTH123  # half the time
+                line = file.read(_LINE_BYTES).partition(b"\n")[0]
+            totals[resource] = int(line.rpartition(b"total=")[2])
+        except (OSError, ValueError):
             continue
     return totals
 

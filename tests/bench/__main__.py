@@ -14,6 +14,7 @@ from pathlib import Path
 from tests.bench import (
     bundles,
     hotpath,
+    idle,
     kernel_side,
     latency,
     load,
@@ -32,6 +33,7 @@ _SECTIONS = {
     "Memory": memory.measure,
     "Latency of decision": latency.measure,
     "From decision to evidence": bundles.measure,
+    "An idle agent": idle.measure,
     "Processor time of the agent": load.measure,
     "Path of an event": hotpath.measure,
     "A flood of events": soak.measure,

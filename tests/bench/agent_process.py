@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -118,6 +119,19 @@ class AgentProcess:
         for task in Path(f"/proc/{self._process.pid}/task").iterdir():
             total_ns += int((task / "schedstat").read_text().split()[0])
         return total_ns / 1e9
+
+    def all_cpu_sec(self) -> float:
+        """CPU time of its threads, those included that ended (MAKE_PROCESS_CPUCLOCK)."""
+        return time.clock_gettime(~self._process.pid << 3 | 2)
+
+    def switches(self) -> dict[str, int]:
+        """Voluntary context switches of each thread that it has now, by its number."""
+        found = {}
+        for task in Path(f"/proc/{self._process.pid}/task").iterdir():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                text = (task / "status").read_text()
+                found[task.name] = int(text.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+        return found
 
     def waited_sec(self) -> float:
         """Time that its threads, all together, could run and had no processor."""

@@ -42,12 +42,16 @@ class Ring:
 
     def __init__(self) -> None:
         self.held: EventArray = requests()
+        self.waiting: EventArray = requests()
         self.lost = 0
         self.tables = {"losses": lambda: {"ring_full": self.lost}}
         self._wait, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def fileno(self) -> int:
         return self._wait
+
+    def is_quiet(self) -> bool:
+        return not len(self.held) and not len(self.waiting)
 
     def read_into(self, into: npt.NDArray[np.void]) -> int:
         rows, self.held = self.held, requests()
@@ -72,17 +76,16 @@ class Agent:
 
     def __init__(self, loop: FakeTimeLoop) -> None:
         log: Any = structlog.get_logger()
-        self.waiting: EventArray = requests()
         self.ring = Ring()
+        self.recorder = FlightRecorder(1000)
         self.known: dict[int, Connection] = {}
-        recorder = FlightRecorder(100)
-        self.batches = BatchQueue(recorder)
+        self.batches = BatchQueue(self.recorder)
         self.heart = Heartbeat(self._is_busy, began=self._began)
         self.detector = DetectorTask(
             config(hang_anomaly()),
             batches=self.batches,
             triggers=asyncio.Queue[Trigger](8),
-            recorder=recorder,
+            recorder=self.recorder,
             server_of=str,
             clock=loop,
             log=log,
@@ -100,11 +103,12 @@ class Agent:
         self.detector.wake()
 
     def _is_busy(self) -> bool:
-        going_on = self.detector.engine.episodes.open_count
-        return bool(len(self.ring.held) or len(self.waiting) or going_on)
+        return not self.reader.is_quiet() or self.detector.engine.episodes.open_count > 0
 
     def snapshot(self, *_tables: str) -> Snapshot:
-        return Snapshot(in_flight=self.waiting, operations=NO_OPERATIONS, connections=self.known)
+        return Snapshot(
+            in_flight=self.ring.waiting, operations=NO_OPERATIONS, connections=self.known
+        )
 
     @asynccontextmanager
     async def running(self, *more: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
@@ -143,12 +147,12 @@ def test_a_hang_that_begins_in_silence_is_told_in_time(after_sec: float) -> None
         with capture_logs() as logs:
             async with agent.running():
                 await asyncio.sleep(after_sec)
-                agent.waiting = in_flight(issued_ns=loop.monotonic_ns())
+                agent.ring.waiting = in_flight(issued_ns=loop.monotonic_ns())
                 await asyncio.sleep(5.0 - 0.01)
                 assert [line["event"] for line in logs] == []
                 await asyncio.sleep(1.0 + 0.02)
                 assert [line["event"] for line in logs] == ["anomaly_detected"]
-                agent.waiting = requests()
+                agent.ring.waiting = requests()
                 await asyncio.sleep(6)
         assert [line["event"] for line in logs] == ["anomaly_detected", "anomaly_ended"]
 
@@ -215,6 +219,7 @@ def test_the_watchdog_is_fed_through_a_silence(
                 assert logs == []
                 assert loop.now_sec - fed[-1] < limit_sec
                 assert max(after - before for before, after in pairwise(fed)) < limit_sec
+                agent.reader._running = False
                 monkeypatch.setattr(agent.reader, "_read_on", lambda: 0)
                 await asyncio.sleep(2 * limit_sec)
         assert [line["reason"] for line in logs] == ["the ring is not read"]
@@ -242,6 +247,7 @@ def test_samples_are_sparse_in_silence_and_there_when_it_ends(
             begun_sec = loop.now_sec
             await asyncio.sleep(100)
             assert len(_since(around, begun_sec)) == 10
+            await asyncio.sleep(5)
             begun_sec = loop.now_sec
             agent.ring.held = in_flight(issued_ns=1)
             agent.ring.wake()
