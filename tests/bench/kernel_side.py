@@ -108,9 +108,13 @@ def measure(bench: Bench) -> Iterator[Figure]:
         note = f"without files {found[False].get(name, 0):.1f}"
         yield Figure(f"a request in {name}", ns, "ns", note=note)
     ours, empty = zip(*(_sums(found[files]) for files in (False, True)), strict=True)
-    yield Figure("without files, in three empty programs", ours[0] / empty[0], "x", _MOST_EMPTY)
-    yield Figure("with files, in three empty programs", ours[1] / empty[1], "x", _MOST_EMPTY)
-    yield Figure("with files, in what it is without", ours[1] / ours[0], "x")
+    yield Figure(
+        "BPF a request without files, in three empty programs", ours[0] / empty[0], "x", _MOST_EMPTY
+    )
+    yield Figure(
+        "BPF a request with files, in three empty programs", ours[1] / empty[1], "x", _MOST_EMPTY
+    )
+    yield Figure("BPF a request with files, in what it is without", ours[1] / ours[0], "x")
 
 
 def _sums(ns: dict[str, float]) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from tests.bench import bundles, hotpath, latency, load, memory, peers, startup
+from tests.bench import bundles, hotpath, kernel_side, latency, load, memory, peers, startup
 from tests.bench.figures import Figure, number
 
 __all__ = ["BEGIN", "END", "ROWS", "Row", "rewritten", "shown"]
@@ -47,8 +47,7 @@ def _peers() -> Iterator[Row]:
         batches = f"batches of {size:,}"
         yield Row(f"ours over stock bcc, {batches}", "x", most, spread=True)
         yield Row(f"ours over the plain loop, {batches}", "x", peers.OVER_LOOP[size], spread=True)
-    for what in ("ours", "the pair"):
-        yield Row(f"BPF a request: {what} over three empty programs", "x", spread=True)
+    yield Row("BPF a request: the pair over three empty programs", "x", spread=True)
     yield Row("BPF a request: ours over the pair", "x", peers.OVER_PAIR, spread=True)
 
 
@@ -60,6 +59,8 @@ ROWS = (
     Row("decision to volatile evidence on disk, median", "ms", bundles.VOLATILE_MS),
     *(Row(f"share of one core at {n:,} events/s", "%", most) for n, most in load._BOUNDS.items()),
     *_paths(),
+    Row("BPF a request without files, in three empty programs", "x", kernel_side._MOST_EMPTY),
+    Row("BPF a request with files, in three empty programs", "x", kernel_side._MOST_EMPTY),
     *_peers(),
 )
 
