@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import zip_longest
 from typing import Any, Final
 
 from aodasync.events import EventArray, Flag, OperationArray, WaitsFor
 from aodasync.evidence.arrays import distinct
-from aodasync.evidence.file_book import NO_FILE, File
+from aodasync.evidence.file_book import File
 from aodasync.evidence.model import Connection
 from aodasync.smb.commands import command_name
 
@@ -65,9 +64,10 @@ def describe_in_flight(
     """
     flags_of = {flags: _flags(flags) for flags in distinct(rows["flags"])}
     columns = [rows[name].tolist() for name in _IN_FLIGHT]
+    names = [file.name for file in files] or [""] * len(rows)
     described = []
-    for values, file in zip_longest(zip(*columns, strict=True), files, fillvalue=NO_FILE):
-        command, message, session, tree, number, pid, tgid, comm, issued, sent, flags = values
+    for values in zip(*columns, names, strict=True):
+        command, message, session, tree, number, pid, tgid, comm, issued, sent, flags, name = values
         connection = connections.get(number)
         described.append(
             {
@@ -77,7 +77,7 @@ def describe_in_flight(
                 "session_id": f"0x{session:016x}",
                 "tree_id": tree,
                 "share": shares.get((session, tree), ""),
-                "file_name": file.name,
+                "file_name": name,
                 "connection_id": number,
                 "server": connection.server if connection else "",
                 "address": connection.address if connection else "",

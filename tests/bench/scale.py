@@ -197,8 +197,9 @@ async def _collected(host: _Host) -> AsyncIterator[tuple[str, float]]:
         recorded = agent._evidence.recorded()
         writer = Writer(bundle, trigger, agent._config, live=True, before=before, recorded=recorded)
         written.append(writer)
-        await asyncio.to_thread(writer.create, rows.nbytes)
-        await asyncio.to_thread(writer.begin, (), rows)
+        await asyncio.to_thread(bundle.create, before.clocks.realtime_ns)
+        await asyncio.to_thread(writer.begin, rows)
+        await asyncio.to_thread(writer.outline, ())
 
     yield "bundle, what decays first", await _best(decaying)
     waiting = frozenset(distinct(written[-1].before.in_flight["pid"]))

@@ -23,8 +23,8 @@ from aodasync.host.mountinfo import Mount, parse_mountinfo
 from aodasync.host.tcp_sockets import TcpSocket
 from aodasync.probes.connection_table import CONNECTION
 from aodasync.probes.maps import update
-from aodasync.probes.records import RECORD
 from aodasync.probes.shared import (
+    IN_FLIGHT_BLOCKS,
     IN_FLIGHT_MAX,
     MAX_CONNECTIONS,
     MAX_OPERATIONS,
@@ -32,6 +32,7 @@ from aodasync.probes.shared import (
     TREE_NAME_BYTES,
     MapNumber,
 )
+from aodasync.probes.slots import BLOCK, BLOCK_SLOTS
 from tests.builders import MS, SECOND, tcp_socket
 from tests.kernel.rig import Rig
 
@@ -173,7 +174,8 @@ class World:
 
     def _fill_in_flight(self, rig: Rig, waiting: EventArray) -> None:
         """In the slots where the kernel side looks for them, with MIDs that are in use."""
-        mids, records = np.zeros(IN_FLIGHT_MAX, np.uint64), np.zeros(IN_FLIGHT_MAX, RECORD)
+        blocks = np.zeros(IN_FLIGHT_BLOCKS, BLOCK)
+        mids = blocks["mids"].reshape(-1)
         for place, row in enumerate(waiting):
             at = 64 + place * _MID_BYTES
             mid = rig.arena.base + at
@@ -185,11 +187,11 @@ class World:
                 tries += 1
             slot = (slot + tries * (tries + 1) // 2) % IN_FLIGHT_MAX
             mids[slot] = mid
+            record = blocks["rows"][slot // BLOCK_SLOTS, slot % BLOCK_SLOTS]
             for name in EVENT.names or ():
-                records[name][slot] = row[name]
-            records["persistent_id"][slot] = records["volatile_id"][slot] = 7 + place
-        _write(rig, MapNumber.IN_FLIGHT, records)
-        _write(rig, MapNumber.MIDS, mids)
+                record[name] = row[name]
+            record["persistent_id"] = record["volatile_id"] = 7 + place
+        _write(rig, MapNumber.IN_FLIGHT, blocks)
 
     def _server(self, number: int) -> str:
         return f"nas{number}.example.org"
