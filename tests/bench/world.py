@@ -18,11 +18,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from aodasync.events import EVENT, OPERATION, EventArray, Outcome
+from aodasync.events import EVENT, EventArray, Outcome
 from aodasync.host.mountinfo import Mount, parse_mountinfo
 from aodasync.host.tcp_sockets import TcpSocket
 from aodasync.probes.connection_table import CONNECTION
 from aodasync.probes.maps import update
+from aodasync.probes.records import RECORD
 from aodasync.probes.shared import (
     IN_FLIGHT_BLOCKS,
     IN_FLIGHT_MAX,
@@ -32,9 +33,9 @@ from aodasync.probes.shared import (
     TREE_NAME_BYTES,
     MapNumber,
 )
-from aodasync.probes.slots import BLOCK, BLOCK_SLOTS
+from aodasync.probes.slots import BLOCK, OPERATION_SLOT
 from tests.builders import MS, SECOND, tcp_socket
-from tests.kernel.rig import Rig
+from tests.kernel.rig import ARENA_BYTES, Rig
 
 __all__ = ["World"]
 
@@ -51,6 +52,7 @@ _WINDOW_NS: Final = 10 * SECOND
 _PROGRAMS: Final = np.array([b"postgres", b"java", b"rsync", b"smbd", b"python3", b"nginx"])
 _COMMANDS: Final = np.array([3, 5, 6, 8, 9, 14, 16, 17], np.uint16)
 _FAILED: Final = 0xC0000022
+_FUNCTION_AT: Final = 2 * ARENA_BYTES - 64  # the end of the arena
 _MID_BYTES: Final = 64
 _MOST_STACKS: Final = 64  # at a time, as the product reads them
 _GOLDEN_RATIO: Final = 0x9E3779B97F4A7C15
@@ -109,13 +111,14 @@ class World:
         """Let the maps hold it: connections, shares, requests in flight and their operations."""
         waiting = self.in_flight(age_ns)
         self._fill_in_flight(rig, waiting)
-        operations = np.zeros(MAX_OPERATIONS, OPERATION)
+        operations = np.zeros(MAX_OPERATIONS, OPERATION_SLOT)
         mine = operations[: len(waiting)]
         for name in ("pid", "tgid", "comm"):
             mine[name] = waiting[name]
         mine["started_ns"] = waiting["issued_ns"] - np.uint64(MS)
         mine["xid"] = np.arange(len(mine)) + 1
-        mine["function"] = b"cifs_open"
+        rig.arena.write(_FUNCTION_AT, "=16s", b"cifs_open")
+        mine["function"] = rig.arena.base + _FUNCTION_AT
         _write(rig, MapNumber.OPERATIONS, operations)
         for number in range(1, self.servers + 1):
             update(rig.maps[MapNumber.CONNECTIONS], struct.pack("Q", number), self._peer(number))
@@ -174,8 +177,7 @@ class World:
 
     def _fill_in_flight(self, rig: Rig, waiting: EventArray) -> None:
         """In the slots where the kernel side looks for them, with MIDs that are in use."""
-        blocks = np.zeros(IN_FLIGHT_BLOCKS, BLOCK)
-        mids = blocks["mids"].reshape(-1)
+        mids, records = np.zeros(IN_FLIGHT_MAX, np.uint64), np.zeros(IN_FLIGHT_MAX, RECORD)
         for place, row in enumerate(waiting):
             at = 64 + place * _MID_BYTES
             mid = rig.arena.base + at
@@ -187,10 +189,12 @@ class World:
                 tries += 1
             slot = (slot + tries * (tries + 1) // 2) % IN_FLIGHT_MAX
             mids[slot] = mid
-            record = blocks["rows"][slot // BLOCK_SLOTS, slot % BLOCK_SLOTS]
             for name in EVENT.names or ():
-                record[name] = row[name]
-            record["persistent_id"] = record["volatile_id"] = 7 + place
+                records[name][slot] = row[name]
+            records["persistent_id"][slot] = records["volatile_id"][slot] = 7 + place
+        blocks = np.zeros(IN_FLIGHT_BLOCKS, BLOCK)
+        blocks["mids"] = mids.reshape(blocks["mids"].shape)
+        blocks["rows"] = records.reshape(blocks["rows"].shape)
         _write(rig, MapNumber.IN_FLIGHT, blocks)
 
     def _server(self, number: int) -> str:
