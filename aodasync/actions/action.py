@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, BinaryIO
@@ -38,8 +39,8 @@ class ActionContext:
     ``ports`` are the servers' of the connections seen so far, ``netns`` their network
     namespaces but for the agent's; ``waiting`` the threads (tids) that had a request in
     flight at the decision. ``servers`` are names and addresses of the anomaly's, in lower case.
-    What computes for milliseconds while others collect does so in its ``turn``: two threads
-    of Python side by side take longer than one after the other.
+    What needs the interpreter for milliseconds, or soon, has it in its ``turn``: threads side
+    by side take longer than one after the other.
     """
 
     since_realtime_ns: int
@@ -53,6 +54,13 @@ class ActionContext:
     netns: tuple[int, ...] = ()
     servers: frozenset[str] = frozenset()
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def in_turn(self) -> ExitStack:
+        """Wait for one's turn; it ends with the stack."""
+        await self.turn.acquire()
+        held = ExitStack()
+        held.callback(self.turn.release)
+        return held
 
     def create(self) -> BinaryIO:
         """Create the action's file. Blocks."""

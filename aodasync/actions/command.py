@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import BinaryIO, TypeAlias
 
@@ -38,13 +38,22 @@ async def run_commands(
     others: Mapping[str, tuple[str, ...]],
     capabilities: Capabilities = (),
     of_others: Capabilities = (),
+    *,
+    started: Callable[[], object] = lambda: None,
 ) -> Collected:
     """The same, and then others into the same file, each under its title.
 
-    What is returned is of the first; why another failed stands under its title.
+    What is returned is of the first; why another failed stands under its title. ``started``
+    is called once the first one runs.
     """
     run = partial(context.children.run, timeout_sec=context.timeout_sec)
-    first = await run(argv, context.create, max_bytes=context.max_bytes, capabilities=capabilities)
+    first = await run(
+        argv,
+        context.create,
+        max_bytes=context.max_bytes,
+        capabilities=capabilities,
+        started=started,
+    )
     for title, other in others.items():
         left = await in_thread(partial(_begin_section, context, title))
         append = partial(_opened, context)

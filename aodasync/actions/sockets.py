@@ -30,7 +30,8 @@ async def _collect(context: ActionContext) -> Collected:
         f"network namespace {inode}": entering(inode, *argv)
         for inode in context.netns[:_MOST_NAMESPACES]
     }
-    return await run_commands(context, argv, others, of_others=ENTERING)
+    with await context.in_turn() as held:
+        return await run_commands(context, argv, others, of_others=ENTERING, started=held.close)
 
 
 SOCKETS = Action("sockets", "sockets.log", Cost.VOLATILE, _collect, argv=_ARGV)

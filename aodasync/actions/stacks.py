@@ -13,12 +13,10 @@ Their stacks are read by a child (:mod:`aodasync.process.stacks`).
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -46,7 +44,8 @@ _SMB: Final = ("[cifs]", "[netfs]", "cifs_", "smb2_")
 
 async def _collect(context: ActionContext) -> Collected:
     waiting = frozenset(context.waiting)
-    text, error = await collect_stacks(context.children, waiting, turn=context.turn)
+    with await context.in_turn() as held:
+        text, error = await collect_stacks(context.children, waiting, started=held.close)
     return Collected(truncated=await context.write(text), error=error)
 
 
@@ -60,22 +59,18 @@ async def collect_stacks(
     waiting: frozenset[int],
     proc: str = "/proc",
     *,
-    turn: asyncio.Lock | None = None,
+    started: Callable[[], object] = lambda: None,
 ) -> tuple[str, str]:
     """The stacks of 1 as text, and what went wrong. ``waiting`` are threads to be shown anyhow.
 
-    All until the child runs that reads them is done in its ``turn``.
+    ``started`` is called once the child runs that reads them.
 
     Raises:
         RequirementError: no child can be started.
         OSError: likewise.
     """
-    with ExitStack() as held:
-        if turn is not None:
-            await turn.acquire()
-            held.callback(turn.release)
-        tasks = await in_thread(partial(_choose, waiting, proc), abandon=True)
-        stacks = await read_stacks(children, tasks.certain, proc, started=held.close)
+    tasks = await in_thread(partial(_choose, waiting, proc), abandon=True)
+    stacks = await read_stacks(children, tasks.certain, proc, started=started)
     unread = [
         section(f"tid {tid}", "not read: its process holds a lock, as in an exec that waits\n")
         for tid in sorted(stacks.hanging)

@@ -95,18 +95,15 @@ class Beginning:
         Raises:
             OSError: it could not be written, or there is hardly any space left.
         """
-        sampling = asyncio.create_task(self._sample())
-        try:
-            begin = in_thread(partial(writer.begin, self._rows))
-            self._rows = NO_EVENTS
-            await begin
-            async with turn:
-                await in_thread(partial(writer.outline, chosen))
-        finally:
-            sample = await sampling
+        begin = in_thread(partial(self._begin, writer, self._rows))
+        self._rows = NO_EVENTS
+        sample = await begin
+        async with turn:
+            await in_thread(partial(writer.outline, chosen))
         writer.trigger = replace(writer.trigger, samples=(*writer.trigger.samples, *sample))
 
-    async def _sample(self) -> tuple[Sample, ...]:
+    def _begin(self, writer: Writer, rows: EventArray) -> tuple[Sample, ...]:
         """The surroundings at this moment; nothing where the host is not live."""
-        sample = self._shared.sample
-        return () if sample is None else (await in_thread(sample),)
+        sample = () if self._shared.sample is None else (self._shared.sample(),)
+        writer.begin(rows)
+        return sample

@@ -114,8 +114,8 @@ def _write_header(file: BinaryIO, count: int) -> None:
 
 def _skip_header(file: BinaryIO) -> int:
     """The number of rows in a file of ours. NumPy takes 0.3 ms to read what it says of them."""
-    size: int = _HEADER.unpack(file.read(_HEADER.size))[1]
-    begin = file.tell() + size
+    _, size = _HEADER.unpack(file.read(_HEADER.size))
+    begin = file.tell() + int(size)
     end = file.seek(0, os.SEEK_END)
     file.seek(begin)
     return (end - begin) // EVENT.itemsize

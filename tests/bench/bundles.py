@@ -28,6 +28,7 @@ from tests.bench.traffic import Background, SlowRequests
 __all__ = ["measure"]
 
 VOLATILE_MS = 50.0
+WORST_VOLATILE_MS = 60.0
 
 _BUNDLES = 20
 _EMERGENCY_SEC = 1.0  # the default
@@ -61,7 +62,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
     note = f"{_BUNDLES} bundles, recorder full"
     yield Figure(f"{what}, median", median_ms, "ms", VOLATILE_MS, note)
     note = f"its threads waited {worst.waited_ms:.0f} ms for a CPU"
-    yield Figure(f"{what}, worst", worst.volatile_ms, "ms", note=note)
+    yield Figure(f"{what}, worst", worst.volatile_ms, "ms", WORST_VOLATILE_MS, note)
     finished_ms = [one.finished_ms for one in written]
     yield Figure("decision to the bundle, median", statistics.median(finished_ms), "ms")
     yield Figure("decision to the bundle, worst", max(finished_ms), "ms")
