@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import math
 import sys
 import textwrap
@@ -124,6 +123,8 @@ def _used(parser: Parser, found: argparse.Namespace, given: Sequence[str]) -> Pa
 def _nearest(word: str, words: Iterable[str]) -> str:
     """The one of ``words`` that was probably meant, in any capitalisation; else nothing."""
     by_fold = {each.casefold(): each for each in words}
+    import difflib  # for a mistake alone: 150 KB in every agent otherwise
+
     near = difflib.get_close_matches(word.casefold()[:64], by_fold, 1)
     return by_fold[near[0]] if near else ""
 

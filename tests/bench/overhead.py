@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from tests.bench import bundles, hotpath, kernel_side, latency, load, memory, peers, startup
+from tests.bench import bundles, hotpath, idle, kernel_side, latency, load, memory, peers, startup
 from tests.bench.figures import Figure, number
 
 __all__ = ["BEGIN", "END", "ROWS", "Row", "rewritten", "shown"]
@@ -37,6 +37,12 @@ def _decisions() -> Iterator[Row]:
         yield Row(f"{what}, 99th percentile", "ms", latency.P99_MS)
 
 
+def _idle() -> Iterator[Row]:
+    for name in ("no connection", "one connection"):
+        yield Row(f"share of one core, {name}", "%", idle.SHARE_PERCENT)
+        yield Row(f"wake-ups, {name}", "/s", idle.WAKEUPS_PER_SEC)
+
+
 def _paths() -> Iterator[Row]:
     for size, most in hotpath._DECISION_NS.items():
         yield Row(f"ring to decision, batches of {size:,}", "ns/event", most)
@@ -57,6 +63,7 @@ ROWS = (
     Row("start without cached byte code", "ms", startup.COLD_MS),
     *_decisions(),
     Row("decision to volatile evidence on disk, median", "ms", bundles.VOLATILE_MS),
+    *_idle(),
     *(Row(f"share of one core at {n:,} events/s", "%", most) for n, most in load._BOUNDS.items()),
     *_paths(),
     Row("BPF a request without files, in three empty programs", "x", kernel_side._MOST_EMPTY),
