@@ -217,7 +217,7 @@ async def replay(
                 due = batch if now_ns == batch.drained_ns else EventBatch(NO_EVENTS, now_ns)
                 await pipeline.batches.put(due)
                 await pipeline.batches.join()
-            if pipeline.collector.metrics.bundles_written >= _MOST_BUNDLES:
+            if pipeline.ordered_bundles >= _MOST_BUNDLES:
                 left_out = sum(len(b.rows) for b in queue) - pipeline.detector.metrics.events
                 log.warning("replay_cut_off", bundles=_MOST_BUNDLES, left_out_events=left_out)
                 break

@@ -132,6 +132,12 @@ class Pipeline:
         self.detector.reconfigure(config)
         self.collector.reconfigure(config)
 
+    @property
+    def ordered_bundles(self) -> int:
+        """Those that were written, are being written, or wait for their turn."""
+        collector = self.collector
+        return collector.metrics.bundles_written + collector.in_hand + self.triggers.qsize()
+
     async def collect(self) -> None:
         """The collector's life."""
         await self.collector.run(self.triggers)
