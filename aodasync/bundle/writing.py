@@ -22,6 +22,7 @@ from aodasync.events import EventArray
 from aodasync.evidence.file_book import MAX_REQUESTS
 from aodasync.evidence.model import Sample, Snapshot, Trigger
 from aodasync.verdict.judge import NOT_JUDGED, Verdict, judge
+from aodasync.verdict.waiting_threads import Inside
 
 __all__ = ["Writer"]
 
@@ -126,6 +127,9 @@ class Writer:
                 rows=rows,
                 in_flight=self.before.in_flight,
                 operations=self.before.operations,
+                afterwards=Inside(after.operations, after.in_flight, after.clocks.monotonic_ns)
+                if self.live
+                else None,
                 # A failover may have led the same connection to another server by now.
                 connections={**after.connections, **self.before.connections},
                 shares=after.shares,

@@ -15,6 +15,7 @@ from aodasync.verdict.mounts import mounts_of
 from aodasync.verdict.next_steps import next_steps, where_it_runs
 from aodasync.verdict.remarks import remarks
 from aodasync.verdict.rules import DOUBTS, REFUSED, RULES, UNKNOWN
+from aodasync.verdict.waiting_threads import Inside
 from aodasync.verdict.who import Who, who_suffers
 from aodasync.verdict.words import sentence_words
 
@@ -75,6 +76,7 @@ def judge(
     shares: Mapping[tuple[int, int], str],
     later: Sample | None,
     operations: OperationArray = NO_OPERATIONS,
+    afterwards: Inside | None = None,
     files: FileBook = NO_FILES,
     mounts: Any = (),
 ) -> Verdict:
@@ -83,7 +85,8 @@ def judge(
     ``rows`` are the recorded events, ``in_flight`` the requests in flight at the decision;
     both have shape (N,) and dtype EVENT; ``operations`` are those inside the client then,
     shape (N,) and dtype OPERATION. ``later`` is a sample taken when the evidence had
-    been collected, None where nothing is live. ``mounts`` are those of the manifest.
+    been collected, and ``afterwards`` what was inside the client then; None where nothing is
+    live. ``mounts`` are those of the manifest.
     """
     if trigger.finding is None:
         return _SNAPSHOT
@@ -115,6 +118,7 @@ def judge(
                 own=own,
                 shares=shares,
                 operations=operations,
+                afterwards=afterwards,
                 files=files,
                 mounted=concerned.shares(),
             ),

@@ -12,7 +12,16 @@ from aodasync.events import NS_PER_MS, REQUEST, EventArray, OperationArray
 from aodasync.evidence.arrays import is_in
 from aodasync.evidence.model import Finding, Symptom
 
-__all__ = ["WaitingThread", "waiting_threads"]
+__all__ = ["Inside", "WaitingThread", "waiting_threads"]
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """Operations inside the client and requests in flight at ``now_ns``, oldest first."""
+
+    operations: OperationArray
+    in_flight: EventArray
+    now_ns: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,15 +23,16 @@ from aodasync.events import (
 )
 from aodasync.evidence.arrays import is_in
 from aodasync.evidence.file_book import NO_FILES, FileBook
-from aodasync.evidence.model import Connection, Finding, Trigger
+from aodasync.evidence.model import Connection, Finding, Symptom, Trigger
 from aodasync.smb.commands import command_name
 from aodasync.verdict.concerned import failed_by, waited_for
 from aodasync.verdict.lost_data import data_lost
-from aodasync.verdict.waiting_threads import WaitingThread, waiting_threads
+from aodasync.verdict.waiting_threads import Inside, WaitingThread, waiting_threads
 
 __all__ = ["Sufferer", "Who", "who_suffers", "who_waited"]
 
 _MOST: Final = 10
+_WAITS_NS: Final = 100_000_000  # what is shorter may be between two requests
 _WRITTEN_BEFORE_NS: Final = 2_000_000_000  # the writes that failed come before their data is lost
 
 Waits: TypeAlias = npt.NDArray[np.int64]
@@ -118,15 +119,18 @@ def who_suffers(
     own: Sequence[Connection],
     shares: Mapping[tuple[int, int], str],
     operations: OperationArray = NO_OPERATIONS,
+    afterwards: Inside | None = None,
     files: FileBook = NO_FILES,
     mounted: Collection[str] = (),
 ) -> Who:
     """Who suffers from the trigger's finding; ``own`` are the connections of its server.
 
-    ``operations`` are those inside the client at the decision, dtype OPERATION, oldest first;
-    ``mounted`` are the shares mounted from the server, ``//server/share``. Of an anomaly of
-    codes, those count whose requests failed, and threads that wait for the connection; of data
-    that was lost, those that had written it.
+    ``operations`` are those inside the client at the decision, dtype OPERATION, oldest first,
+    ``afterwards`` what was there when the evidence had been collected: a connection may be lost
+    at a moment when nobody uses it, and those who come then wait for it. ``mounted`` are the
+    shares mounted from the server, ``//server/share``. Of an anomaly of codes, those count whose
+    requests failed, and threads that wait for the connection; of data that was lost, those that
+    had written it.
     """
     finding = trigger.finding
     if finding is None:
@@ -135,6 +139,10 @@ def who_suffers(
     threads = waiting_threads(
         finding, operations, rows, in_flight, ids, now_ns=trigger.decided_monotonic_ns
     )
+    if not threads and afterwards is not None and finding.symptom == Symptom.CONNECTION:
+        inside = afterwards.operations, rows, afterwards.in_flight
+        came = waiting_threads(finding, *inside, ids, now_ns=afterwards.now_ns)
+        threads = [thread for thread in came if thread.ns >= _WAITS_NS]
     losers = _losers(rows[data_lost(rows, ids, finding.first_ns)], finding)
     rows = rows[is_in(rows["connection_id"], ids)]
     in_flight = in_flight[is_in(in_flight["connection_id"], ids)]

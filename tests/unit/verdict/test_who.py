@@ -13,6 +13,7 @@ from aodasync.events import FILE_ID, OPERATION, Kind, OperationArray
 from aodasync.evidence.file_book import FileBook, Opening
 from aodasync.evidence.model import Connection, Stall, Trigger
 from aodasync.verdict.next_steps import next_steps
+from aodasync.verdict.waiting_threads import Inside
 from aodasync.verdict.who import Who, who_suffers, who_waited
 from tests.builders import MS, SECOND, finding, in_flight, request, requests, trouble
 
@@ -110,6 +111,22 @@ def test_a_thread_that_waits_for_a_lost_connection_suffers_too() -> None:
     waits = _operation(11, 2 * SECOND)
     who = who_suffers(trigger, rows, rows[:0], own=[_NAS], shares={}, operations=waits)
     assert [(p.name, p.slow_ms) for p in who.processes] == [("db", 7000.0), ("cp", 1.0)]
+
+
+def test_who_comes_to_a_lost_connection_later_suffers_too() -> None:
+    """It was lost while nobody used it; who is inside when all is collected waits for it."""
+    rows = requests(
+        request(released_ns=SECOND, pid=11, tgid=11, comm=b"db"),
+        request(released_ns=SECOND, pid=12, tgid=12, comm=b"cp"),
+    )
+    found = finding("connection", server="nas", first_ns=4 * SECOND, codes=("RECONNECT",))
+    trigger = Trigger("connection", replace(found, threshold_ms=0.0), (), 4 * SECOND, 0, 1)
+    came = np.concatenate([_operation(11, 5 * SECOND), _operation(12, 7 * SECOND - MS, b"cp")])
+    suffers = partial(who_suffers, rows=rows, in_flight=rows[:0], own=[_NAS], shares={})
+    who = suffers(trigger, afterwards=Inside(came, rows[:0], 7 * SECOND))
+    assert [(p.name, p.slow_ms) for p in who.processes] == [("db", 2000.0)]
+    slow = Trigger("latency", finding(first_ns=4 * SECOND), (), 4 * SECOND, 0, 1)
+    assert suffers(slow, afterwards=Inside(came, rows[:0], 7 * SECOND)).processes == ()
 
 
 def test_who_lost_data_is_who_was_told_so() -> None:
