@@ -30,6 +30,8 @@ async def _served(tmp_path: Path, stream: LiveStream) -> AsyncIterator[Path]:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await stream.serve(json.loads(await reader.readline()), reader, writer)
+        except OSError:
+            pass  # it has left, as the control server takes it
         finally:
             writer.close()
 
