@@ -133,13 +133,7 @@ async def test_what_is_left_out_has_an_entry_and_does_not_run(
     memory.load()
     memory.crashes["bad"] = 2
     notes = Action("notes", "notes.log", Cost.TABLE, note)
-    run = Run(
-        asyncio.Semaphore(2),
-        asyncio.Lock(),
-        context,
-        lambda _result: None,
-        notes=CrashNotes(memory),
-    )
+    run = _run(context, memory)
     bad, ok = await run_actions((BAD, notes), run)
     assert bad.error == "left out: it ran at two crashes in a row (hint: aodasync doctor --retry)"
     assert (ok.error, seen) == ("", [["notes"]])
@@ -167,13 +161,7 @@ async def test_what_begins_at_once_is_one_state_on_disk(
     memory.load()
     monkeypatch.setattr(state_file, "save", noted)
     three = tuple(Action(name, f"{name}.log", Cost.VOLATILE, look) for name in "abc")
-    run = Run(
-        asyncio.Semaphore(2),
-        asyncio.Lock(),
-        context,
-        lambda _result: None,
-        notes=CrashNotes(memory),
-    )
+    run = _run(context, memory)
     await run_actions(three, run)
     assert seen == [["a", "b", "c"]] * 3
     assert (states[0], states[-1]) == (["a", "b", "c"], [])
