@@ -46,7 +46,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from aodasync.events import EVENT, FILE_ID
+from aodasync.events import EVENT, FILE_ID, OPAQUE
 from aodasync.probes.barrier import memory_barrier
 from aodasync.probes.records import RECORD
 from aodasync.probes.ring_memory import Window, Windows, map_positions, windows_of_map
@@ -70,6 +70,10 @@ _POSITIONS: Final = 1 << 64
 
 _U64: Final = np.dtype("<u8")
 _U32: Final = np.dtype("<u4")
+_FILE_ID: Final = np.dtype((np.void, FILE_ID.itemsize))
+_RECORD: Final = np.dtype(
+    [("header", _U32), ("page", _U32), ("row", OPAQUE), ("file_id", _FILE_ID)]
+)
 _NOWHERE: Final = Window(memoryview(b""), 0, 0)
 
 
@@ -78,9 +82,9 @@ class RingReader:
 
     Takes the positions as arrays, ``consumer`` (writable) and ``producer`` of shape
     (1,), dtype u8, and ``windows`` of the data. :meth:`of_map` makes them from a map.
-    A record holds a ``row``, and what stands ``beside`` it: multiples of 8 bytes. They are
-    moved as opaque bytes (see :data:`aodasync.events.OPAQUE`). A read drops nothing and
-    blocks at most for :data:`NAP_SEC`.
+    A record holds a row and the id of its file. They are moved as opaque bytes (see
+    :data:`aodasync.events.OPAQUE`). A read drops nothing and blocks at most for
+    :data:`NAP_SEC`.
     """
 
     def __init__(
@@ -89,17 +93,9 @@ class RingReader:
         producer: npt.NDArray[Any],
         windows: Windows,
         ring_bytes: int,
-        *,
-        row: np.dtype[Any] = EVENT,
-        beside: np.dtype[Any] | None = FILE_ID,
     ) -> None:
-        self._row = row
-        self._beside = None if beside is None else np.dtype((np.void, beside.itemsize))
-        parts = [("row", np.dtype((np.void, row.itemsize)))]
-        parts += [] if self._beside is None else [("beside", self._beside)]
-        self._record = np.dtype([("header", _U32), ("page", _U32), *parts])
-        self._record_bytes = self._record.itemsize
-        self._payload_bytes = self._record_bytes - HEADER_BYTES
+        self._record_bytes = RECORD_BYTES
+        self._payload_bytes = RECORD_BYTES - HEADER_BYTES
         self._complete = _U32.type(self._payload_bytes).tobytes() * _MOST_AT_ONCE
         self._consumer: npt.NDArray[Any] | None = consumer
         self._producer = producer
@@ -111,18 +107,11 @@ class RingReader:
         self._foreign = 0
 
     @classmethod
-    def of_map(
-        cls,
-        map_fd: int,
-        ring_bytes: int,
-        *,
-        row: np.dtype[Any] = EVENT,
-        beside: np.dtype[Any] | None = FILE_ID,
-    ) -> RingReader:
+    def of_map(cls, map_fd: int, ring_bytes: int) -> RingReader:
         """The reader of the BPF ring buffer map ``map_fd``. Raises OSError."""
         consumer, producer = map_positions(map_fd)
         windows = windows_of_map(map_fd, ring_bytes)
-        return cls(consumer, producer, windows, ring_bytes, row=row, beside=beside)
+        return cls(consumer, producer, windows, ring_bytes)
 
     @property
     def produced(self) -> int:
@@ -141,22 +130,22 @@ class RingReader:
 
     def read(self, max_events: int) -> npt.NDArray[Any]:
         """Up to ``max_events`` rows, oldest first, as a contiguous copy; maybe none."""
-        into = np.empty(max_events, self._record["row"])
+        into = np.empty(max_events, OPAQUE)
         count, _ = self.read_into(into)
-        return into[:count].copy().view(self._row)
+        return into[:count].copy().view(EVENT)
 
     def read_into(self, into: Opaque) -> tuple[int, Opaque]:
         """Copy as many rows as there is room for, oldest first, to the beginning of ``into``.
 
-        Returns how many, and a copy of what stands beside each.
+        Returns how many, and a copy of the id of each one's file.
         """
         if self._consumer is None:
-            return 0, np.empty(0, self._beside)
-        count, beside = self._drain(into)
+            return 0, np.empty(0, _FILE_ID)
+        count, file_ids = self._drain(into)
         if not count and self._head_is_busy():
             time.sleep(NAP_SEC)
             return self._drain(into)
-        return count, beside
+        return count, file_ids
 
     def close(self) -> None:
         """Unmap. Safe to call twice."""
@@ -171,11 +160,11 @@ class RingReader:
         waiting = end - at if end >= at else end - at + _POSITIONS
         # No more than these can be there.
         most = min(waiting // record_bytes, len(into))
-        beside = np.empty(most, self._beside)
+        file_ids = np.empty(most, _FILE_ID)
         taken, steps, left = 0, _MAX_STEPS, waiting
         while left and taken < len(into) and steps:
             limit = min(left // record_bytes, len(into) - taken)
-            if count := self._take(at, limit, into, beside, taken):
+            if count := self._take(at, limit, into, file_ids, taken):
                 taken += count
                 step = count * record_bytes
             else:
@@ -189,7 +178,7 @@ class RingReader:
         if left != waiting and self._consumer is not None:
             self._barrier()
             self._consumer[0] = self._at = at if at < _POSITIONS else at - _POSITIONS
-        return taken, beside if taken == most else beside[:taken]
+        return taken, file_ids if taken == most else file_ids[:taken]
 
     def _look_at(self, at: int) -> tuple[Window, int]:
         """The window that holds a position, and where in it that is."""
@@ -200,21 +189,20 @@ class RingReader:
             offset = (at & self._mask) - window.start
         return window, offset
 
-    def _take(self, at: int, limit: int, into: Opaque, beside: Opaque, taken: int) -> int:
+    def _take(self, at: int, limit: int, into: Opaque, file_ids: Opaque, taken: int) -> int:
         """Copy the records from ``at`` on that are complete and ours behind the ``taken`` ones."""
         window, offset = self._look_at(at)
         count = min(limit, _MOST_AT_ONCE)
         if offset + count * self._record_bytes > window.size:  # some begin in the next one
             count = (window.size - offset - 1) // self._record_bytes + 1
-        records = np.ndarray((count,), self._record, window.data, offset)
+        records = np.ndarray((count,), _RECORD, window.data, offset)
         headers = records["header"].tobytes()
         self._barrier()
         if not self._complete.startswith(headers):
             count = int((np.frombuffer(headers, _U32) == self._payload_bytes).argmin())
             records = records[:count]
         into[taken : taken + count] = records["row"]
-        if self._beside is not None:
-            beside[taken : taken + count] = records["beside"]
+        file_ids[taken : taken + count] = records["file_id"]
         return count
 
     def _odd_record(self, at: int) -> int:
