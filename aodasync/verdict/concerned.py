@@ -10,13 +10,13 @@ import numpy.typing as npt
 
 from aodasync.detection.long_waits import may_wait
 from aodasync.detection.trouble_rows import TREE_CONNECT, WAITED_FOR_BY_NONE, failed_writes
-from aodasync.events import ANSWERED, EventArray
-from aodasync.evidence.arrays import is_in
+from aodasync.events import ANSWERED, REQUEST, EventArray
+from aodasync.evidence.arrays import distinct, is_in
 from aodasync.evidence.model import Finding, Symptom
 from aodasync.smb.commands import COMMAND_CODES
 from aodasync.smb.ntstatus import STATUS_CODES
 
-__all__ = ["failed_by", "waited_for"]
+__all__ = ["failed_by", "in_silence", "waited_for"]
 
 _UNNAMED: Final = "0x"
 
@@ -49,3 +49,17 @@ def failed_by(finding: Finding, rows: EventArray) -> npt.NDArray[np.bool_]:
         failed |= (rows["command"] <= TREE_CONNECT) & (rows["status"] != 0)
         failed |= failed_writes(rows)
     return failed
+
+
+def in_silence(waiting: EventArray, rows: EventArray) -> npt.NDArray[np.bool_]:
+    """Which requests in flight, of shape (N,), were issued after their connection's last answer.
+
+    They wait for what the oldest of them waits for, however young they are.
+    """
+    answered = (rows["kind"] == REQUEST) & (rows["outcome"] == ANSWERED)
+    silent = np.ones(len(waiting), np.bool_)
+    for connection_id in distinct(waiting["connection_id"]):
+        own = waiting["connection_id"] == connection_id
+        answers = rows["received_ns"][answered & (rows["connection_id"] == connection_id)]
+        silent[own] = waiting["issued_ns"][own] > answers.max(initial=0)
+    return silent

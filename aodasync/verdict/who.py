@@ -25,7 +25,7 @@ from aodasync.evidence.arrays import is_in
 from aodasync.evidence.file_book import NO_FILES, FileBook
 from aodasync.evidence.model import Connection, Finding, Symptom, Trigger
 from aodasync.smb.commands import command_name
-from aodasync.verdict.concerned import failed_by, waited_for
+from aodasync.verdict.concerned import failed_by, in_silence, waited_for
 from aodasync.verdict.lost_data import data_lost
 from aodasync.verdict.waiting_threads import Inside, WaitingThread, waiting_threads
 
@@ -79,7 +79,8 @@ def who_waited(
 
     ``rows`` are requests that ended, ``in_flight`` those that have not by ``now_ns``, both
     of the episode's server alone, of shape (N,). A request counts from ``threshold_ms`` on
-    (0: each of them), and so do the ``threads`` that have none. Where no request names its
+    (0: each of them), and so do the ``threads`` that have none; one in flight counts from 100 ms
+    on where its connection has answered nothing since it was issued. Where no request names its
     share, all were for the connection or its session (NEGOTIATE, SESSION_SETUP, ...), and each
     of the shares ``mounted`` from the server waited for them.
     """
@@ -91,6 +92,7 @@ def who_waited(
     both = np.concatenate([ended, waiting])
     waits = np.concatenate([took_ns, age_ns])
     slow = waits >= round(threshold_ms * NS_PER_MS)
+    slow[len(ended) :] |= in_silence(waiting, rows) & (age_ns >= _WAITS_NS)
     both, waits = both[slow], waits[slow]
     alone = [thread for thread in threads if thread.ns >= threshold_ms * NS_PER_MS]
     total_ns = int(waits.sum()) + sum(thread.ns for thread in alone)

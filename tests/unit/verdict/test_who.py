@@ -257,3 +257,25 @@ def test_every_cause_has_steps_that_can_be_run(cause: str) -> None:
     steps = next_steps("", cause, "n;rm -rf $HOME", "192.0.2.1", 445)
     assert steps
     assert not any("n;rm" in step and "'n;rm -rf $HOME'" not in step for step in steps)
+
+
+def test_who_came_after_the_last_answer_waits_as_well() -> None:
+    """The first request to reach the age may be of the kernel's own thread, and nobody's.
+
+    A young one that came while its connection still answered is no part of it, nor is one of
+    the last moment.
+    """
+    ended_ns = 4 * SECOND + 900 * MS
+    rows = requests(request(released_ns=ended_ns, received_ns=ended_ns, latency_ns=MS))
+    waiting = np.concatenate(
+        [
+            in_flight("SMB2_CLOSE", issued_ns=4 * SECOND, comm=b"kworker/0:0", tgid=9),
+            in_flight(issued_ns=5 * SECOND, comm=b"db", tgid=2),
+            in_flight(issued_ns=6 * SECOND - 50 * MS, comm=b"late", tgid=3),
+            in_flight(issued_ns=4 * SECOND + 800 * MS, comm=b"own", tgid=4),
+        ]
+    )
+    found = finding(server="nas", first_ns=4 * SECOND, threshold_ms=1999.0)
+    trigger = Trigger("hang", found, (), 6 * SECOND, 0, 1)
+    who = who_suffers(trigger, rows, waiting, own=[_NAS], shares={})
+    assert [(p.name, p.slow_ms) for p in who.processes] == [("kworker/0:0", 2000), ("db", 1000)]
