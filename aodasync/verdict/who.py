@@ -79,10 +79,10 @@ def who_waited(
 
     ``rows`` are requests that ended, ``in_flight`` those that have not by ``now_ns``, both
     of the episode's server alone, of shape (N,). A request counts from ``threshold_ms`` on
-    (0: each of them), and so do the ``threads`` that have none; one in flight counts from 100 ms
-    on where its connection has answered nothing since it was issued. Where no request names its
-    share, all were for the connection or its session (NEGOTIATE, SESSION_SETUP, ...), and each
-    of the shares ``mounted`` from the server waited for them.
+    (0: each of them), and so do the ``threads`` that have none. Where a connection has answered
+    nothing since requests in flight were issued, they and the threads count from 100 ms on.
+    Where no request names its share, all were for the connection or its session (NEGOTIATE,
+    SESSION_SETUP, ...), and each of the shares ``mounted`` from the server waited for them.
     """
     ended = rows[(rows["kind"] == REQUEST) & (rows["issued_ns"] != 0)]
     ended = ended[ended["released_ns"] >= np.uint64(max(0, began_ns))]
@@ -92,9 +92,11 @@ def who_waited(
     both = np.concatenate([ended, waiting])
     waits = np.concatenate([took_ns, age_ns])
     slow = waits >= round(threshold_ms * NS_PER_MS)
-    slow[len(ended) :] |= in_silence(waiting, rows) & (age_ns >= _WAITS_NS)
+    silent = in_silence(waiting, rows) & (age_ns >= _WAITS_NS)
+    slow[len(ended) :] |= silent
     both, waits = both[slow], waits[slow]
-    alone = [thread for thread in threads if thread.ns >= threshold_ms * NS_PER_MS]
+    least_ns = min(threshold_ms * NS_PER_MS, _WAITS_NS if silent.any() else np.inf)
+    alone = [thread for thread in threads if thread.ns >= least_ns]
     total_ns = int(waits.sum()) + sum(thread.ns for thread in alone)
     of_processes = _summed(_columns(both, "comm", "tgid"), waits, _process)
     for thread in alone:

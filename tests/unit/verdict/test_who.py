@@ -266,7 +266,7 @@ def test_who_came_after_the_last_answer_waits_as_well() -> None:
     the last moment.
     """
     ended_ns = 4 * SECOND + 900 * MS
-    rows = requests(request(released_ns=ended_ns, received_ns=ended_ns, latency_ns=MS))
+    rows = requests(request(released_ns=ended_ns, received_ns=ended_ns, latency_ns=MS, pid=11))
     waiting = np.concatenate(
         [
             in_flight("SMB2_CLOSE", issued_ns=4 * SECOND, comm=b"kworker/0:0", tgid=9),
@@ -277,5 +277,12 @@ def test_who_came_after_the_last_answer_waits_as_well() -> None:
     )
     found = finding(server="nas", first_ns=4 * SECOND, threshold_ms=1999.0)
     trigger = Trigger("hang", found, (), 6 * SECOND, 0, 1)
-    who = who_suffers(trigger, rows, waiting, own=[_NAS], shares={})
-    assert [(p.name, p.slow_ms) for p in who.processes] == [("kworker/0:0", 2000), ("db", 1000)]
+    blocked = np.concatenate(
+        [_operation(11, 5 * SECOND + 100 * MS, b"blocked"), _operation(12, 5 * SECOND)]
+    )
+    who = who_suffers(trigger, rows, waiting, own=[_NAS], shares={}, operations=blocked)
+    assert [(p.name, p.requests, p.slow_ms) for p in who.processes] == [
+        ("kworker/0:0", 1, 2000),
+        ("db", 1, 1000),
+        ("blocked", 0, 900),
+    ]
