@@ -5,7 +5,7 @@ Evidence decays, so the order is: requests in flight and a copy of the recorder 
 once, and on disk; then the actions, volatile ones first; then the recorder again, for
 what happened meanwhile; then verdict, manifest and archive. Until the last rename
 there is only ``NAME.partial``, which goes whatever happens. The verdict on a lost connection
-waits until the server has taken or refused the next login, or for twenty seconds.
+waits for what comes of it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 from aodasync import actions
 from aodasync.actions import Action, ActionResult, Cost
@@ -26,6 +25,7 @@ from aodasync.actions.running import NO_ROOM, Run, not_run, run_actions
 from aodasync.bundle.beginning import Beginning, Spent
 from aodasync.bundle.bundle_name import BundleName
 from aodasync.bundle.collection_context import CollectionContext, action_context
+from aodasync.bundle.lost_connection import LostConnection
 from aodasync.bundle.output_dir import OutputDirectory
 from aodasync.bundle.packing import pack
 from aodasync.errors import BundleError
@@ -33,13 +33,8 @@ from aodasync.evidence.model import ClockPair, Trigger
 from aodasync.host.memory_tuning import give_back
 from aodasync.host.threads import in_thread
 from aodasync.verdict.judge import Verdict
-from aodasync.verdict.reconnects import is_undecided
 
 __all__ = ["Bundle", "collect_bundle"]
-
-_DECIDED_WITHIN_NS: Final = 20_000_000_000
-_DECIDED_EVERY_SEC: Final = 0.25
-_ROWS_BEFORE: Final = 4096  # a reconnect may be over when its bundle begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +69,8 @@ async def collect_bundle(
     spent = Spent(trigger.decided_monotonic_ns)
     notes = CrashNotes(shared.memory)
     beginning = Beginning(trigger, shared)
+    lost = LostConnection(trigger, source)
+    watching = asyncio.create_task(lost.watch())
     try:
         notes.expect(a for a in chosen if live and a.cost == Cost.VOLATILE)
         writer = await beginning.open()
@@ -93,7 +90,8 @@ async def collect_bundle(
         if live:
             acting = asyncio.create_task(run_actions(chosen, run, [begun]))
             results = tuple(await _both(begun, acting))
-            await _reconnected(trigger, shared, recorded)
+            with shared.stop.limit():
+                await lost.decided(recorded)
         else:
             await begun
             results = _none_run(chosen)
@@ -103,6 +101,7 @@ async def collect_bundle(
         conclude = partial(
             writer.conclude,
             after=after,
+            afterwards=lost.inside(after),
             added=added,
             recorded=total,
             sample=shared.sample,
@@ -122,6 +121,7 @@ async def collect_bundle(
                 results = smaller
         await in_thread(partial(_check_place, shared.output, beginning.batches_fd))
     finally:
+        watching.cancel()
         await notes.close()
         if beginning.bundle is not None:
             await in_thread(beginning.bundle.remove)
@@ -149,21 +149,6 @@ async def _both(
             task.cancel()
         await asyncio.wait({begun, acting})
         raise
-
-
-async def _reconnected(trigger: Trigger, shared: CollectionContext, recorded: int) -> None:
-    """Wait for what comes of a lost connection; ``recorded`` rows were there at the beginning."""
-    finding, source = trigger.finding, shared.source
-    if finding is None or not source.live:
-        return
-    end_ns = trigger.decided_monotonic_ns + _DECIDED_WITHIN_NS
-    earlier = max(0, recorded - _ROWS_BEFORE)
-    with shared.stop.limit():
-        while time.monotonic_ns() < end_ns:
-            rows = source.events(earlier)
-            if not await in_thread(partial(is_undecided, finding, rows)):
-                break
-            await asyncio.sleep(_DECIDED_EVERY_SEC)
 
 
 def _check_place(output: OutputDirectory, batches_fd: int) -> None:

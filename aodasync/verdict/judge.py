@@ -85,8 +85,8 @@ def judge(
     ``rows`` are the recorded events, ``in_flight`` the requests in flight at the decision;
     both have shape (N,) and dtype EVENT; ``operations`` are those inside the client then,
     shape (N,) and dtype OPERATION. ``later`` is a sample taken when the evidence had
-    been collected, and ``afterwards`` what was inside the client then; None where nothing is
-    live. ``mounts`` are those of the manifest.
+    been collected, and ``afterwards`` what was inside the client meanwhile; None where nothing
+    is live. ``mounts`` are those of the manifest.
     """
     if trigger.finding is None:
         return _SNAPSHOT

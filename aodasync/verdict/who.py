@@ -130,7 +130,7 @@ def who_suffers(
     """Who suffers from the trigger's finding; ``own`` are the connections of its server.
 
     ``operations`` are those inside the client at the decision, dtype OPERATION, oldest first,
-    ``afterwards`` what was there when the evidence had been collected: a connection may be lost
+    ``afterwards`` what was there while the evidence was collected: a connection may be lost
     at a moment when nobody uses it, and those who come then wait for it. ``mounted`` are the
     shares mounted from the server, ``//server/share``. Of an anomaly of codes, those count whose
     requests failed, and threads that wait for the connection; of data that was lost, those that
@@ -143,10 +143,12 @@ def who_suffers(
     threads = waiting_threads(
         finding, operations, rows, in_flight, ids, now_ns=trigger.decided_monotonic_ns
     )
-    if not threads and afterwards is not None and finding.symptom == Symptom.CONNECTION:
+    if afterwards is not None and finding.symptom == Symptom.CONNECTION:
+        known = {(thread.comm, thread.tgid) for thread in threads}
         inside = afterwards.operations, rows, afterwards.in_flight
         came = waiting_threads(finding, *inside, ids, now_ns=afterwards.now_ns)
-        threads = [thread for thread in came if thread.ns >= _WAITS_NS]
+        later = (thread for thread in came if thread.ns >= _WAITS_NS)
+        threads += [thread for thread in later if (thread.comm, thread.tgid) not in known]
     losers = _losers(rows[data_lost(rows, ids, finding.first_ns)], finding)
     rows = rows[is_in(rows["connection_id"], ids)]
     in_flight = in_flight[is_in(in_flight["connection_id"], ids)]

@@ -214,7 +214,13 @@ async def _collected(host: _Host) -> AsyncIterator[tuple[str, float]]:
     async def verdict() -> None:
         written[-1].verdict = None
         written[-1].conclude(
-            after=after, added=rows[:0], recorded=len(rows), results=(), sample=None, volatile_ms=1
+            after=after,
+            afterwards=None,
+            added=rows[:0],
+            recorded=len(rows),
+            results=(),
+            sample=None,
+            volatile_ms=1,
         )
 
     yield "bundle, its verdict", await _best(verdict)
