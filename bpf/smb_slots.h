@@ -13,6 +13,10 @@
  * whether it holds one behind that: each look is memory that nobody has read lately.
  * So of two slots of a MID the first one is that of now; the agent's check finds the
  * other one by its number.
+ *
+ * Behind the blocks is a page of marks, a byte for each: a block that holds MIDs has
+ * one, so the agent need not touch all of them. It takes back the mark of a block that
+ * is empty, and looks into that once more: who came meanwhile saw the old mark.
  */
 #ifndef AODASYNC_SMB_SLOTS_H
 #define AODASYNC_SMB_SLOTS_H
@@ -38,6 +42,16 @@ static __always_inline struct smb_event *slot_at(u32 slot, u64 **holder)
 		return NULL;
 	*holder = &block->mids[slot % BLOCK_SLOTS];
 	return &block->events[slot % BLOCK_SLOTS];
+}
+
+/* Its slot is taken already: the exchange that took it is a barrier. */
+static __always_inline void mark_block(u32 slot)
+{
+	u32 behind = IN_FLIGHT_BLOCKS;
+	u8 *marks = bpf_map_lookup_elem_(MAP(MAP_IN_FLIGHT), &behind);
+
+	if (marks && !marks[slot / BLOCK_SLOTS])
+		marks[slot / BLOCK_SLOTS] = 1;
 }
 
 static __always_inline u32 slot_of(u64 mid, u32 try)
@@ -72,16 +86,20 @@ static __always_inline struct smb_event *find(u64 mid, u64 **holder)
 static __always_inline struct smb_event *claim_any(u64 mid, u64 **holder)
 {
 	struct smb_event *event;
-	u32 try;
+	u32 try, slot;
 
 #pragma clang loop unroll(disable)
 	for (try = 0; try < SLOT_TRIES; try++) {
-		event = slot_at(slot_of(mid, try), holder);
+		slot = slot_of(mid, try);
+		event = slot_at(slot, holder);
 		if (!event)
 			break;
-		if (**holder == mid ||
-		    (!**holder && !__sync_val_compare_and_swap(*holder, 0ULL, CLAIMED(mid))))
+		if (**holder == mid)
 			return event;
+		if (!**holder && !__sync_val_compare_and_swap(*holder, 0ULL, CLAIMED(mid))) {
+			mark_block(slot);
+			return event;
+		}
 	}
 	count(COUNT_MAP_FULL);
 	return NULL;

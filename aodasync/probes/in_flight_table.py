@@ -24,7 +24,6 @@ COMMAND_KEY: Final = np.dtype([("session_id", "<u8"), ("message_id", "<u8")])
 """struct smb_command_key of ``bpf/smb_commands.h``."""
 
 _OPAQUE: Final = np.dtype((np.void, RECORD.itemsize))
-_OR: Final = np.bitwise_or.reduce  # any() goes through Python
 _CHECKED_FROM_NS: Final = 10**9
 _CHECKS: Final = 64  # at most, in one look: some 2 us each
 _GIVEN_UP_NS: Final = 180 * 10**9  # 3 x echo_interval by default: then the client reconnects
@@ -33,6 +32,10 @@ _GIVEN_UP_NS: Final = 180 * 10**9  # 3 x echo_interval by default: then the clie
 class InFlightTable:
     """The requests in flight by MID, in the slots of an array (``bpf/smb_slots.h``).
 
+    A look goes into the blocks that are marked, and takes back the marks of those that are
+    empty. Who claimed a slot at that moment has seen the old mark and set none, so the next
+    look goes into these once more.
+
     ``checker_fd`` is a program that ends the request of a MID in a slot, if that is free though
     its release was not seen. It is run on those that are in flight for long, each in
     its turn: what it ends leaves the table and comes through the ring.
@@ -40,8 +43,10 @@ class InFlightTable:
 
     def __init__(self, map_fd: int, checker_fd: int | None) -> None:
         size = BLOCK.itemsize * IN_FLIGHT_BLOCKS
-        self._memory = mmap.mmap(map_fd, size, prot=mmap.PROT_READ)
-        self._mids: npt.NDArray[Any] | None = np.frombuffer(self._memory, BLOCK)["mids"]
+        self._memory = mmap.mmap(map_fd, size + BLOCK.itemsize)
+        self._blocks: npt.NDArray[Any] = np.frombuffer(self._memory, BLOCK, IN_FLIGHT_BLOCKS)
+        self._marks = np.frombuffer(self._memory, np.bool_, IN_FLIGHT_BLOCKS, size)
+        self._unmarked = np.zeros(0, np.intp)
         self._checker_fd = checker_fd
         self._checked = 0
         self._barrier = memory_barrier()
@@ -51,13 +56,14 @@ class InFlightTable:
 
         A slot that changed hands while its row was copied is left out.
         """
-        blocks = np.frombuffer(self._memory, BLOCK)
-        mids = blocks["mids"]
+        mids = self._blocks["mids"]
+        numbers = self._used()
         # Compared first: numpy raises when what it searches changes under it.
-        taken = np.nonzero(mids != 0)
+        at, slot = np.nonzero(mids[numbers] != 0)
+        taken = numbers[at], slot
         seen = mids[taken]
         self._barrier()
-        rows = blocks["rows"].view(_OPAQUE)[taken].view(RECORD)
+        rows = self._blocks["rows"].view(_OPAQUE)[taken].view(RECORD)
         self._barrier()
         steady = (seen & SLOT_BEING_WRITTEN == 0) & (mids[taken] == seen)
         rows = pick(rows, steady)
@@ -68,12 +74,26 @@ class InFlightTable:
 
     def is_empty(self, _now_ns: int) -> bool:
         """Whether nothing is in flight: no slot is taken."""
-        return self._mids is None or not _OR(self._mids, axis=None)
+        return not len(self._used())
 
     def close(self) -> None:
         """Unmap."""
-        self._mids = None  # it would hold the mapping
+        del self._blocks, self._marks  # they would hold the mapping
         self._memory.close()
+
+    def _used(self) -> npt.NDArray[np.intp]:
+        """The numbers of the blocks that hold a MID."""
+        marked = self._marks.copy()
+        looked_into = marked.copy()
+        looked_into[self._unmarked] = True
+        (numbers,) = np.nonzero(looked_into)
+        taken = (self._blocks["mids"][numbers] != 0).any(axis=1)
+        used: npt.NDArray[np.intp] = numbers[taken]
+        empty = numbers[~taken]
+        self._unmarked = empty[marked[empty]]
+        self._marks[self._unmarked] = False
+        self._marks[used] = True
+        return used
 
     def _check(self, mids: npt.NDArray[Any], slots: npt.NDArray[Any]) -> None:
         if self._checker_fd is None or not len(mids):

@@ -121,7 +121,7 @@ def create_maps(ring_bytes: int, method: str = "fentry") -> dict[MapNumber, int]
     # Kind, bytes of key and value, rows.
     table = {
         MapNumber.RING: (MapType.RINGBUF, 0, 0, ring_bytes),
-        MapNumber.IN_FLIGHT: (MapType.ARRAY, 4, BLOCK.itemsize, IN_FLIGHT_BLOCKS),
+        MapNumber.IN_FLIGHT: (MapType.ARRAY, 4, BLOCK.itemsize, IN_FLIGHT_BLOCKS + 1),
         MapNumber.CONNECTIONS: (MapType.LRU_HASH, 8, CONNECTION_BYTES, MAX_CONNECTIONS),
         MapNumber.COUNTERS: (MapType.PERCPU_ARRAY, 4, 8, len(Counter)),
         MapNumber.EMERGENCY: (MapType.ARRAY, 4, 16, EMERGENCY_COMMANDS),

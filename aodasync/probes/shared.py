@@ -81,6 +81,7 @@ SLOT_TRIES: Final = 16
 """Places where a request in flight can be: with every other one taken, 1 in 65,000 finds none."""
 
 IN_FLIGHT_BLOCKS: Final = IN_FLIGHT_MAX // BLOCK_SLOTS
+"""Pages of slots; behind them is one of marks."""
 
 SLOT_BEING_WRITTEN: Final = 1
 """Bit of the MID of a slot whose request is being written."""
@@ -221,6 +222,7 @@ def definitions() -> dict[str, int]:
         "SLOT_BEING_WRITTEN": SLOT_BEING_WRITTEN,
         "SLOT_BITS": _SLOT_BITS,
         "BLOCK_SLOTS": BLOCK_SLOTS,
+        "IN_FLIGHT_BLOCKS": IN_FLIGHT_BLOCKS,
         "BLOCK_BYTES": BLOCK.itemsize,
         "SLOT_TRIES": SLOT_TRIES,
         "CHECK_GRACE_NS": CHECK_GRACE_NS,

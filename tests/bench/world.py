@@ -192,9 +192,11 @@ class World:
             for name in EVENT.names or ():
                 records[name][slot] = row[name]
             records["persistent_id"][slot] = records["volatile_id"][slot] = 7 + place
-        blocks = np.zeros(IN_FLIGHT_BLOCKS, BLOCK)
-        blocks["mids"] = mids.reshape(blocks["mids"].shape)
-        blocks["rows"] = records.reshape(blocks["rows"].shape)
+        blocks = np.zeros(IN_FLIGHT_BLOCKS + 1, BLOCK)
+        blocks["mids"][:-1] = mids.reshape(blocks["mids"][:-1].shape)
+        blocks["rows"][:-1] = records.reshape(blocks["rows"][:-1].shape)
+        marks = blocks[-1:].view(np.uint8)[:IN_FLIGHT_BLOCKS]
+        marks[:] = blocks["mids"][:-1].any(axis=1)
         _write(rig, MapNumber.IN_FLIGHT, blocks)
 
     def _server(self, number: int) -> str:

@@ -40,13 +40,14 @@ def take_slot(rig: Rig, slot: int, row: EventArray) -> None:
 
 def set_slot(rig: Rig, slot: int, mid: int, row: EventArray | None = None) -> None:
     """Write the MID that holds a slot, and its request."""
-    memory = mmap.mmap(rig.maps[MapNumber.IN_FLIGHT], BLOCK.itemsize * IN_FLIGHT_BLOCKS)
+    memory = mmap.mmap(rig.maps[MapNumber.IN_FLIGHT], BLOCK.itemsize * (IN_FLIGHT_BLOCKS + 1))
     slots = BLOCK["mids"].shape[0]
     at = BLOCK.itemsize * (slot // slots)
     if row is not None:
         rows_at = at + 8 * slots + RECORD.itemsize * (slot % slots)
         memory[rows_at : rows_at + row.nbytes] = row.tobytes()
     struct.pack_into("Q", memory, at + 8 * (slot % slots), mid)
+    memory[BLOCK.itemsize * IN_FLIGHT_BLOCKS + slot // slots] = 1
     memory.close()
 
 

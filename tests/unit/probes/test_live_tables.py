@@ -31,10 +31,13 @@ _FLIPPING: Final = """
 import mmap, os, sys
 import numpy as np
 memory = mmap.mmap(os.open(sys.argv[1], os.O_RDWR), 0)
-firsts = np.frombuffer(memory, np.uint64)[:: int(sys.argv[2])]
+end = int(sys.argv[3])
+firsts = np.frombuffer(memory, np.uint64)[: end // 8 : int(sys.argv[2]) // 8]
+marks = np.frombuffer(memory, np.uint8)[end:]
 print("going", flush=True)
 while True:
     firsts[:] = 2
+    marks[:] = 1
     firsts[:] = 0
 """
 _LOOKS: Final = 300
@@ -53,11 +56,11 @@ def _lengths(read: Callable[[], Sized]) -> set[int]:
 
 
 @contextmanager
-def _busy(path: Path, size_bytes: int, stride_bytes: int) -> Iterator[int]:
-    path.write_bytes(bytes(size_bytes))
+def _busy(path: Path, size_bytes: int, stride_bytes: int, marks: int = 0) -> Iterator[int]:
+    path.write_bytes(bytes(size_bytes + marks))
     descriptor = os.open(path, os.O_RDWR)
     other = subprocess.Popen(
-        [sys.executable, "-c", _FLIPPING, str(path), str(stride_bytes // 8)],
+        [sys.executable, "-c", _FLIPPING, str(path), str(stride_bytes), str(size_bytes)],
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -73,7 +76,8 @@ def _busy(path: Path, size_bytes: int, stride_bytes: int) -> Iterator[int]:
 
 def test_requests_come_and_go_while_the_table_is_read(tmp_path: Path) -> None:
     """No look raises, whatever changes under it."""
-    with _busy(tmp_path / "slots", BLOCK.itemsize * IN_FLIGHT_BLOCKS, BLOCK.itemsize) as slots:
+    page = BLOCK.itemsize
+    with _busy(tmp_path / "slots", page * IN_FLIGHT_BLOCKS, page, marks=page) as slots:
         table = InFlightTable(slots, None)
         found = _lengths(lambda: table.read(now_ns=10**9))
         table.close()
@@ -95,7 +99,8 @@ def test_a_request_whose_slot_changes_hands_while_it_is_copied_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """MIDs, then rows, then MIDs again, with a barrier in each gap: here the slot changes."""
-    blocks = np.memmap(tmp_path / "slots", BLOCK, "w+", shape=IN_FLIGHT_BLOCKS)
+    blocks = np.memmap(tmp_path / "slots", BLOCK, "w+", shape=IN_FLIGHT_BLOCKS + 1)
+    blocks[-1:].view(np.uint8)[1] = 1
     mids = blocks["mids"][1]
     mids[:3] = 64, 128, 192
     blocks["rows"]["issued_ns"][1, :3] = 1, 2, 3
@@ -105,10 +110,33 @@ def test_a_request_whose_slot_changes_hands_while_it_is_copied_is_left_out(
         mids[next(at)] = 256
 
     monkeypatch.setattr("aodasync.probes.in_flight_table.memory_barrier", lambda: other_cpu)
-    with (tmp_path / "slots").open("rb") as slots:
+    with (tmp_path / "slots").open("r+b") as slots:
         table = InFlightTable(slots.fileno(), None)
     assert table.read(now_ns=10)["issued_ns"].tolist() == [3]
     assert next(at, None) is None
+    table.close()
+
+
+def test_a_request_that_comes_as_a_mark_is_taken_back_is_seen_by_the_next_look(
+    tmp_path: Path,
+) -> None:
+    """It saw the old mark and set none; from then on its block is marked again."""
+    blocks = np.memmap(tmp_path / "slots", BLOCK, "w+", shape=IN_FLIGHT_BLOCKS + 1)
+    marks = blocks[-1:].view(np.uint8)[:IN_FLIGHT_BLOCKS]
+    marks[[3, 511]] = 1
+    with (tmp_path / "slots").open("r+b") as slots:
+        table = InFlightTable(slots.fileno(), None)
+    assert table.is_empty(0)
+    assert not marks.any()
+    blocks["mids"][511, 31], blocks["rows"]["issued_ns"][511, 31] = 64, 7
+    assert table.read(now_ns=10)["issued_ns"].tolist() == [7]
+    assert np.flatnonzero(marks).tolist() == [511]
+    blocks["mids"][511, 31] = 0
+    assert [table.is_empty(0), table.is_empty(0)] == [True, True]
+    blocks["mids"][3, 0] = 64
+    assert table.is_empty(0)  # nobody marked it, nor was a mark taken back
+    marks[3] = 1
+    assert not table.is_empty(0)
     table.close()
 
 
