@@ -3,8 +3,9 @@
 
 The same figures as ``ss -tin``, without a child: one dump for each port, filtered
 in the kernel by a one-instruction program (struct inet_diag_bc_op,
-include/uapi/linux/inet_diag.h). It is answered at once, from the network namespace in
-which the netlink socket was made: the caller's, unless another one is given.
+include/uapi/linux/inet_diag.h). A dump walks over all sockets of the host, so those that it
+found are asked for by their ids from then on. It is answered at once, from the network
+namespace in which the netlink socket was made: the caller's, unless another one is given.
 """
 
 from __future__ import annotations
@@ -13,14 +14,16 @@ import errno
 import socket
 import struct
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["TcpSocket", "tcp_sockets"]
+__all__ = ["TcpSocket", "TcpSockets", "tcp_sockets"]
 
 _NETLINK_SOCK_DIAG: Final = 4
 _SOCK_DIAG_BY_FAMILY: Final = 20
+_NLM_F_REQUEST: Final = 0x1
 _NLM_F_REQUEST_DUMP: Final = 0x301
 _NLMSG_ERROR: Final = 2
 _NLMSG_DONE: Final = 3
@@ -30,12 +33,15 @@ _BC_D_COND: Final = 8
 _STATES: Final = 0xFFF & ~(1 << 10)  # every state but LISTEN
 _ESTABLISHED: Final = 1
 _HEADER: Final = struct.Struct("=IHHII")
-_REQUEST: Final = struct.Struct("=BBBxI48x")
+_REQUEST: Final = struct.Struct("=BBBxI48s")  # struct inet_diag_req_v2
+_ID_AT: Final = 4
+_ID_BYTES: Final = 48  # struct inet_diag_sockid
 _MESSAGE: Final = struct.Struct("=BBBB2s2s16s16sI8sIIIII")
 _ATTRIBUTE: Final = struct.Struct("=HH")
 _INFO_BYTES: Final = 232
 _BUFFER_BYTES: Final = 1 << 16
 _TIMEOUT_SEC: Final = 0.2
+_ASKED_AT_ONCE: Final = 32  # the answers have to fit into the socket's buffer
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,41 @@ class TcpSocket:
     unsent_bytes: int = 0
 
 
+class TcpSockets:
+    """The sockets to the peers of connections, which are asked for again and again.
+
+    By a dump as long as a peer has none or one is not established, and after that when the
+    connections are others, or a socket is not there any more: a connection that is made anew
+    has another one.
+    """
+
+    def __init__(self) -> None:
+        self._of: frozenset[tuple[int, str, int]] = frozenset()
+        self._asks: tuple[bytes, ...] = ()
+
+    def read(
+        self, connections: Iterable[tuple[int, str, int]], netlink: socket.socket | None = None
+    ) -> list[TcpSocket]:
+        """As :func:`tcp_sockets`; each connection is an id, and the address and port of its peer.
+
+        Raises:
+            OSError: the kernel does not answer.
+        """
+        of = frozenset(connections)
+        with _netlink(netlink) as asked:
+            if of == self._of and self._asks:
+                found = _ask(asked, self._asks)
+                if found is not None:
+                    return found
+            peers = {(address, port) for _, address, port in of}
+            messages = _dumped(asked, peers)
+        found = [_socket(message) for message in messages]
+        settled = {(each.address, each.port) for each in found} == peers
+        settled = settled and all(each.established for each in found)
+        self._of, self._asks = of, tuple(map(_question, messages)) if settled else ()
+        return found
+
+
 def tcp_sockets(
     peers: Iterable[tuple[str, int]], netlink: socket.socket | None = None
 ) -> list[TcpSocket]:
@@ -78,27 +119,37 @@ def tcp_sockets(
     Raises:
         OSError: the kernel does not answer (inet_diag is missing, EPERM, a time-out).
     """
-    wanted = set(peers)
-    dumps = {(socket.AF_INET6 if ":" in address else socket.AF_INET, p) for address, p in wanted}
-    if not dumps:
-        return []
-    if netlink is None:
-        kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
-        with socket.socket(socket.AF_NETLINK, kind, _NETLINK_SOCK_DIAG) as own:
-            return tcp_sockets(wanted, own)
-    netlink.settimeout(_TIMEOUT_SEC)
+    with _netlink(netlink) as asked:
+        return [_socket(message) for message in _dumped(asked, set(peers))]
+
+
+@contextmanager
+def _netlink(given: socket.socket | None) -> Iterator[socket.socket]:
+    if given is not None:
+        given.settimeout(_TIMEOUT_SEC)
+        yield given
+        return
+    kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
+    with socket.socket(socket.AF_NETLINK, kind, _NETLINK_SOCK_DIAG) as own:
+        own.settimeout(_TIMEOUT_SEC)
+        yield own
+
+
+def _dumped(netlink: socket.socket, peers: set[tuple[str, int]]) -> list[bytes]:
+    """What the kernel tells of each socket to these peers."""
+    dumps = {(socket.AF_INET6 if ":" in address else socket.AF_INET, p) for address, p in peers}
     return [
-        found
+        message
         for family, port in sorted(dumps)
-        for found in _dump(netlink, family, port)
-        if (found.address, found.port) in wanted
+        for message in _dump(netlink, family, port)
+        if _peer(message) in peers
     ]
 
 
-def _dump(netlink: socket.socket, family: int, port: int) -> Iterator[TcpSocket]:
+def _dump(netlink: socket.socket, family: int, port: int) -> Iterator[bytes]:
     # Matches any address (prefix length 0) at this remote port; 16 jumps past the end: no match.
     program = struct.pack("=BBHBBxxi", _BC_D_COND, 12, 16, socket.AF_UNSPEC, 0, port)
-    body = _REQUEST.pack(family, socket.IPPROTO_TCP, 1 << (_ATTR_INFO - 1), _STATES)
+    body = _REQUEST.pack(family, socket.IPPROTO_TCP, 1 << (_ATTR_INFO - 1), _STATES, b"")
     body += _ATTRIBUTE.pack(_ATTRIBUTE.size + len(program), _ATTR_BYTECODE) + program
     size = _HEADER.size + len(body)
     netlink.send(_HEADER.pack(size, _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST_DUMP, 1, 0) + body)
@@ -110,7 +161,33 @@ def _dump(netlink: socket.socket, family: int, port: int) -> Iterator[TcpSocket]
             if kind == _NLMSG_ERROR:
                 code = -int.from_bytes(payload[:4], sys.byteorder, signed=True)
                 raise OSError(code, f"inet_diag: {errno.errorcode.get(code, code)}")
-            yield _socket(payload)
+            yield payload
+
+
+def _question(message: bytes) -> bytes:
+    """The request for the socket that the message is about."""
+    socket_id = message[_ID_AT : _ID_AT + _ID_BYTES]
+    extra = 1 << (_ATTR_INFO - 1)
+    body = _REQUEST.pack(message[0], socket.IPPROTO_TCP, extra, _STATES, socket_id)
+    return _HEADER.pack(_HEADER.size + len(body), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 1, 0) + body
+
+
+def _ask(netlink: socket.socket, questions: Sequence[bytes]) -> list[TcpSocket] | None:
+    """The sockets asked for; None when one of them has ended, or is about to."""
+    found: list[TcpSocket] = []
+    ended = False
+    for first in range(0, len(questions), _ASKED_AT_ONCE):
+        some = questions[first : first + _ASKED_AT_ONCE]
+        netlink.send(b"".join(some))
+        answers = 0
+        while answers < len(some):
+            for kind, payload in _messages(netlink.recv(_BUFFER_BYTES)):
+                answers += 1
+                if kind == _NLMSG_ERROR:
+                    ended = True
+                else:
+                    found.append(_socket(payload))
+    return None if ended or not all(each.established for each in found) else found
 
 
 def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -123,10 +200,15 @@ def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
         at += (size + 3) & ~3
 
 
+def _peer(payload: bytes) -> tuple[str, int]:
+    fields = _MESSAGE.unpack_from(payload)
+    length = 4 if fields[0] == socket.AF_INET else 16
+    return socket.inet_ntop(fields[0], fields[7][:length]), int.from_bytes(fields[5], "big")
+
+
 def _socket(payload: bytes) -> TcpSocket:
     fields = _MESSAGE.unpack_from(payload)
-    family, state, port, address = fields[0], fields[1], fields[5], fields[7]
-    length = 4 if family == socket.AF_INET else 16
+    address, port = _peer(payload)
     info = _info(payload[_MESSAGE.size :])
 
     def u32(offset: int) -> int:
@@ -136,9 +218,9 @@ def _socket(payload: bytes) -> TcpSocket:
     is_stuck = unacked == 0 and info[4] > 0 and u32(228) > 0
     return TcpSocket(
         cookie=int.from_bytes(fields[9], sys.byteorder),
-        address=socket.inet_ntop(family, address[:length]),
-        port=int.from_bytes(port, "big"),
-        established=state == _ESTABLISHED,
+        address=address,
+        port=port,
+        established=fields[1] == _ESTABLISHED,
         rtt_ms=u32(68) / 1000,
         retransmits=u32(100),
         out_of_order=u32(224),

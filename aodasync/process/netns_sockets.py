@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from aodasync.host.tcp_sockets import TcpSocket, tcp_sockets
+from aodasync.host.tcp_sockets import TcpSocket, TcpSockets
 from aodasync.host.threads import in_thread
 from aodasync.process.enter_netns import ENTERING, entering
 from aodasync.process.launch import ENVIRONMENT, with_launcher
@@ -36,6 +36,7 @@ _MOST: Final = 64
 @dataclass(slots=True)
 class _Namespace:
     connection: int  # the newest one
+    sockets: TcpSockets
     netlink: socket.socket | None = None
     error: str = ""
     tries: int = 0
@@ -56,15 +57,17 @@ class NamespaceSockets:
             if known is None:
                 if len(self._known) == _MOST:
                     self._forget(next(iter(self._known)))
-                known = self._known[inode] = _Namespace(connection)
+                known = self._known[inode] = _Namespace(connection, TcpSockets())
             if connection > known.connection:
                 known.connection, known.tries, known.next_sec = connection, 0, 0.0
             if known.netlink is None and time.monotonic() >= known.next_sec:
                 await _open(inode, known)
                 _pause(known)
 
-    def dump(self, inode: int, peers: Iterable[tuple[str, int]]) -> list[TcpSocket]:
-        """Sockets to these peers in a namespace. Blocks, for 0.2 s a port at most.
+    def read(self, inode: int, connections: Iterable[tuple[int, str, int]]) -> list[TcpSocket]:
+        """Sockets of these connections (ids, and addresses and ports of the peers) in a namespace.
+
+        Blocks, for 0.2 s a port at most.
 
         Raises:
             OSError: it is not open, with the reason, or the kernel does not answer.
@@ -75,7 +78,7 @@ class NamespaceSockets:
                 reason = known.error if known is not None and known.error else "not open yet"
                 raise OSError(f"network namespace {inode}: {reason}")
             try:
-                found = tcp_sockets(peers, known.netlink)
+                found = known.sockets.read(connections, known.netlink)
             except OSError as error:
                 _close(known, str(error))
                 raise

@@ -19,7 +19,7 @@ from typing import Final
 from aodasync.evidence.model import Connection, EvidenceSource, Sample
 from aodasync.host.clock import Clock
 from aodasync.host.network_namespace import own_netns
-from aodasync.host.tcp_sockets import TcpSocket, tcp_sockets
+from aodasync.host.tcp_sockets import TcpSocket, TcpSockets
 from aodasync.host.threads import in_thread
 from aodasync.process.netns_sockets import NamespaceSockets
 from aodasync.tasks.heartbeat import Beat, steady
@@ -63,6 +63,7 @@ class Sampler:
         self._recent: deque[Sample] = deque(maxlen=_RECENT)
         self._older: deque[Sample] = deque(maxlen=_OLDER)
         self._own = own_netns()
+        self._sockets = {netns: TcpSockets() for netns in (0, self._own)}
         self.elsewhere = NamespaceSockets()
 
     async def run(self) -> None:
@@ -81,19 +82,20 @@ class Sampler:
             self.elsewhere.close()
 
     def take(self, connections: list[Connection]) -> Sample:
-        """A sample of now: half a millisecond, most of it the kernel's walk over its sockets."""
-        peers: dict[int, set[tuple[str, int]]] = {}
-        for connection in connections:
-            peers.setdefault(connection.netns, set()).add((connection.address, connection.port))
+        """A sample of now. Blocks, for 0.2 s at most."""
+        by_netns: dict[int, list[tuple[int, str, int]]] = {}
+        for each in connections:
+            of = each.connection_id, each.address, each.port
+            by_netns.setdefault(each.netns, []).append(of)
         sockets: list[TcpSocket] = []
         errors = []
-        for netns, wanted in peers.items():
+        for netns, wanted in by_netns.items():
             try:
                 if self._is_other(netns):
-                    found = self.elsewhere.dump(netns, wanted)
+                    found = self.elsewhere.read(netns, wanted)
                 else:
-                    found = tcp_sockets(wanted)
-                sockets += [replace(each, netns=netns) for each in found]
+                    found = self._sockets[netns].read(wanted)
+                sockets += [replace(one, netns=netns) for one in found]
             except OSError as failure:
                 errors.append(str(failure))
         now_ns = self._clock.monotonic_ns()

@@ -49,7 +49,7 @@ async def test_a_socket_is_found_in_its_own_namespace(
     process, inode = elsewhere
     sockets = NamespaceSockets()
     await sockets.open({inode: 1})
-    (found,) = sockets.dump(inode, [("127.0.0.1", 445)])
+    (found,) = sockets.read(inode, [(1, "127.0.0.1", 445)])
     assert found.established
     assert found.rtt_ms > 0
     assert process.stdin is not None
@@ -57,10 +57,13 @@ async def test_a_socket_is_found_in_its_own_namespace(
     process.stdin.write("\n")
     process.stdin.flush()
     assert process.stdout.readline() == "closed\n"
-    assert [each.established for each in sockets.dump(inode, [("127.0.0.1", 445)])] in ([False], [])
-    assert sockets.dump(inode, [("127.0.0.2", 445)]) == []
+    assert [each.established for each in sockets.read(inode, [(1, "127.0.0.1", 445)])] in (
+        [False],
+        [],
+    )
+    assert sockets.read(inode, [(1, "127.0.0.2", 445)]) == []
     with pytest.raises(OSError, match="no socket of the client is in it"):
-        sockets.dump(inode, [("127.0.0.1", 445)])
+        sockets.read(inode, [(1, "127.0.0.1", 445)])
 
 
 async def test_a_command_runs_in_another_namespace(

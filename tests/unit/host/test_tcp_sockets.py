@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
-from aodasync.host.tcp_sockets import tcp_sockets
+from aodasync.host import tcp_sockets as module
+from aodasync.host.tcp_sockets import TcpSockets, tcp_sockets
 
 Pair = tuple[socket.socket, socket.socket, tuple[str, int]]
 
@@ -57,3 +59,49 @@ def test_other_peers_are_left_out(pair: Pair) -> None:
     assert tcp_sockets([("192.0.2.1", port)]) == []
     assert tcp_sockets([]) == []
     assert len(tcp_sockets([(address, port), ("192.0.2.1", port)])) == 1
+
+
+def test_a_socket_that_is_known_is_asked_for_alone(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its figures are those of now; no other socket of the host is looked at."""
+    client, server, (address, port) = pair
+    sockets = TcpSockets()
+    (first,) = sockets.read([(1, address, port)])
+    monkeypatch.setattr(module, "_dump", lambda *_: pytest.fail("a dump"))
+    server.sendall(b"x" * 1000)
+    client.recv(400, socket.MSG_WAITALL)
+    (second,) = sockets.read([(1, address, port)])
+    assert (second.cookie, second.established) == (first.cookie, True)
+    assert (first.unread_bytes, second.unread_bytes) == (0, 600)
+
+
+def test_what_is_not_there_any_more_is_looked_for_anew(pair: Pair) -> None:
+    """A connection that is made anew has another socket; another connection has one more."""
+    client, _, (address, port) = pair
+    sockets = TcpSockets()
+    (first,) = sockets.read([(1, address, port)])
+    with socket.create_connection((address, port)):
+        assert len(sockets.read([(1, address, port)])) == 1
+        both = sockets.read([(1, address, port), (2, address, port)])
+        assert len(both) == 2
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        client.close()  # it is gone at once
+        (other,) = sockets.read([(1, address, port), (2, address, port)])
+    assert {first.cookie, other.cookie} == {each.cookie for each in both}
+    assert sockets.read([(3, "192.0.2.1", port)]) == []
+
+
+def test_many_sockets_are_asked_for_in_parts(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each once, in any number."""
+    _, _, (address, port) = pair
+    monkeypatch.setattr(module, "_ASKED_AT_ONCE", 2)
+    with ExitStack() as stack:
+        for _ in range(4):
+            stack.enter_context(socket.create_connection((address, port)))
+        sockets = TcpSockets()
+        first = sockets.read([(1, address, port)])
+        monkeypatch.setattr(module, "_dump", lambda *_: pytest.fail("a dump"))
+        again = sockets.read([(1, address, port)])
+    assert len(first) == 5
+    assert {each.cookie for each in again} == {each.cookie for each in first}

@@ -42,11 +42,11 @@ async def test_a_namespace_without_a_name_is_said_and_tried_again_later() -> Non
     """The reason is in the sample; the child is not started every second."""
     sockets = NamespaceSockets()
     with pytest.raises(OSError, match="network namespace 7: not open yet"):
-        sockets.dump(_NOBODY, [("192.0.2.1", 445)])
+        sockets.read(_NOBODY, [(1, "192.0.2.1", 445)])
     with anyio.fail_after(30):
         await sockets.open({_NOBODY: 1})
     with pytest.raises(OSError, match="no process is in it, and nothing names it"):
-        sockets.dump(_NOBODY, [("192.0.2.1", 445)])
+        sockets.read(_NOBODY, [(1, "192.0.2.1", 445)])
     known = sockets._known[_NOBODY]
     assert (known.tries, known.next_sec > 0) == (1, True)
     await sockets.open({_NOBODY: 1})

@@ -9,7 +9,7 @@ import pytest
 
 from aodasync.events import EventArray
 from aodasync.evidence.model import Connection, Sample, Snapshot
-from aodasync.host.tcp_sockets import TcpSocket
+from aodasync.host.tcp_sockets import TcpSocket, TcpSockets
 from aodasync.tasks import sampler
 from aodasync.tasks.sampler import Sampler, stalled_us
 from tests.builders import SECOND
@@ -67,10 +67,10 @@ def test_history_reaches_ten_minutes_back() -> None:
 def test_a_kernel_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """A sample without sockets says why."""
 
-    def refuse(_peers: object) -> list[object]:
+    def refuse(*_: object) -> list[object]:
         raise PermissionError(1, "inet_diag: EPERM")
 
-    monkeypatch.setattr(sampler, "tcp_sockets", refuse)
+    monkeypatch.setattr(TcpSockets, "read", refuse)
     around = Sampler(_Source(Connection(1, "nas", "192.0.2.1", 445)), _Clock())
     sample: Sample = around.at_once()
     assert sample.sockets == ()
@@ -84,29 +84,30 @@ def test_connections_that_cannot_be_read_are_no_peers() -> None:
 
 def test_sockets_are_asked_for_where_their_connection_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """In the agent's network namespace, or another; one that cannot be asked costs its own."""
-    asked: list[tuple[int, set[tuple[str, int]]]] = []
+    asked: list[tuple[int, list[tuple[int, str, int]]]] = []
 
-    def own(peers: set[tuple[str, int]]) -> list[TcpSocket]:
+    def own(_: TcpSockets, peers: list[tuple[int, str, int]]) -> list[TcpSocket]:
         asked.append((0, peers))
         return [_socket("192.0.2.1")]
 
-    def other(netns: int, peers: set[tuple[str, int]]) -> list[TcpSocket]:
+    def other(netns: int, peers: list[tuple[int, str, int]]) -> list[TcpSocket]:
         asked.append((netns, peers))
         if netns == 8:
             raise OSError("network namespace 8: nobody is in it")
         return [_socket("192.0.2.1")]
 
-    monkeypatch.setattr(sampler, "tcp_sockets", own)
+    monkeypatch.setattr(TcpSockets, "read", own)
     monkeypatch.setattr(sampler, "own_netns", lambda: 5)
     connections = [
         Connection(number, "nas", "192.0.2.1", 445, netns=netns)
         for number, netns in enumerate((0, 5, 7, 8))
     ]
     around = Sampler(_Source(*connections), _Clock())
-    monkeypatch.setattr(around.elsewhere, "dump", other)
+    monkeypatch.setattr(around.elsewhere, "read", other)
     sample = around.at_once()
-    peers = {("192.0.2.1", 445)}
-    assert asked == [(0, peers), (0, peers), (7, peers), (8, peers)]
+    assert asked == [
+        (netns, [(number, "192.0.2.1", 445)]) for number, netns in enumerate((0, 0, 7, 8))
+    ]
     assert [socket.netns for socket in sample.sockets] == [0, 5, 7]
     assert sample.error == "network namespace 8: nobody is in it"
 

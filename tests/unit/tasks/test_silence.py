@@ -20,6 +20,7 @@ from aodasync.events import EVENT, NO_OPERATIONS, EventArray
 from aodasync.evidence.model import Connection, EvidenceSource, Snapshot, Trigger
 from aodasync.evidence.recorder import FlightRecorder
 from aodasync.host.aodv2_syslog import Audit
+from aodasync.host.tcp_sockets import TcpSockets
 from aodasync.probes.interface import Probe
 from aodasync.probes.live_source import LiveEvidence
 from aodasync.tasks import sampler as sampler_module
@@ -236,7 +237,7 @@ def test_samples_are_sparse_in_silence_and_there_when_it_ends(
 ) -> None:
     """One in ten seconds while nothing comes; one at once, and each second, while rows do."""
     monkeypatch.setattr(sampler_module, "in_thread", _now)
-    monkeypatch.setattr(sampler_module, "tcp_sockets", lambda _: [])
+    monkeypatch.setattr(TcpSockets, "read", lambda *_: [])
 
     @in_fake_time
     async def sample(loop: FakeTimeLoop) -> None:
