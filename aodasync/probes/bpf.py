@@ -32,7 +32,9 @@ __all__ = [
 ]
 
 _MACHINE: Final = machine()
-_LIBC: Final = ctypes.CDLL(None, use_errno=True)
+_SYSCALL: Final = ctypes.CDLL(None, use_errno=True).syscall
+_SYSCALL.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_uint)
+_SYSCALL.restype = ctypes.c_long
 _LICENSE: Final = ctypes.create_string_buffer(b"Dual MIT/GPL")
 _LOG_BYTES: Final = 256 * 1024
 _LOG_LINES: Final = 6
@@ -80,12 +82,9 @@ def call(command: Command, attributes: bytes | bytearray, what: str) -> int:
     """One bpf(2) call; outputs are written into ``attributes`` when it is a bytearray."""
     if _MACHINE is None:
         raise BpfError(f"bpf(2) is not known on {os.uname().machine}", errno.ENOSYS)
-    size = len(attributes)
     writable = attributes if isinstance(attributes, bytearray) else bytearray(attributes)
-    buffer = (ctypes.c_char * size).from_buffer(writable)
-    result: int = _LIBC.syscall(
-        ctypes.c_long(_MACHINE.bpf), ctypes.c_int(command), buffer, ctypes.c_uint(size)
-    )
+    at = ctypes.addressof(ctypes.c_char.from_buffer(writable))
+    result: int = _SYSCALL(_MACHINE.bpf, command, at, len(writable))
     if result < 0:
         code = ctypes.get_errno()
         hint = "run as root; in a container, with CAP_SYS_ADMIN" if code == errno.EPERM else ""
@@ -210,4 +209,4 @@ def recursion_misses(program_fd: int) -> int:
     """Times the kernel skipped a program because it was already running on that CPU."""
     info = ctypes.create_string_buffer(_INFO_BYTES)
     _info(program_fd, info, "a program")
-    return int(struct.unpack_from("Q", info.raw, _RECURSION_MISSES_AT)[0])
+    return int(struct.unpack_from("Q", info, _RECURSION_MISSES_AT)[0])
