@@ -94,12 +94,14 @@ class RequestCounters:
         self._count(rows)
 
     def _count(self, rows: EventArray) -> None:
+        if not len(rows):
+            return
         columns = {name: np.ascontiguousarray(rows[name]) for name in _COLUMNS}
         known = (columns["kind"] == REQUEST) & (columns["issued_ns"] != 0)
         if not known.all():
             columns = {name: column[known] for name, column in columns.items()}
-        if not known.any():
-            return
+            if not known.any():
+                return
         grouped = by_server(columns["connection_id"], lambda c: self._name(self._server_of(c)))
         servers = grouped.place
         self._add_durations(grouped.servers, servers, columns)

@@ -37,8 +37,8 @@ _RETRY_NS = 50_000_000
 class Servers:
     """Names of servers by connection id, as read a second ago at most.
 
-    A name may change (DFS failover). One that is missing is read at once, but not
-    more often than 20 times a second: a connection may stay unknown.
+    A name may change (DFS failover). One that is missing is looked for at once, then after
+    50 ms, and each time after twice as long: a connection may stay unknown.
     """
 
     def __init__(self, source: EvidenceSource, clock: Clock) -> None:
@@ -46,6 +46,7 @@ class Servers:
         self._clock = clock
         self._names: dict[int, str] = {}
         self._read_ns: int | None = None
+        self._retry_ns = _RETRY_NS
 
     def __call__(self, connection_id: int) -> str:
         """The server's name; ``connection N`` while it is not known, ``unknown`` for 0."""
@@ -53,9 +54,12 @@ class Servers:
             return "unknown"
         known = connection_id in self._names
         now_ns = self._clock.monotonic_ns()
-        if self._read_ns is None or now_ns - self._read_ns >= (_FRESH_NS if known else _RETRY_NS):
+        pause_ns = _FRESH_NS if known else self._retry_ns
+        if self._read_ns is None or now_ns - self._read_ns >= pause_ns:
             self._read_ns = now_ns
             self._read()
+            missing = connection_id not in self._names
+            self._retry_ns = min(_FRESH_NS, 2 * self._retry_ns) if missing else _RETRY_NS
         return self._names.get(connection_id) or f"connection {connection_id}"
 
     def _read(self) -> None:

@@ -58,6 +58,22 @@ def test_a_new_connection_has_its_name_at_once() -> None:
     assert servers(2) == "nas2"
 
 
+def test_a_connection_that_stays_unknown_is_looked_for_less_and_less() -> None:
+    """Once a second in the end, as the others; and at once again, when it was found."""
+    table, clock = Table(), FakeClock()
+    servers = Servers(table, clock)
+    for _ in range(1000):
+        servers(7)
+        clock.now_ns += 10 * MS
+    assert table.reads <= 5 + 10
+    table.names[7] = "nas7"
+    clock.now_ns += SECOND
+    assert servers(7) == "nas7"
+    table.names[8] = "nas8"
+    clock.now_ns += 60 * MS
+    assert servers(8) == "nas8"
+
+
 def test_what_is_gone_from_the_table_is_forgotten() -> None:
     """So that names never need more room than the table."""
     table, clock = Table(), FakeClock()
