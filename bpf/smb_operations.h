@@ -33,9 +33,16 @@ struct smb_operation {
 _Static_assert(sizeof(struct smb_operation) == OPERATION_BYTES,
 	       "size differs from OPERATION_SLOT");
 
+_Static_assert(MAX_OPERATIONS / OPERATION_BLOCK <= OPERATION_BYTES, "no room for the marks");
+
+static __always_inline u32 operation_at(u32 xid, u32 try)
+{
+	return (xid + try * OPERATION_STRIDE) % MAX_OPERATIONS;
+}
+
 static __always_inline struct smb_operation *operation_slot(u32 xid, u32 try)
 {
-	u32 slot = (xid + try * OPERATION_STRIDE) % MAX_OPERATIONS;
+	u32 slot = operation_at(xid, try);
 
 	return bpf_map_lookup_elem_(MAP(MAP_OPERATIONS), &slot);
 }
@@ -56,6 +63,8 @@ static __always_inline int on_operation_begun(u32 xid, u64 function)
 			bpf_get_current_comm(operation->comm, sizeof(operation->comm));
 			operation->function = function;
 			operation->started_ns = bpf_ktime_get_ns();
+			mark_block(MAP(MAP_OPERATIONS), MAX_OPERATIONS,
+				   operation_at(xid, try) / OPERATION_BLOCK);
 			return 0;
 		}
 	}

@@ -29,6 +29,19 @@ static __always_inline void count(u32 counter)
 		__sync_fetch_and_add(value, 1);
 }
 
+/*
+ * Mark a block of a table's slots, in the value `behind` them: one that is taken, before
+ * this, is in it. So the agent need not touch all blocks. It takes back the mark of one
+ * that is empty, and looks into that once more: who came meanwhile saw the old mark.
+ */
+static __always_inline void mark_block(u64 map, u32 behind, u32 block)
+{
+	u8 *marks = bpf_map_lookup_elem_(map, &behind);
+
+	if (marks && !marks[block])
+		marks[block] = 1;
+}
+
 /* NULL, and counted, when the ring is full. */
 static __always_inline struct smb_event *reserve(void)
 {

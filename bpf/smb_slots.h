@@ -14,9 +14,7 @@
  * So of two slots of a MID the first one is that of now; the agent's check finds the
  * other one by its number.
  *
- * Behind the blocks is a page of marks, a byte for each: a block that holds MIDs has
- * one, so the agent need not touch all of them. It takes back the mark of a block that
- * is empty, and looks into that once more: who came meanwhile saw the old mark.
+ * Behind the blocks is a page of their marks (mark_block).
  */
 #ifndef AODASYNC_SMB_SLOTS_H
 #define AODASYNC_SMB_SLOTS_H
@@ -42,16 +40,6 @@ static __always_inline struct smb_event *slot_at(u32 slot, u64 **holder)
 		return NULL;
 	*holder = &block->mids[slot % BLOCK_SLOTS];
 	return &block->events[slot % BLOCK_SLOTS];
-}
-
-/* Its slot is taken already: the exchange that took it is a barrier. */
-static __always_inline void mark_block(u32 slot)
-{
-	u32 behind = IN_FLIGHT_BLOCKS;
-	u8 *marks = bpf_map_lookup_elem_(MAP(MAP_IN_FLIGHT), &behind);
-
-	if (marks && !marks[slot / BLOCK_SLOTS])
-		marks[slot / BLOCK_SLOTS] = 1;
 }
 
 static __always_inline u32 slot_of(u64 mid, u32 try)
@@ -97,7 +85,7 @@ static __always_inline struct smb_event *claim_any(u64 mid, u64 **holder)
 		if (**holder == mid)
 			return event;
 		if (!**holder && !__sync_val_compare_and_swap(*holder, 0ULL, CLAIMED(mid))) {
-			mark_block(slot);
+			mark_block(MAP(MAP_IN_FLIGHT), IN_FLIGHT_BLOCKS, slot / BLOCK_SLOTS);
 			return event;
 		}
 	}

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from aodasync.events import EventArray, Flag, pick
 from aodasync.probes import bpf
 from aodasync.probes.barrier import memory_barrier
+from aodasync.probes.block_marks import BlockMarks
 from aodasync.probes.records import RECORD
 from aodasync.probes.scanning import MapScanner
 from aodasync.probes.shared import IN_FLIGHT_BLOCKS, IN_FLIGHT_MAX, SLOT_BEING_WRITTEN
@@ -32,10 +33,6 @@ _GIVEN_UP_NS: Final = 180 * 10**9  # 3 x echo_interval by default: then the clie
 class InFlightTable:
     """The requests in flight by MID, in the slots of an array (``bpf/smb_slots.h``).
 
-    A look goes into the blocks that are marked, and takes back the marks of those that are
-    empty. Who claimed a slot at that moment has seen the old mark and set none, so the next
-    look goes into these once more.
-
     ``checker_fd`` is a program that ends the request of a MID in a slot, if that is free though
     its release was not seen. It is run on those that are in flight for long, each in
     its turn: what it ends leaves the table and comes through the ring.
@@ -45,8 +42,7 @@ class InFlightTable:
         size = BLOCK.itemsize * IN_FLIGHT_BLOCKS
         self._memory = mmap.mmap(map_fd, size + BLOCK.itemsize)
         self._blocks: npt.NDArray[Any] = np.frombuffer(self._memory, BLOCK, IN_FLIGHT_BLOCKS)
-        self._marks = np.frombuffer(self._memory, np.bool_, IN_FLIGHT_BLOCKS, size)
-        self._unmarked = np.zeros(0, np.intp)
+        self._marks = BlockMarks(self._memory, size, IN_FLIGHT_BLOCKS)
         self._checker_fd = checker_fd
         self._checked = 0
         self._barrier = memory_barrier()
@@ -57,7 +53,7 @@ class InFlightTable:
         A slot that changed hands while its row was copied is left out.
         """
         mids = self._blocks["mids"]
-        numbers = self._used()
+        numbers = self._marks.used(self._hold)
         # Compared first: numpy raises when what it searches changes under it.
         at, slot = np.nonzero(mids[numbers] != 0)
         taken = numbers[at], slot
@@ -74,26 +70,17 @@ class InFlightTable:
 
     def is_empty(self, _now_ns: int) -> bool:
         """Whether nothing is in flight: no slot is taken."""
-        return not len(self._used())
+        return self._marks.are_clear() or not len(self._marks.used(self._hold))
 
     def close(self) -> None:
         """Unmap."""
-        del self._blocks, self._marks  # they would hold the mapping
+        self._marks.close()
+        del self._blocks  # it would hold the mapping
         self._memory.close()
 
-    def _used(self) -> npt.NDArray[np.intp]:
-        """The numbers of the blocks that hold a MID."""
-        marked = self._marks.copy()
-        looked_into = marked.copy()
-        looked_into[self._unmarked] = True
-        (numbers,) = np.nonzero(looked_into)
-        taken = (self._blocks["mids"][numbers] != 0).any(axis=1)
-        used: npt.NDArray[np.intp] = numbers[taken]
-        empty = numbers[~taken]
-        self._unmarked = empty[marked[empty]]
-        self._marks[self._unmarked] = False
-        self._marks[used] = True
-        return used
+    def _hold(self, numbers: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+        taken: npt.NDArray[np.bool_] = (self._blocks["mids"][numbers] != 0).any(axis=1)
+        return taken
 
     def _check(self, mids: npt.NDArray[Any], slots: npt.NDArray[Any]) -> None:
         if self._checker_fd is None or not len(mids):

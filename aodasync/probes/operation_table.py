@@ -23,7 +23,8 @@ import numpy.typing as npt
 
 from aodasync.events import OPERATION, OperationArray, WaitsFor
 from aodasync.probes.barrier import memory_barrier
-from aodasync.probes.shared import MAX_OPERATIONS
+from aodasync.probes.block_marks import BlockMarks
+from aodasync.probes.shared import MAX_OPERATIONS, OPERATION_BLOCK
 from aodasync.probes.slots import OPERATION_SLOT
 
 __all__ = ["OperationTable", "wait_of"]
@@ -33,7 +34,6 @@ _FUNCTION_BYTES: Final = OPERATION["function"].itemsize - 1
 _MOST_FUNCTIONS: Final = 512  # the client has some 100
 _OLD_NS: Final = 250_000_000
 _MOST_STACKS: Final = 64
-_NONE_STARTED: Final = np.zeros(MAX_OPERATIONS, np.uint64).data
 _AGAIN_NS: Final = 5_000_000_000
 _UNKNOWN_AGAIN_NS: Final = 2_000_000_000
 _CLIENT: Final = ("[cifs]", "[netfs]", " cifs_", " smb2_", " smb3_", " netfs_")
@@ -98,8 +98,11 @@ class OperationTable:
     """
 
     def __init__(self, map_fd: int, text_at: Callable[[int, int], bytes]) -> None:
-        self._memory = mmap.mmap(map_fd, MAX_OPERATIONS * OPERATION_SLOT.itemsize)
-        self._started = np.frombuffer(self._memory, OPERATION_SLOT)["started_ns"].data
+        size = MAX_OPERATIONS * OPERATION_SLOT.itemsize
+        self._memory = mmap.mmap(map_fd, size + OPERATION_SLOT.itemsize)
+        self._slots: npt.NDArray[Any] = np.frombuffer(self._memory, OPERATION_SLOT, MAX_OPERATIONS)
+        self._started = self._slots["started_ns"].reshape(-1, OPERATION_BLOCK)
+        self._marks = BlockMarks(self._memory, size, len(self._started))
         self._text_at = text_at
         self._functions: dict[int, bytes] = {}
         self._stacks: dict[int, _Stack] = {}
@@ -113,9 +116,10 @@ class OperationTable:
         slot freed. What begins meanwhile may be torn: it is young. What ends is left out, so
         that no row is half of an old operation and half of the next one in its slot.
         """
-        slots = np.frombuffer(self._memory, OPERATION_SLOT)
+        slots, numbers = self._slots, self._marks.used(self._hold)
         # Compared first: numpy raises when what it searches changes under it.
-        taken = np.flatnonzero(slots["started_ns"] != 0)
+        block, slot = np.nonzero(self._started[numbers] != 0)
+        taken = numbers[block] * OPERATION_BLOCK + slot
         taken = taken[np.argsort(slots["started_ns"][taken], kind="stable")]
         self._barrier()
         found = slots[taken]
@@ -147,7 +151,7 @@ class OperationTable:
 
     def is_empty(self) -> bool:
         """Whether no operation is inside the client: no slot is taken."""
-        return self._started == _NONE_STARTED
+        return self._marks.are_clear() or not len(self._marks.used(self._hold))
 
     def wanted_stacks(self) -> tuple[int, ...]:
         """Threads (tids) whose stacks are wanted as of the last look, 64 at most."""
@@ -178,5 +182,10 @@ class OperationTable:
 
     def close(self) -> None:
         """Unmap."""
-        self._started.release()
+        self._marks.close()
+        del self._slots, self._started  # they would hold the mapping
         self._memory.close()
+
+    def _hold(self, numbers: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+        taken: npt.NDArray[np.bool_] = (self._started[numbers] != 0).any(axis=1)
+        return taken

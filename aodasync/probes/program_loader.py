@@ -131,7 +131,7 @@ def create_maps(ring_bytes: int, method: str = "fentry") -> dict[MapNumber, int]
         MapNumber.INTERIM: (MapType.LRU_HASH, INTERIM_KEY_BYTES, 8, MAX_INTERIM),
         MapNumber.NAMES: (MapType.ARRAY, 4, FILE_NAME.itemsize, NAME_SLOTS + 1),
         MapNumber.PATHS: (MapType.ARRAY, 4, 16, PATH_SLOTS),
-        MapNumber.OPERATIONS: (MapType.ARRAY, 4, OPERATION_SLOT.itemsize, MAX_OPERATIONS),
+        MapNumber.OPERATIONS: (MapType.ARRAY, 4, OPERATION_SLOT.itemsize, MAX_OPERATIONS + 1),
     }
     if method == "kprobe":
         table[MapNumber.CALLS] = (MapType.HASH, CALL_BYTES, CALL_BYTES, MAX_CALLS)

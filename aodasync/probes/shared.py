@@ -36,6 +36,7 @@ __all__ = [
     "NAMED_CONNECTIONS",
     "NAME_BEING_WRITTEN",
     "NAME_SLOTS",
+    "OPERATION_BLOCK",
     "PATH_SLOTS",
     "RING_BYTES",
     "SLOT_BEING_WRITTEN",
@@ -115,6 +116,9 @@ WALK_STEPS: Final = 32
 
 MAX_OPERATIONS: Final = 2048
 """Operations of processes that can be inside the client at once; a power of two."""
+
+OPERATION_BLOCK: Final = 64
+"""Slots of operations that have a mark in common; behind the slots is one that holds the marks."""
 
 MAX_CALLS: Final = 4096
 """Threads that can be inside one of the functions whose return is probed."""
@@ -217,6 +221,7 @@ def definitions() -> dict[str, int]:
         "WALK_STEPS": WALK_STEPS,
         "OPERATION_BYTES": OPERATION_SLOT.itemsize,
         "MAX_OPERATIONS": MAX_OPERATIONS,
+        "OPERATION_BLOCK": OPERATION_BLOCK,
         "FILL_MARK": FILL_MARK_BYTES,
         "NAMED_CONNECTIONS": NAMED_CONNECTIONS,
         "SLOT_BEING_WRITTEN": SLOT_BEING_WRITTEN,

@@ -30,6 +30,7 @@ from aodasync.probes.shared import (
     MAX_CONNECTIONS,
     MAX_OPERATIONS,
     MAX_TREES,
+    OPERATION_BLOCK,
     TREE_NAME_BYTES,
     MapNumber,
 )
@@ -111,7 +112,8 @@ class World:
         """Let the maps hold it: connections, shares, requests in flight and their operations."""
         waiting = self.in_flight(age_ns)
         self._fill_in_flight(rig, waiting)
-        operations = np.zeros(MAX_OPERATIONS, OPERATION_SLOT)
+        operations = np.zeros(MAX_OPERATIONS + 1, OPERATION_SLOT)
+        operations[-1:].view(np.uint8)[: MAX_OPERATIONS // OPERATION_BLOCK] = 1
         mine = operations[: len(waiting)]
         for name in ("pid", "tgid", "comm"):
             mine[name] = waiting[name]

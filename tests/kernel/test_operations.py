@@ -98,6 +98,8 @@ def hold(rig: Rig, slot: int, **fields: int) -> None:
     for name, value in fields.items():
         row[name] = value
     update(rig.maps[MapNumber.OPERATIONS], struct.pack("I", slot), row.tobytes())
+    marks = b"\1" * OPERATION_SLOT.itemsize
+    update(rig.maps[MapNumber.OPERATIONS], struct.pack("I", MAX_OPERATIONS), marks)
 
 
 def test_operations_of_one_slot_do_not_displace_each_other(rig: Rig) -> None:

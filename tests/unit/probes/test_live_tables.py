@@ -88,7 +88,8 @@ def test_requests_come_and_go_while_the_table_is_read(tmp_path: Path) -> None:
 def test_operations_come_and_go_while_the_table_is_read(tmp_path: Path) -> None:
     """No look raises, whatever changes under it."""
     size = OPERATION_SLOT.itemsize * MAX_OPERATIONS
-    with _busy(tmp_path / "slots", size, OPERATION_SLOT.itemsize) as slots:
+    slot_bytes = OPERATION_SLOT.itemsize
+    with _busy(tmp_path / "slots", size, slot_bytes, marks=slot_bytes) as slots:
         table = OperationTable(slots, KernelText(None).at)
         found = _lengths(lambda: table.read(now_ns=1))
         table.close()
@@ -144,7 +145,8 @@ def test_an_operation_that_ends_while_it_is_copied_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No row mixes it with what takes its slot next, whatever a machine reorders."""
-    slots = np.memmap(tmp_path / "slots", OPERATION_SLOT, "w+", shape=MAX_OPERATIONS)
+    slots = np.memmap(tmp_path / "slots", OPERATION_SLOT, "w+", shape=MAX_OPERATIONS + 1)
+    slots[-1:].view(np.uint8)[0] = 1
     slots["started_ns"][:3] = 1, 2, 3
     after = iter([0, 7])
 

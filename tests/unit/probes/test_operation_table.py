@@ -13,7 +13,7 @@ import pytest
 
 from aodasync.events import OperationArray, WaitsFor
 from aodasync.probes.operation_table import OperationTable, wait_of
-from aodasync.probes.shared import MAX_OPERATIONS
+from aodasync.probes.shared import MAX_OPERATIONS, OPERATION_BLOCK
 from aodasync.probes.slots import OPERATION_SLOT
 
 SECOND = 1_000_000_000
@@ -70,8 +70,10 @@ class Slots:
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "slots"
-        self._file.write_bytes(bytes(MAX_OPERATIONS * OPERATION_SLOT.itemsize))
-        self.rows: npt.NDArray[Any] = np.memmap(self._file, OPERATION_SLOT, "r+")
+        self._file.write_bytes(bytes((MAX_OPERATIONS + 1) * OPERATION_SLOT.itemsize))
+        slots = np.memmap(self._file, OPERATION_SLOT, "r+")
+        self.rows: npt.NDArray[Any] = slots[:-1]
+        self.marks = slots[-1:].view(np.uint8)
         self.stacks: dict[int, str | None] = {}
         self.looked: list[int] = []
         descriptor = os.open(self._file, os.O_RDWR)
@@ -86,6 +88,7 @@ class Slots:
     def put(self, slot: int, *, started_ns: int, pid: int, stack: str | None = None) -> None:
         self.rows[slot]["started_ns"], self.rows[slot]["pid"] = started_ns, pid
         self.rows[slot]["xid"] = slot
+        self.marks[slot // OPERATION_BLOCK] = 1
         self.stacks[pid] = stack
 
     def read(self, now_ns: int) -> OperationArray:
