@@ -2,15 +2,16 @@
 """What the agent takes while no request comes: processor time, and how often it wakes.
 
 Of two agents at once, for a minute each, which is the longest interval at which anything looks
-around: one has seen a single request of one connection, the other none.
+around: one has seen a single request of one connection, which has a socket, the other none.
 """
 
 from __future__ import annotations
 
+import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from aodasync.events import MidState
@@ -26,6 +27,7 @@ __all__ = ["measure"]
 SHARE_PERCENT = 0.05
 WAKEUPS_PER_SEC = 3.0
 
+_ADDRESS = "127.4.4.5"
 _SETTLE_SEC = 12.0  # longer than it stays busy after a request
 _SPAN_SEC = 60
 
@@ -55,6 +57,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
             agent = stack.enter_context(AgentProcess(scratch, types=bench.types, maps=rig.maps))
             agent.wait_for("agent_ready")
             agents[name] = agent
+        stack.enter_context(_connected())
         _send_one(rig)
         time.sleep(_SETTLE_SEC)
         wakeups = {name: _Wakeups(agent) for name, agent in agents.items()}
@@ -77,9 +80,16 @@ def measure(bench: Bench) -> Iterator[Figure]:
         yield Figure("requests missed of the one", 1 - read, "", 0)
 
 
+@contextmanager
+def _connected() -> Iterator[None]:
+    peer = _ADDRESS, 445
+    with socket.create_server(peer) as server, socket.create_connection(peer), server.accept()[0]:
+        yield
+
+
 def _send_one(rig: Rig) -> None:
     client = FakeClient(rig)
-    server = client.server(0, 7, "server-7", "10.0.0.1")
+    server = client.server(0, 7, "server-7", _ADDRESS)
     mid = client.alloc(0, server, COMMAND_CODES["SMB2_WRITE"])
     client.receive(mid)
     client.release(mid, MidState.READY)

@@ -30,8 +30,9 @@ from tests.bench.traffic import WAITING, Background, Pace, SlowRequests
 
 __all__ = ["measure"]
 
-MEDIAN_MS = 1.0
+MEDIAN_MS = 0.3
 P99_MS = 5.0
+P999_MS = 5.0
 
 _RATES = (0, 2_000, 100_000)
 _RUNS = 5
@@ -128,7 +129,7 @@ def _figures(
     note = f"{len(runs)} runs of {WAITING}"
     yield Figure(f"{decide}, median", median_ms, "ms", MEDIAN_MS, note)
     yield Figure(f"{decide}, 99th percentile", p99_ms, "ms", P99_MS)
-    yield Figure(f"{decide}, 99.9th percentile", p999_ms, "ms", note="of all runs")
+    yield Figure(f"{decide}, 99.9th percentile", p999_ms, "ms", P999_MS, "of all runs")
     yield Figure(f"{decide}, worst", max(max(run.detect_ms) for run in runs), "ms")
     yield Figure(f"loop lag {under}, median", lag_ms, "ms")
     yield Figure(f"loop lag {under}, 99th percentile", lag_p99_ms, "ms")
