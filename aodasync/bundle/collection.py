@@ -30,7 +30,6 @@ from aodasync.bundle.output_dir import OutputDirectory
 from aodasync.bundle.packing import pack
 from aodasync.errors import BundleError
 from aodasync.evidence.model import ClockPair, Trigger
-from aodasync.host.memory_tuning import give_back
 from aodasync.host.threads import in_thread
 from aodasync.verdict.judge import Verdict
 
@@ -125,7 +124,6 @@ async def collect_bundle(
         await notes.close()
         if beginning.bundle is not None:
             await in_thread(beginning.bundle.remove)
-    await in_thread(give_back)
     return Bundle(
         name=bundle.name,
         path=shared.output.batches / bundle.name.archive,

@@ -76,7 +76,12 @@ def settle() -> None:
 
 
 def give_back() -> None:
-    """Return the free pages of the heap to the system: some milliseconds, without Python's lock."""
+    """Return what is free to the system: what only cycles hold, then the free pages of the heap.
+
+    Some milliseconds, most of them without Python's lock: what was imported is not searched.
+    """
+    if gc.get_freeze_count():
+        gc.collect()
     with contextlib.suppress(AttributeError):  # of the GNU C library alone
         ctypes.CDLL(None).malloc_trim(0)
 

@@ -22,6 +22,7 @@ from aodasync.bundle.output_dir import OutputDirectory
 from aodasync.config.model import Config
 from aodasync.errors import AodasyncError
 from aodasync.evidence.model import EvidenceSource, Sample, Trigger
+from aodasync.host.memory_tuning import give_back
 from aodasync.host.threads import in_thread
 from aodasync.privacy import redaction
 from aodasync.process.children import Children
@@ -177,7 +178,7 @@ class Collector:
     def _take(self, trigger: Trigger, queue: asyncio.Queue[Trigger]) -> None:
         self.metrics.triggers += 1
         task = asyncio.get_running_loop().create_task(
-            self._collect(trigger), name=f"bundle-{trigger.anomaly}"
+            self._collect_and_tidy(trigger), name=f"bundle-{trigger.anomaly}"
         )
         self._in_hand.add(task)
 
@@ -186,6 +187,10 @@ class Collector:
             queue.task_done()
 
         task.add_done_callback(forget)
+
+    async def _collect_and_tidy(self, trigger: Trigger) -> None:
+        await self._collect(trigger)
+        await in_thread(give_back)  # only now is nothing of the bundle in use
 
     async def _collect(self, trigger: Trigger) -> None:
         path = None
