@@ -51,12 +51,14 @@ def failed_by(finding: Finding, rows: EventArray) -> npt.NDArray[np.bool_]:
     return failed
 
 
-def in_silence(waiting: EventArray, rows: EventArray) -> npt.NDArray[np.bool_]:
-    """Which requests in flight, of shape (N,), were issued after their connection's last answer.
+def in_silence(waiting: EventArray, rows: EventArray, now_ns: int) -> npt.NDArray[np.bool_]:
+    """Which requests in flight at ``now_ns``, of shape (N,), came after the last answer then.
 
-    They wait for what the oldest of them waits for, however young they are.
+    That of their connection; ``rows`` may go on. They wait for what the oldest of them waits
+    for, however young they are.
     """
     answered = (rows["kind"] == REQUEST) & (rows["outcome"] == ANSWERED)
+    answered &= rows["received_ns"] <= np.uint64(max(0, now_ns))
     silent = np.ones(len(waiting), np.bool_)
     for connection_id in distinct(waiting["connection_id"]):
         own = waiting["connection_id"] == connection_id

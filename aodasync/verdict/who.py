@@ -92,7 +92,7 @@ def who_waited(
     both = np.concatenate([ended, waiting])
     waits = np.concatenate([took_ns, age_ns])
     slow = waits >= round(threshold_ms * NS_PER_MS)
-    silent = in_silence(waiting, rows) & (age_ns >= _WAITS_NS)
+    silent = in_silence(waiting, rows, now_ns) & (age_ns >= _WAITS_NS)
     slow[len(ended) :] |= silent
     both, waits = both[slow], waits[slow]
     least_ns = min(threshold_ms * NS_PER_MS, _WAITS_NS if silent.any() else np.inf)

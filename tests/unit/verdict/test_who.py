@@ -266,7 +266,10 @@ def test_who_came_after_the_last_answer_waits_as_well() -> None:
     the last moment.
     """
     ended_ns = 4 * SECOND + 900 * MS
-    rows = requests(request(released_ns=ended_ns, received_ns=ended_ns, latency_ns=MS, pid=11))
+    rows = requests(
+        request(released_ns=ended_ns, received_ns=ended_ns, latency_ns=MS, pid=11),
+        request(released_ns=7 * SECOND, received_ns=7 * SECOND, latency_ns=MS, pid=12),
+    )
     waiting = np.concatenate(
         [
             in_flight("SMB2_CLOSE", issued_ns=4 * SECOND, comm=b"kworker/0:0", tgid=9),
