@@ -277,7 +277,7 @@ class Agent:
             quiet = reader is None or reader.is_quiet()
         except BpfError:  # who reads the table reports it
             quiet = False
-        return not quiet or self._pipeline.detector.engine.episodes.open_count > 0
+        return not quiet or self._pipeline.detector.engine.awaits
 
     def _silence_ended(self) -> None:
         self._pipeline.detector.wake()

@@ -32,6 +32,11 @@ class ConnectionDetector(Detector):
         self._connections = context.connections
         self._logins = LoginWatch()
 
+    @property
+    def awaits(self) -> bool:
+        """A login."""
+        return bool(self._logins)
+
     def observe(self, rows: EventArray) -> Iterable[Signal]:
         """Count the troubles of the batch."""
         if self._connections.ordinary and not self._logins:

@@ -122,6 +122,11 @@ class Detector(Protocol):
     watches_in_flight: ClassVar[bool] = False
     """Whether :meth:`look` uses the requests in flight and the operations."""
 
+    @property
+    def awaits(self) -> bool:
+        """Whether a look may find something though nothing comes, and nothing is in flight."""
+        return False
+
     def observe(self, rows: EventArray) -> Iterable[Signal]:  # noqa: ARG002
         """Take a batch in: shape (N,), dtype EVENT, oldest first."""
         return ()

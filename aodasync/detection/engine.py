@@ -165,6 +165,13 @@ class Engine:
         """Whether any detector uses the requests in flight and the operations of a view."""
         return any(slot.detector and slot.detector.watches_in_flight for slot in self._slots)
 
+    @property
+    def awaits(self) -> bool:
+        """Whether time alone may bring something: an episode is open, or a detector awaits it."""
+        return self.episodes.open_count > 0 or any(
+            slot.detector is not None and slot.detector.awaits for slot in self._slots
+        )
+
     def look(self, view: View) -> list[Started]:
         """Look around, once an interval; returns the episodes that started."""
         self._now_ns = view.now_ns

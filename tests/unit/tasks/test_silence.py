@@ -32,7 +32,7 @@ from aodasync.tasks.losses import Losses
 from aodasync.tasks.reader import Reader
 from aodasync.tasks.sampler import Sampler
 from aodasync.tasks.watchdog import Watchdog, Work
-from tests.builders import config, hang_anomaly, in_flight, requests
+from tests.builders import config, connection_anomaly, hang_anomaly, in_flight, request, requests
 from tests.fake_time import FakeTimeLoop, in_fake_time
 
 T = TypeVar("T")
@@ -83,7 +83,7 @@ class Agent:
         self.batches = BatchQueue(self.recorder)
         self.heart = Heartbeat(self._is_busy, began=self._began)
         self.detector = DetectorTask(
-            config(hang_anomaly()),
+            config(hang_anomaly(), connection_anomaly()),
             batches=self.batches,
             triggers=asyncio.Queue[Trigger](8),
             recorder=self.recorder,
@@ -104,7 +104,7 @@ class Agent:
         self.detector.wake()
 
     def _is_busy(self) -> bool:
-        return not self.reader.is_quiet() or self.detector.engine.episodes.open_count > 0
+        return not self.reader.is_quiet() or self.detector.engine.awaits
 
     def snapshot(self, *_tables: str) -> Snapshot:
         return Snapshot(
@@ -158,6 +158,25 @@ def test_a_hang_that_begins_in_silence_is_told_in_time(after_sec: float) -> None
         assert [line["event"] for line in logs] == ["anomaly_detected", "anomaly_ended"]
 
     hang()
+
+
+@in_fake_time
+async def test_a_login_that_is_not_sent_is_told_in_time(loop: FakeTimeLoop) -> None:
+    """Ten seconds after a NEGOTIATE, though nothing comes after it; then it is silent again."""
+    agent = Agent(loop)
+    with capture_logs() as logs:
+        async with agent.running():
+            now_ns = loop.monotonic_ns()
+            agent.ring.held = request("SMB2_NEGOTIATE", released_ns=now_ns, latency_ns=1)
+            agent.ring.wake()
+            await asyncio.sleep(10.0 - 0.01)
+            assert [line["event"] for line in logs] == []
+            await asyncio.sleep(1.0)
+            assert [(line["event"], line["code"]) for line in logs] == [
+                ("anomaly_detected", ["NO_LOGIN"])
+            ]
+            await asyncio.sleep(120)
+            assert agent.heart.silent
 
 
 @in_fake_time
