@@ -29,7 +29,7 @@ from aodasync.probes.slots import OPERATION_SLOT
 
 __all__ = ["OperationTable", "wait_of"]
 
-_SAME: Final = ("started_ns", "xid", "pid", "tgid", "comm")
+_SAME: Final = ("started_ns", "xid", "pid", "tgid")
 _FUNCTION_BYTES: Final = OPERATION["function"].itemsize - 1
 _MOST_FUNCTIONS: Final = 512  # the client has some 100
 _OLD_NS: Final = 250_000_000
@@ -172,6 +172,8 @@ class OperationTable:
         rows = np.zeros(len(slots), OPERATION)
         for name in _SAME:
             rows[name] = slots[name]
+        # Linux 6.1 does not fill up a name: behind its end stands the rest of the slot's last one.
+        rows["comm"] = [comm.partition(b"\0")[0] for comm in slots["comm"].tolist()]
         functions = slots["function"].tolist()
         if len(self._functions) > _MOST_FUNCTIONS:
             self._functions.clear()

@@ -180,3 +180,10 @@ def test_only_so_many_stacks_are_wanted_at_a_time(slots: Slots) -> None:
     waits = slots.read(9 * SECOND)["waits_for"]
     assert waits.tolist() == [WaitsFor.CREDITS] * 64 + [WaitsFor.UNKNOWN] * 36
     assert slots.read(9 * SECOND)["waits_for"].tolist() == [WaitsFor.CREDITS] * 100
+
+
+def test_a_short_name_of_a_thread_after_a_long_one_is_whole(slots: Slots) -> None:
+    """Some kernels write no more than its end: what stands behind it is another thread's."""
+    slots.put(5, started_ns=SECOND, pid=1, stack=None)
+    slots.rows[5]["comm"] = b"cp\0rker/0:2"
+    assert slots.table.read(2 * SECOND)["comm"].tolist() == [b"cp"]
