@@ -30,9 +30,9 @@ static __always_inline void count(u32 counter)
 }
 
 /*
- * Mark a block of a table's slots, in the value `behind` them: one that is taken, before
- * this, is in it. So the agent need not touch all blocks. It takes back the mark of one
- * that is empty, and looks into that once more: who came meanwhile saw the old mark.
+ * Mark the block of a slot that was taken just before, in the value `behind` all slots:
+ * the agent need not touch the other blocks. It takes back the mark of one that is empty,
+ * and looks into that once more: who came meanwhile saw the old mark.
  */
 static __always_inline void mark_block(u64 map, u32 behind, u32 block)
 {

@@ -100,7 +100,7 @@ async def collect_bundle(
         conclude = partial(
             writer.conclude,
             after=after,
-            afterwards=lost.inside(after),
+            meanwhile=lost.inside(after),
             added=added,
             recorded=total,
             sample=shared.sample,

@@ -30,7 +30,7 @@ class LostConnection:
     def __init__(self, trigger: Trigger, source: EvidenceSource) -> None:
         self._trigger = trigger
         self._source = source
-        self._looks: list[Inside] = []
+        self._fullest: Inside | None = None
 
     async def watch(self) -> None:
         """Look who is inside the client, until cancelled."""
@@ -62,11 +62,12 @@ class LostConnection:
         if not self._source.live:
             return None
         self._keep(after)
-        return self._looks[0]
+        return self._fullest
 
     def _keep(self, now: Snapshot) -> None:
         look = Inside(now.operations, now.in_flight, now.clocks.monotonic_ns)
-        self._looks = [max(*self._looks, look, key=_waited_ns) if self._looks else look]
+        if self._fullest is None or _waited_ns(look) > _waited_ns(self._fullest):
+            self._fullest = look
 
 
 def _waited_ns(look: Inside) -> int:

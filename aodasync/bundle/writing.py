@@ -97,7 +97,7 @@ class Writer:
         self,
         *,
         after: Snapshot,
-        afterwards: Inside | None,
+        meanwhile: Inside | None,
         added: EventArray,
         recorded: int,
         results: tuple[ActionResult, ...],
@@ -108,7 +108,7 @@ class Writer:
 
         It may be called again with other ``results`` when it, or what came after it, found
         no room on the disk. ``added`` are the rows recorded since ``before``, as far as they
-        are held, of the ``recorded`` ever; ``afterwards`` is who was inside the client since
+        are held, of the ``recorded`` ever; ``meanwhile`` is who was inside the client since
         (None in a replay), ``sample`` takes a sample of now.
         """
         if self._left_out is None:
@@ -129,7 +129,7 @@ class Writer:
                 rows=rows,
                 in_flight=self.before.in_flight,
                 operations=self.before.operations,
-                afterwards=afterwards,
+                meanwhile=meanwhile,
                 # A failover may have led the same connection to another server by now.
                 connections={**after.connections, **self.before.connections},
                 shares=after.shares,

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["TcpSocket", "TcpSockets", "tcp_sockets"]
+__all__ = ["TcpSocket", "TcpSockets"]
 
 _NETLINK_SOCK_DIAG: Final = 4
 _SOCK_DIAG_BY_FAMILY: Final = 20
@@ -83,21 +83,24 @@ class TcpSockets:
     """
 
     def __init__(self) -> None:
-        self._of: frozenset[tuple[int, str, int]] = frozenset()
-        self._asks: tuple[bytes, ...] = ()
+        self._known: tuple[frozenset[tuple[int, str, int]], tuple[bytes, ...]] = frozenset(), ()
 
     def read(
         self, connections: Iterable[tuple[int, str, int]], netlink: socket.socket | None = None
     ) -> list[TcpSocket]:
-        """As :func:`tcp_sockets`; each connection is an id, and the address and port of its peer.
+        """Those of now; each connection is an id, and the address and port of its peer.
+
+        They are of the network namespace in which ``netlink`` (NETLINK_SOCK_DIAG) was made, of
+        ours without one.
 
         Raises:
-            OSError: the kernel does not answer.
+            OSError: the kernel does not answer (inet_diag is missing, EPERM, a time-out).
         """
         of = frozenset(connections)
+        known, questions = self._known
         with _netlink(netlink) as asked:
-            if of == self._of and self._asks:
-                found = _ask(asked, self._asks)
+            if of == known and questions:
+                found = _ask(asked, questions)
                 if found is not None:
                     return found
             peers = {(address, port) for _, address, port in of}
@@ -105,22 +108,8 @@ class TcpSockets:
         found = [_socket(message) for message in messages]
         settled = {(each.address, each.port) for each in found} == peers
         settled = settled and all(each.established for each in found)
-        self._of, self._asks = of, tuple(map(_question, messages)) if settled else ()
+        self._known = of, tuple(map(_question, messages)) if settled else ()
         return found
-
-
-def tcp_sockets(
-    peers: Iterable[tuple[str, int]], netlink: socket.socket | None = None
-) -> list[TcpSocket]:
-    """Sockets to these peers, each an address and a port.
-
-    Those of the network namespace in which ``netlink`` (NETLINK_SOCK_DIAG) was made.
-
-    Raises:
-        OSError: the kernel does not answer (inet_diag is missing, EPERM, a time-out).
-    """
-    with _netlink(netlink) as asked:
-        return [_socket(message) for message in _dumped(asked, set(peers))]
 
 
 @contextmanager

@@ -10,38 +10,40 @@ once more.
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 __all__ = ["BlockMarks"]
 
-_Numbers: TypeAlias = npt.NDArray[np.intp]
-
 
 class BlockMarks:
-    """The marks at ``at`` of a table's memory, a byte for each of its ``blocks``."""
+    """The marks at ``at`` of a table's memory, a byte for each block.
 
-    def __init__(self, memory: mmap.mmap, at: int, blocks: int) -> None:
+    ``holders``, a view of that memory, has shape (blocks, slots of a block): 0 where one is free.
+    """
+
+    def __init__(self, memory: mmap.mmap, at: int, holders: npt.NDArray[np.uint64]) -> None:
         self._memory = memory
-        self._span = at, at + blocks
-        self._marks = np.frombuffer(memory, np.bool_, blocks, at)
+        self._holders = holders
+        self._span = at, at + len(holders)
+        self._marks = np.frombuffer(memory, np.bool_, len(holders), at)
         self._unmarked = np.zeros(0, np.intp)
 
-    def are_clear(self) -> bool:
-        """Whether no block is in use: quick, and False if that takes a look."""
-        return not len(self._unmarked) and self._memory.find(b"\1", *self._span) < 0
+    def none_used(self) -> bool:
+        """Whether no slot is taken: quick while there are no marks."""
+        marked = len(self._unmarked) or self._memory.find(b"\1", *self._span) >= 0
+        return not marked or not len(self.used())
 
-    def used(self, holds: Callable[[_Numbers], npt.NDArray[np.bool_]]) -> _Numbers:
-        """The numbers of the blocks in use, of shape (N,); ``holds`` looks which of some are."""
+    def used(self) -> npt.NDArray[np.intp]:
+        """The numbers of the blocks in use, of shape (N,)."""
         marked = self._marks.copy()
         looked_into = marked.copy()
         looked_into[self._unmarked] = True
         numbers = np.flatnonzero(looked_into)
-        taken = holds(numbers)
-        used, empty = numbers[taken], numbers[~taken]
+        taken = (self._holders[numbers] != 0).any(axis=1)
+        used: npt.NDArray[np.intp] = numbers[taken]
+        empty = numbers[~taken]
         self._unmarked = empty[marked[empty]]
         self._marks[self._unmarked] = False
         self._marks[used] = True
@@ -49,4 +51,4 @@ class BlockMarks:
 
     def close(self) -> None:
         """Let go of the memory."""
-        del self._marks
+        del self._holders, self._marks

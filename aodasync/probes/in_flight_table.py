@@ -42,7 +42,7 @@ class InFlightTable:
         size = BLOCK.itemsize * IN_FLIGHT_BLOCKS
         self._memory = mmap.mmap(map_fd, size + BLOCK.itemsize)
         self._blocks: npt.NDArray[Any] = np.frombuffer(self._memory, BLOCK, IN_FLIGHT_BLOCKS)
-        self._marks = BlockMarks(self._memory, size, IN_FLIGHT_BLOCKS)
+        self._marks = BlockMarks(self._memory, size, self._blocks["mids"])
         self._checker_fd = checker_fd
         self._checked = 0
         self._barrier = memory_barrier()
@@ -53,7 +53,7 @@ class InFlightTable:
         A slot that changed hands while its row was copied is left out.
         """
         mids = self._blocks["mids"]
-        numbers = self._marks.used(self._hold)
+        numbers = self._marks.used()
         # Compared first: numpy raises when what it searches changes under it.
         at, slot = np.nonzero(mids[numbers] != 0)
         taken = numbers[at], slot
@@ -70,17 +70,13 @@ class InFlightTable:
 
     def is_empty(self, _now_ns: int) -> bool:
         """Whether nothing is in flight: no slot is taken."""
-        return self._marks.are_clear() or not len(self._marks.used(self._hold))
+        return self._marks.none_used()
 
     def close(self) -> None:
         """Unmap."""
         self._marks.close()
         del self._blocks  # it would hold the mapping
         self._memory.close()
-
-    def _hold(self, numbers: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
-        taken: npt.NDArray[np.bool_] = (self._blocks["mids"][numbers] != 0).any(axis=1)
-        return taken
 
     def _check(self, mids: npt.NDArray[Any], slots: npt.NDArray[Any]) -> None:
         if self._checker_fd is None or not len(mids):

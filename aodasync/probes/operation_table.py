@@ -102,7 +102,7 @@ class OperationTable:
         self._memory = mmap.mmap(map_fd, size + OPERATION_SLOT.itemsize)
         self._slots: npt.NDArray[Any] = np.frombuffer(self._memory, OPERATION_SLOT, MAX_OPERATIONS)
         self._started = self._slots["started_ns"].reshape(-1, OPERATION_BLOCK)
-        self._marks = BlockMarks(self._memory, size, len(self._started))
+        self._marks = BlockMarks(self._memory, size, self._started)
         self._text_at = text_at
         self._functions: dict[int, bytes] = {}
         self._stacks: dict[int, _Stack] = {}
@@ -116,7 +116,7 @@ class OperationTable:
         slot freed. What begins meanwhile may be torn: it is young. What ends is left out, so
         that no row is half of an old operation and half of the next one in its slot.
         """
-        slots, numbers = self._slots, self._marks.used(self._hold)
+        slots, numbers = self._slots, self._marks.used()
         # Compared first: numpy raises when what it searches changes under it.
         block, slot = np.nonzero(self._started[numbers] != 0)
         taken = numbers[block] * OPERATION_BLOCK + slot
@@ -151,7 +151,7 @@ class OperationTable:
 
     def is_empty(self) -> bool:
         """Whether no operation is inside the client: no slot is taken."""
-        return self._marks.are_clear() or not len(self._marks.used(self._hold))
+        return self._marks.none_used()
 
     def wanted_stacks(self) -> tuple[int, ...]:
         """Threads (tids) whose stacks are wanted as of the last look, 64 at most."""
@@ -187,7 +187,3 @@ class OperationTable:
         self._marks.close()
         del self._slots, self._started  # they would hold the mapping
         self._memory.close()
-
-    def _hold(self, numbers: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
-        taken: npt.NDArray[np.bool_] = (self._started[numbers] != 0).any(axis=1)
-        return taken

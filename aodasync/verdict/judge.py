@@ -76,7 +76,7 @@ def judge(
     shares: Mapping[tuple[int, int], str],
     later: Sample | None,
     operations: OperationArray = NO_OPERATIONS,
-    afterwards: Inside | None = None,
+    meanwhile: Inside | None = None,
     files: FileBook = NO_FILES,
     mounts: Any = (),
 ) -> Verdict:
@@ -85,7 +85,7 @@ def judge(
     ``rows`` are the recorded events, ``in_flight`` the requests in flight at the decision;
     both have shape (N,) and dtype EVENT; ``operations`` are those inside the client then,
     shape (N,) and dtype OPERATION. ``later`` is a sample taken when the evidence had
-    been collected, and ``afterwards`` what was inside the client meanwhile; None where nothing
+    been collected, and ``meanwhile`` what was inside the client before that; None where nothing
     is live. ``mounts`` are those of the manifest.
     """
     if trigger.finding is None:
@@ -118,7 +118,7 @@ def judge(
                 own=own,
                 shares=shares,
                 operations=operations,
-                afterwards=afterwards,
+                meanwhile=meanwhile,
                 files=files,
                 mounted=concerned.shares(),
             ),

@@ -123,14 +123,14 @@ def who_suffers(
     own: Sequence[Connection],
     shares: Mapping[tuple[int, int], str],
     operations: OperationArray = NO_OPERATIONS,
-    afterwards: Inside | None = None,
+    meanwhile: Inside | None = None,
     files: FileBook = NO_FILES,
     mounted: Collection[str] = (),
 ) -> Who:
     """Who suffers from the trigger's finding; ``own`` are the connections of its server.
 
     ``operations`` are those inside the client at the decision, dtype OPERATION, oldest first,
-    ``afterwards`` what was there while the evidence was collected: a connection may be lost
+    ``meanwhile`` what was there while the evidence was collected: a connection may be lost
     at a moment when nobody uses it, and those who come then wait for it. ``mounted`` are the
     shares mounted from the server, ``//server/share``. Of an anomaly of codes, those count whose
     requests failed, and threads that wait for the connection; of data that was lost, those that
@@ -143,10 +143,10 @@ def who_suffers(
     threads = waiting_threads(
         finding, operations, rows, in_flight, ids, now_ns=trigger.decided_monotonic_ns
     )
-    if afterwards is not None and finding.symptom == Symptom.CONNECTION:
+    if meanwhile is not None and finding.symptom == Symptom.CONNECTION:
         known = {(thread.comm, thread.tgid) for thread in threads}
-        inside = afterwards.operations, rows, afterwards.in_flight
-        came = waiting_threads(finding, *inside, ids, now_ns=afterwards.now_ns)
+        inside = meanwhile.operations, rows, meanwhile.in_flight
+        came = waiting_threads(finding, *inside, ids, now_ns=meanwhile.now_ns)
         later = (thread for thread in came if thread.ns >= _WAITS_NS)
         threads += [thread for thread in later if (thread.comm, thread.tgid) not in known]
     losers = _losers(rows[data_lost(rows, ids, finding.first_ns)], finding)

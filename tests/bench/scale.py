@@ -215,7 +215,7 @@ async def _collected(host: _Host) -> AsyncIterator[tuple[str, float]]:
         written[-1].verdict = None
         written[-1].conclude(
             after=after,
-            afterwards=None,
+            meanwhile=None,
             added=rows[:0],
             recorded=len(rows),
             results=(),

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 import pytest
 
 from aodasync.host import tcp_sockets as module
-from aodasync.host.tcp_sockets import TcpSockets, tcp_sockets
+from aodasync.host.tcp_sockets import TcpSockets
 
 Pair = tuple[socket.socket, socket.socket, tuple[str, int]]
 
@@ -35,7 +35,7 @@ def test_a_socket_is_found_by_its_peer(pair: Pair) -> None:
     client, server, address = pair
     server.sendall(b"x" * 1000)
     client.recv(400, socket.MSG_WAITALL)
-    (found,) = tcp_sockets([address])
+    (found,) = TcpSockets().read([(1, *address)])
     assert (found.address, found.port) == address
     assert found.established
     assert found.unread_bytes == 600
@@ -46,9 +46,9 @@ def test_a_socket_is_found_by_its_peer(pair: Pair) -> None:
 def test_its_cookie_stays_and_no_other_has_it(pair: Pair) -> None:
     """A second connection to the same peer is another socket."""
     _, _, address = pair
-    (first,) = tcp_sockets([address])
+    (first,) = TcpSockets().read([(1, *address)])
     with socket.create_connection(address):
-        both = tcp_sockets([address])
+        both = TcpSockets().read([(1, *address)])
     assert len({found.cookie for found in both}) == 2
     assert first.cookie in {found.cookie for found in both}
 
@@ -56,9 +56,9 @@ def test_its_cookie_stays_and_no_other_has_it(pair: Pair) -> None:
 def test_other_peers_are_left_out(pair: Pair) -> None:
     """The same port elsewhere, or nobody at all, finds nothing."""
     _, _, (address, port) = pair
-    assert tcp_sockets([("192.0.2.1", port)]) == []
-    assert tcp_sockets([]) == []
-    assert len(tcp_sockets([(address, port), ("192.0.2.1", port)])) == 1
+    assert TcpSockets().read([(1, "192.0.2.1", port)]) == []
+    assert TcpSockets().read([]) == []
+    assert len(TcpSockets().read([(1, address, port), (2, "192.0.2.1", port)])) == 1
 
 
 def test_a_socket_that_is_known_is_asked_for_alone(

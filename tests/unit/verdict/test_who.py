@@ -123,10 +123,10 @@ def test_who_comes_to_a_lost_connection_later_suffers_too() -> None:
     trigger = Trigger("connection", replace(found, threshold_ms=0.0), (), 4 * SECOND, 0, 1)
     came = np.concatenate([_operation(11, 5 * SECOND), _operation(12, 7 * SECOND - MS, b"cp")])
     suffers = partial(who_suffers, rows=rows, in_flight=rows[:0], own=[_NAS], shares={})
-    who = suffers(trigger, afterwards=Inside(came, rows[:0], 7 * SECOND))
+    who = suffers(trigger, meanwhile=Inside(came, rows[:0], 7 * SECOND))
     assert [(p.name, p.slow_ms) for p in who.processes] == [("db", 2000.0)]
     slow = Trigger("latency", finding(first_ns=4 * SECOND), (), 4 * SECOND, 0, 1)
-    assert suffers(slow, afterwards=Inside(came, rows[:0], 7 * SECOND)).processes == ()
+    assert suffers(slow, meanwhile=Inside(came, rows[:0], 7 * SECOND)).processes == ()
 
 
 def test_who_lost_data_is_who_was_told_so() -> None:
