@@ -7,9 +7,10 @@ import re
 from typing import Final
 
 from aodasync.privacy import values
-from aodasync.privacy.context import FLAG_START, GAP, Span, context
+from aodasync.privacy.context import FLAG_START, GAP, NEXT, Span, context
 from aodasync.privacy.line import Line
-from aodasync.privacy.vocabulary import NUMBER
+from aodasync.privacy.prose import password_word
+from aodasync.privacy.vocabulary import NUMBER, QUOTE
 
 __all__ = ["COMMANDS"]
 
@@ -39,6 +40,8 @@ _HEX: Final = re.compile(rb"(?:[0-9a-f]{2}){3,4096}")
 _NUMBER: Final = re.compile(NUMBER)
 _WINBIND: Final = re.compile(rb"\b(?:wbinfo|ntlm_auth)\b[^\n|;]{0,64}$")
 _KEYRING: Final = re.compile(rb"[ \t]@[a-z]{1,3}[ \t\r\n]*$|[\r\n]*$")
+_WORD: Final = rb"[^\s\0\"']{1,256}+"
+_FLAG_BEHIND: Final = re.compile(NEXT + rb"-")
 _ASKS_DOMAIN: Final = re.compile(
     rb"(?:^|impacket-)(?:get[a-z]{2,16}|addcomputer|rbcd|finddelegation|raisechild)\b"
 )
@@ -48,6 +51,12 @@ _NET_WORD: Final = re.compile(rb"[ \t\0]*+(?:a[0-9]{1,4}=)?(\"[^\"]{0,256}\"|[^\
 def _word(line: Line, match: re.Match[bytes]) -> Span | None:
     """One word of a command line."""
     return values.shell_word(line, match.end(), line.bound(match.end()))
+
+
+def _second_argument(line: Line, match: re.Match[bytes]) -> Span | None:
+    """What stands before a flag, or looks as passwords do."""
+    begin, end = values.shell_word(line, match.end(), line.bound(match.end()))
+    return (begin, end) if _FLAG_BEHIND.match(line.low, end) else password_word(line, begin)
 
 
 def _login_flag(line: Line, match: re.Match[bytes]) -> Span | None:
@@ -170,15 +179,18 @@ COMMANDS: Final = (
     context(
         "smbclient's second argument",
         (b"smbclient",),
-        rb"\bsmbclient[ \t]{1,8}(?:(?://|\\\\)[^\s]{1,256}+"
-        rb"|(?P<quote>[\"'])(?://|\\\\)[^\"'\n]{1,256}+(?P=quote))[ \t]{1,8}+"
-        rb"(?=[^\s-][^\s]{0,256}+[ \t]-)",
-        _word,
+        rb"\bsmbclient"
+        + GAP
+        + rb"(?:(?P<quote>%b)(?://|\\\\)[^\"'\n]{1,256}+(?P=quote)" % QUOTE
+        + rb"|(?://|\\\\)[^\s\0\"']{1,256}+)"
+        + GAP
+        + rb"(?=[^\s\0-])",
+        _second_argument,
     ),
     context(
         "mysql -pX",
         (b"mysql", b"mariadb"),
-        rb"\b(?:mysql|mariadb)[a-z_-]{0,16}+[^\n|]{0,128}?[ \t]-p(?=[^\s])",
+        rb"\b(?:mysql|mariadb)[a-z_-]{0,16}+[^\n|]{0,128}?" + NEXT + rb"-p(?=[^\s\0\"'])",
         _word,
     ),
     context(
@@ -190,9 +202,9 @@ COMMANDS: Final = (
     context(
         "the payload of a key in a keyring",
         (b"keyctl", b"logon"),
-        rb"(?:\bkeyctl[ \t]{1,8}p?add[ \t]{1,8}[a-z_]{1,16}|\badd[ \t]{1,8}logon"
-        rb"|\blogon(?=[ \t]{1,8}cifs:))[ \t]{1,8}+[^\s]{1,256}+[ \t]{1,8}+"
-        rb"|\bkeyctl[ \t]{1,8}p?update[ \t]{1,8}[0-9a-z:%]{1,64}[ \t]{1,8}+",
+        rb"(?:\bkeyctl%b(?:p?add%b[a-z_]{1,16}%b%b|p?update%b[0-9a-z:%%]{1,64})"
+        rb"|\badd[ \t]{1,8}logon[ \t]{1,8}%b|\blogon(?=[ \t]{1,8}cifs:)[ \t]{1,8}+%b)%b"
+        % (NEXT, NEXT, NEXT, _WORD, NEXT, _WORD, _WORD, NEXT),
         _key_payload,
     ),
     context(
@@ -211,8 +223,8 @@ COMMANDS: Final = (
     context(
         "samba-tool user create NAME X",
         (b"samba-tool",),
-        rb"\bsamba-tool[ \t]{1,8}user[ \t]{1,8}(?:create|add)[ \t]{1,8}"
-        rb"[^\s-][^\s]{0,128}+[ \t]{1,8}(?=[^\s-])",
+        rb"\bsamba-tool%buser%b(?:create|add)%b(?!-)%b%b(?=[^\s\0-])"
+        % (NEXT, NEXT, NEXT, _WORD, NEXT),
         _word,
     ),
     context(

@@ -18,7 +18,7 @@ from typing import Final, TypeAlias
 from aodasync.privacy.line import Line
 from aodasync.privacy.vocabulary import QUOTE
 
-__all__ = ["FLAG_START", "GAP", "Context", "Span", "context"]
+__all__ = ["FLAG_START", "GAP", "NEXT", "Context", "Span", "context"]
 
 Span: TypeAlias = tuple[int, int]
 """Where a secret begins, and where what follows it does."""
@@ -29,6 +29,9 @@ GAP: Final = (
     rb"(?:%b)?(?:[ \t\0]{1,64}+(?:a[0-9]{1,4}(?:\[[0-9]{1,4}\])?=)?|,[ \t]{0,8}+(?=%b))"
 ) % (QUOTE, QUOTE)
 """Between two words of a command line, a list of JSON, or a record of the audit system."""
+
+NEXT: Final = GAP + rb"(?:%b)?" % QUOTE
+"""The same, and the quotation mark that opens the next word."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from aodasync.privacy.context import Span, context
 from aodasync.privacy.line import Line
 from aodasync.privacy.vocabulary import KEPT, NUMBER
 
-__all__ = ["PROSE", "is_message", "next_message"]
+__all__ = ["PROSE", "is_message", "next_message", "password_word"]
 
 _PASSWORD: Final = (
     rb"(?:pass(?:word|wd|phrase|code|wort)|kennwort|wachtwoord|contrase\xc3\xb1a|senha"
@@ -60,12 +60,12 @@ def is_message(line: Line, at: int) -> bool:
 
 def _said(line: Line, match: re.Match[bytes]) -> Span | None:
     """A word behind "is" and the like: of two kinds of characters, one of them digits."""
-    return _password(line, match.end(), least_kinds=2)
+    return password_word(line, match.end())
 
 
 def _beside(line: Line, match: re.Match[bytes]) -> Span | None:
     """A word right behind: of three kinds of characters."""
-    return _password(line, match.end(), least_kinds=3)
+    return password_word(line, match.end(), least_kinds=3)
 
 
 def _prompted(line: Line, match: re.Match[bytes]) -> Span | None:
@@ -75,10 +75,11 @@ def _prompted(line: Line, match: re.Match[bytes]) -> Span | None:
     alone = line.low[: match.start()].rstrip().endswith((b":", b'"', b"'", b"enter"))
     if alone or not line.low[: match.start()].strip():
         return line.trimmed(match.end(), line.bound(match.end()))
-    return _password(line, match.end(), least_kinds=2)
+    return password_word(line, match.end())
 
 
-def _password(line: Line, begin: int, least_kinds: int) -> Span | None:
+def password_word(line: Line, begin: int, least_kinds: int = 2) -> Span | None:
+    """The word there, if it looks as passwords do and words do not."""
     found = _WORD.match(line.text, begin, line.bound(begin))
     if found is None:
         return None

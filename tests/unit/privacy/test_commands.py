@@ -42,6 +42,14 @@ _MASKED: Final = (
     "unzip -P @ a.zip",
     "zip -e -P@ a.zip f",
     "GetUserSPNs.py -dc-ip 10.1.2.3 corp.ex/u1:@",
+    "smbclient //s/d @",
+    'argc=4 a0="smbclient" a1="//s/d" a2="@" a3="-Uu1"',
+    '["smbclient","//s/d","@","-U","u1"]',
+    "['smbclient', '//s/d', '@', '-U', 'u1']",
+    'argc=6 a0="keyctl" a1="add" a2="logon" a3="cifs:a:10.1.2.3" a4="@"',
+    '["keyctl", "padd", "user", "smb", "@"]',
+    'argc=5 a0="samba-tool" a1="user" a2="create" a3="u1" a4="@"',
+    '["mysql","-u","root","-p@"]',
 )
 
 
@@ -55,6 +63,21 @@ def test_the_word_that_is_a_secret_goes(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "argv",
+    [
+        "keyctl add logon cifs:a:10.1.2.3 u1:S3cretX @s",
+        "smbclient //s/d S3cretX -U u1",
+        "samba-tool user create u1 S3cretX",
+        "mysql -u root -pS3cretX",
+    ],
+)
+def test_a_command_line_in_hexadecimal_is_searched_like_any_other(argv: str) -> None:
+    """The audit system joins its words by NULs."""
+    encoded = argv.replace(" ", "\0").encode().hex().upper()
+    assert redact_text(f"type=PROCTITLE proctitle={encoded}") == "type=PROCTITLE proctitle=********"
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "mkdir -p /a; ssh -p 22 h; rsync -p a b; ldconfig -p",
@@ -65,6 +88,8 @@ def test_the_word_that_is_a_secret_goes(text: str) -> None:
         "samba-tool user list --verbose",
         "path /p:x /pass /rp",
         "unzip -p a.zip member; python x.py http://a:80/b; rsync.py host/a:b",
+        "smbclient //s/d failed; running smbclient //s/d",
+        "smbclient //s/d -c ls; keyctl show @s; mysql -u root -h db",
         "adcli join --stdin-password corp.ex; ansible-playbook --ask-become-pass site.yml",
     ],
 )
