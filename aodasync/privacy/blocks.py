@@ -37,6 +37,8 @@ _CONTINUED: Final = re.compile(
 )
 _OPENS: Final = b">[{"
 _SCALAR_ENDS: Final = b":|>+-0123456789"
+# Samba dumps a key below the line that names it, wherever that begins.
+_DUMP: Final = re.compile(rb"\[?[0-9a-fA-F]{4,8}(?:\]|:)[ \t]{1,4}(?:[0-9a-fA-F]{2}[ \t]{1,4}){4}")
 _ITEM: Final = re.compile(rb"[\"']?[A-Za-z_][A-Za-z0-9_.-]{0,64}[\"']?:(?:\s|$)")
 _NAME: Final = re.compile(
     rb"\bname[\"']?[ \t]{0,8}[:=][ \t]{0,8}[\"']?[a-z0-9_.-]{0,40}?"
@@ -150,6 +152,8 @@ class Blocks:
             return self._in_brackets(block, text, begin)
         if block.kind == "value":
             return self._in_members(text, begin)
+        if block.kind == "next" and _DUMP.match(text):
+            return begin
         item = block.kind == "next" and begin - at == block.indent and text.startswith(b"- ")
         if text and begin - at <= block.indent and not item:
             self._block = None

@@ -19,7 +19,17 @@ __all__ = ["KNOWN_BY_FORM"]
 _BEGIN: Final = rb"(?<![a-z0-9+/=_-])"
 _END: Final = rb"(?![a-z0-9_-])"
 _LONG: Final = rb"[a-z0-9_-]{20,512}+"
-_HEX_PAIRS: Final = rb"(?P<value>[0-9a-f]{2}(?:[ :-]?[0-9a-f]{2}){7,511}+)(?![0-9a-z])"
+# Behind the offset that a dump has, and with the gap in its middle.
+_HEX_PAIRS: Final = (
+    rb"(?:(?:[0-9a-f]{4,8}:|\[[0-9a-f]{4,8}\])[ \t]{1,4})?+(?:0x)?"
+    rb"(?P<value>[0-9a-f]{2}(?:[ :-]{0,3}[0-9a-f]{2}){7,511}+)(?![0-9a-z])"
+)
+# A hash without a word before it that says whose is a file's, unless it is as long as NT's.
+_HASH: Final = (
+    rb"(?:(?:pass(?:word|wd)?|user|cred(?:ential)?|nt|lm|ntlm(?:v2)?)[ _-]?hash"
+    rb"|hash(?=[ \t:=]{0,32}(?:0x)?[0-9a-f]{32}(?![0-9a-z])))"
+)
+_RESPONSES: Final = (b"nt_response", b"lm_response", b"nt response", b"lm response")
 _THREE_DIGITS: Final = re.compile(rb"(?:[^0-9]*+[0-9]){3}")
 
 
@@ -32,10 +42,19 @@ def _token(line: Line, match: re.Match[bytes]) -> Span | None:
 KNOWN_BY_FORM: Final = (
     context(
         "a session, signing or Kerberos key, or a hash, in hexadecimal",
-        (b"key", b"hash", b"ntlm"),
-        rb"(?:key(?<!lease_key)(?<!kernel key)(?<!pubkey)(?:block|s)?|hash|ntlm(?:v2)? response)"
-        rb"(?:[ \t]\([^)\n]{0,40}\))?"
-        rb"[ \t]{0,1024}+[:=]?[ \t]{0,1024}+(?:0x)?" + _HEX_PAIRS,
+        (b"key", b"hash", b"ntlm", b"cred", *_RESPONSES),
+        rb"(?:key(?<!lease[_ ]key)(?<!kernel key)(?<!pubkey)(?:block|s)?|credential|"
+        + _HASH
+        + rb"|(?:nt|lm|ntlm)(?:v2)?[ _]response)(?:[ \t]\([^)\n]{0,40}\))?"
+        rb"[ \t]{0,1024}+[:=]?[ \t]{0,1024}+" + _HEX_PAIRS,
+        finders.claimed,
+    ),
+    context(
+        "a key behind its type of encryption",
+        (b"aes", b"rc4-", b"arcfour-", b"des3-", b"des-", b"camellia"),
+        rb"(?<![a-z0-9])(?:aes|rc4-|arcfour-|des3?-|camellia)[a-z0-9-]{2,32}+[)\]]?"
+        rb"(?:[ \t]?[:=,/]|[ \t])[ \t]{0,8}(?:key[ \t]?[:=]?[ \t]{0,8})?(?:0x)?"
+        rb"(?P<value>[0-9a-f]{32,512}+)(?![0-9a-z])",
         finders.claimed,
     ),
     context(

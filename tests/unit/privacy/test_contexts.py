@@ -271,6 +271,18 @@ _REPORTED: Final = {
         """{"MESSAGE": "mount -o 'user=u1,password=********' //s/d"}"""
     ),
     "docker run -e 'SMB_PASSWORD=Two WordsX' image": "docker run -e 'SMB_PASSWORD=********' image",
+    "Session Key: 00000000: a1 b2 c3 d4 e5 f6 07 18  29 3a": "Session Key: ********",
+    "h winbindd[7]:  session key:\nh winbindd[7]:  [0000] A1 B2 C3 D4 E5 F6 07 18   29 3A": (
+        "h winbindd[7]:  session key:\nh winbindd[7]:  ********"
+    ),
+    "password hash: a1b2c3d4e5f60718a1b2c3d4e5f60718a1b2c3d4": "password hash: ********",
+    "nt_response : a1b2c3d4e5f60718a1b2c3d4e5f60718a1b2c3d4e5f60718": "nt_response : ********",
+    "u1:aes256-cts-hmac-sha1-96:a1b2c3d4e5f60718a1b2c3d4e5f60718": (
+        "u1:aes256-cts-hmac-sha1-96:********"
+    ),
+    "0 2048 crypt aes-xts-plain64 a1b2c3d4e5f60718a1b2c3d4e5f60718 0 8:1": (
+        "0 2048 crypt aes-xts-plain64 ******** 0 8:1"
+    ),
 }
 
 

@@ -57,6 +57,7 @@ _UNITS: Final = (
     'password="', "password='", "user=", "//a:b", "eyJhbGciOiJIUzI1NiJ9.", "a1=abcdefabcdef ",
     "sshpass -p", "login -p ", "-U a% ", "</x<password>", "sig=1&", "00" * 20, "smb://a:b c ",
     "password is a", "password for a: ", "echo a;", "%2f%2fa%3ab", "password was to ",
+    "YSBwYXNzd29yZA", "mysql a -", "{token a ", "<key password=", "\\\\u0026sig=a", "key 0000: a1 ",
     "a" * 32 + ":", "'password=a',", "nmcli password a ", "=password=a: ", '"key":{"a":1',
 )  # fmt: skip
 
