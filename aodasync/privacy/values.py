@@ -25,7 +25,7 @@ __all__ = ["Key", "key_value", "shell_word"]
 
 _QUOTE: Final = re.compile(QUOTE)
 _FLAG: Final = re.compile(
-    rb"(?:^|[\s\0\"'\[,=(;])(?:--?[a-z0-9_-]{0,40}"
+    rb"(?:^|[\s\0\"'\[,=(;])(?:--?(?!o$)[a-z0-9_-]{0,40}"
     rb"|(?:-e|-var|--env|--build-arg|--set|--extra-vars|--from-literal)[ \t][a-z0-9_.-]{0,40})$"
 )
 _LINE_HEAD: Final = re.compile(
@@ -35,13 +35,14 @@ _LINE_HEAD: Final = re.compile(
 _SHELL_WORD: Final = re.compile(
     rb"(?:[^\s\0\"'\\]|\\[^\n]|\"(?:[^\"\\]|\\[^\n])*+(?:\"|$)|'[^']*+(?:'|$)|\\$)*+"
 )
-_URL_END: Final = re.compile(rb"%26|[&\s\"'<>#\0]|\\[\"nrt]")
-_PARAMETER_END: Final = re.compile(rb"[&\s\"'<>#\0]|\\[\"nrt]")
+_URL_END: Final = re.compile(rb"%26|[&\s\"'<>#\0]|\\[\"nrt]|\\{1,8}u0026")
+_PARAMETER_END: Final = re.compile(rb"[&\s\"'<>#\0]|\\[\"nrt]|\\{1,8}u0026")
 _FOLLOWED: Final = rb"[a-z_][a-z0-9_.-]{0,40}"
 _PROSE_END: Final = re.compile(
-    rb"[,;][ \t]{0,8}[\"']?%b[\"']?[=:]|;[a-z][a-z0-9_. -]{0,40}=|;(?=[ \t]|$)|&(?:amp;)?%b="
+    rb"[,;][ \t]{0,8}[\"']?%b[\"']?(?:=|:(?![ \t]))|[,;][ \t]{1,8}[\"']?%b[\"']?:"
+    rb"|;[a-z][a-z0-9_. -]{0,40}=|;(?=[ \t]|$)|(?:&(?:amp;)?|\\{1,8}u0026)%b="
     rb"|[ \t](?:[\"']?%b=|%b: |[;|>]|&&|:?//|\\\\|/|--[a-z])|[\]})](?=[\s\]}),;\"']|$)|\\[nr]"
-    % ((_FOLLOWED,) * 4)
+    % ((_FOLLOWED,) * 5)
 )
 # A bracket ends a map if nothing but more of them follows in that word.
 _MAP_END: Final = {
@@ -61,7 +62,7 @@ _VALUE_MEMBER: Final = re.compile(
     rb"\{%b[ \t]{0,8},?[ \t]{0,8}(?:%b)?(?:value|data|plain)(?:%b)?[ \t]{0,8}[:=][ \t]{0,8}"
     % (OTHER_MEMBERS, QUOTE, QUOTE)
 )
-_PARAMETER: Final = re.compile(rb"(?:[?&]|&amp;|%26)[a-z0-9_.-]{0,40}$")
+_PARAMETER: Final = re.compile(rb"(?:[?&]|&amp;|%26|\\u0026)[a-z0-9_.-]{0,40}$")
 _GO_BYTES: Final = re.compile(rb"\[\][a-z0-9]{1,16}\{")
 _GO_STRING: Final = re.compile(rb"(?:\[\]byte|string)\((?=%b)" % QUOTE)
 _PREFIX: Final = re.compile(rb"[bu](?=[\"'])")  # of Python's strings
@@ -105,8 +106,8 @@ def _json(line: Line, key: Key) -> tuple[int, int] | None:
     first = line.low[key.value : key.value + 1]
     if member := _VALUE_MEMBER.match(line.low, key.value) or _GO_STRING.match(line.low, key.value):
         return shell_word(line, member.end(), len(line.low))
-    if first == b"{" and not (key.strong and line.low[key.start : key.start + 4] == b"pass"):
-        return None  # the names within it decide
+    if _holds_names(line, key):
+        return None  # they decide
     if first in (b"[", b"{"):
         array = _GO_BYTES.match(line.low, key.value)
         return key.value, _balanced(line, array.end() - 1 if array else key.value, key.bound)
@@ -114,6 +115,13 @@ def _json(line: Line, key: Key) -> tuple[int, int] | None:
         return None
     end = _JSON_END.search(line.low, key.value, key.bound)
     return key.value, end.start() if end else key.bound
+
+
+def _holds_names(line: Line, key: Key) -> bool:
+    """Whether an object or a list of them stands there, and each of its members has a name."""
+    if key.strong and line.low.startswith(b"pass", key.start):
+        return False  # whose passwords they are
+    return line.low.startswith((b"{", b"[{"), key.value)
 
 
 _BRACKETS: Final = re.compile(rb"[\[{]|[\]}]|\\*+\"")
@@ -177,6 +185,8 @@ def _at_head(line: Line, key: Key) -> bool:
 def _rest(line: Line, key: Key) -> tuple[int, int] | None:
     if is_evidence(line, key) or line.low.startswith(_STRUCTURES, key.value):
         return None
+    if key.separator == b":" and line.low.startswith(b"[{", key.value) and _holds_names(line, key):
+        return None
     head = line.text[: key.value]
     if key.separator == b"=" and head.isupper():  # NAME=X COMMAND, in a shell
         begin, end = shell_word(line, key.value, key.bound)
@@ -214,7 +224,7 @@ def _in_map(line: Line, key: Key) -> bool:
 
 
 def _map(line: Line, key: Key) -> tuple[int, int] | None:
-    if line.low.startswith((*_STRUCTURES, b"{"), key.value):
+    if line.low.startswith((*_STRUCTURES, b"{"), key.value) or _holds_names(line, key):
         return None  # the names within it decide
     if line.low.startswith(b"[", key.value):
         return key.value, _balanced(line, key.value, key.bound)

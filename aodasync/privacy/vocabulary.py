@@ -16,12 +16,17 @@ MASK: Final = b"********"
 # Each alternative begins with a letter, which is what makes the search for them quick; what
 # must not stand before a name is looked at behind it.
 _ALONE: Final = rb"(?:(?<![a-z0-9]%b)|(?<=\\[nrt]%b))"
+_BEHIND_ESCAPED: Final = b"".join(
+    rb"|(?<=%b%b)" % (mark, name)
+    for mark in (b"u0026", b"%26", b"%3f")  # "&" and "?", of JSON and of URLs within URLs
+    for name in (b"sig", b"sas")
+)
 _OTHER_KEYS: Final = (
     b"".join(
         rb"(?<!%b[_-]key)" % word
         for word in (b"public", b"pub", b"host", b"request", b"primary", b"foreign", b"lease")
     )
-    + rb"(?<!kernel key)(?<!public key)(?<!host key)(?<!sense key)"
+    + rb"(?<!kernel key)(?<!lease key)(?<!public key)(?<!host key)(?<!sense key)"
 )
 _OTHER_PASS: Final = b"".join(
     rb"(?<!%bpass)" % word for word in (b"by", b"com", b"sur", b"tres", b"no-")
@@ -45,7 +50,7 @@ SECRET_NAMES: Final = (
     rb"|master[_ -]?key|auth[_ -]?key|client[_ -]?key|ntlm(?:v2)?[_ -]?hash|nt[_ -]?hash"
     rb"|lm[_ -]?hash"
     rb"|pass(?![a-z])%b|token|creds?(?![a-z])|pw%b|key%b%b"
-    rb"|s(?:ig(?:nature)?|as)(?<![a-z0-9_]sig)(?<![a-z0-9_]sas)(?<![a-z0-9_]signature))"
+    rb"|s(?:ig(?:nature)?|as)(?:(?<![a-z0-9_]sig)(?<![a-z0-9_]sas)(?<![a-z0-9_]signature)%b))"
     rb"(?:s|[_-]?(?:[0-9]{1,2}|value|text|plain|b64|base64|hash|old|new|current))?"
 ) % (
     _ALONE % (b"psk", b"psk"),
@@ -53,6 +58,7 @@ SECRET_NAMES: Final = (
     _ALONE % (b"pw", b"pw"),
     _ALONE % (b"key", b"key"),
     _OTHER_KEYS,
+    _BEHIND_ESCAPED,
 )
 """Names whose value is a secret, also as the end of a longer name; group ``name``."""
 

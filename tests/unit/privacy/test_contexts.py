@@ -271,6 +271,19 @@ _REPORTED: Final = {
         """{"MESSAGE": "mount -o 'user=u1,password=********' //s/d"}"""
     ),
     "docker run -e 'SMB_PASSWORD=Two WordsX' image": "docker run -e 'SMB_PASSWORD=********' image",
+    r"https://a/s?se=2024\u0026sig=S3cretX%3D\u0026sv=2022": (
+        r"https://a/s?se=2024\u0026sig=********\u0026sv=2022"
+    ),
+    r'{"q":"user=u1\u0026password=S3cretX\u0026domain=D"}': (
+        r'{"q":"user=u1\u0026password=********\u0026domain=D"}'
+    ),
+    "url=https%3A%2F%2Fa%2Fs%3Fsv%3D1%26sig%3DS3cretX%26se%3D2024": (
+        "url=https%3A%2F%2Fa%2Fs%3Fsv%3D1%26sig%3D********%26se%3D2024"
+    ),
+    "mount.cifs //s/d /m -opassword=S3cretX tailY,username=u1": (
+        "mount.cifs //s/d /m -opassword=********,username=u1"
+    ),
+    "Error: password=S3cretX,tailY: bad option": "Error: password=********",
     "Session Key: 00000000: a1 b2 c3 d4 e5 f6 07 18  29 3a": "Session Key: ********",
     "h winbindd[7]:  session key:\nh winbindd[7]:  [0000] A1 B2 C3 D4 E5 F6 07 18   29 3A": (
         "h winbindd[7]:  session key:\nh winbindd[7]:  ********"
@@ -282,6 +295,9 @@ _REPORTED: Final = {
     ),
     "0 2048 crypt aes-xts-plain64 a1b2c3d4e5f60718a1b2c3d4e5f60718 0 8:1": (
         "0 2048 crypt aes-xts-plain64 ******** 0 8:1"
+    ),
+    '{"secrets":[{"name":"a"},{"password":"S3cretX"}]}': (
+        '{"secrets":[{"name":"a"},{"password":"********"}]}'
     ),
 }
 
