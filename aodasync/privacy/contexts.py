@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from typing import Final
 
@@ -24,6 +25,32 @@ def _encoded(line: Line, match: re.Match[bytes]) -> Span | None:
     plain = bytes.fromhex(line.low[begin : end - (end - begin) % 2].decode("ascii"))
     inner = Line(plain.strip(b"\0"), argv=b"\0" in plain)
     return (begin, end) if next(secrets(inner), None) else None
+
+
+def _needles_in_base64(word: bytes) -> Iterator[bytes]:
+    """What any base64 of a text that holds the word has, in lower case: it begins in three ways."""
+    for shift in range(3):
+        encoded = b64encode(bytes(shift) + word)
+        yield encoded[(shift * 8 + 5) // 6 : (shift + len(word)) * 8 // 6].lower()
+
+
+_IN_BASE64: Final = tuple(
+    needle
+    for word in (b"passw", b"Passw", b"PASSW", b"AccountKey", b'"auth"')
+    for needle in _needles_in_base64(word)
+)
+_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
+
+
+def _in_base64(line: Line, match: re.Match[bytes]) -> Span | None:
+    """Secrets of Kubernetes, cloud-init and shells hold whole files of credentials."""
+    begin, end = match.span("value")
+    if not any(needle in match["value"] for needle in _IN_BASE64):
+        return None
+    digits = line.text[begin:end].rstrip(b"=").translate(_STANDARD)
+    digits = digits[: len(digits) - (len(digits) % 4 == 1)]
+    plain = b64decode(digits + b"=" * (-len(digits) % 4))
+    return (begin, end) if next(secrets(Line(plain)), None) else None
 
 
 _PASSWORD: Final = rb"pass(?:word|wd|phrase|code)s?"
@@ -77,7 +104,7 @@ CONTEXTS: Final = (
         % (QUOTE, QUOTE)
         + SECRET_NAMES
         + rb"(?:(?:%b)?%b[ \t]{0,8}[,;]?[ \t]{0,8}(?:%b)?[a-z]{0,16}value(?:%b)?[ \t]{0,8}[:=]"
-        rb"[ \t]{0,8}|[\"']?(?:</[a-z]{1,8})?>[ \t]{0,8}<(?:value|string)>)"
+        rb"[ \t]{0,8}|[\"']?(?:[ \t][^<>]{0,128})?(?:</[a-z]{1,8})?>[ \t]{0,8}<(?:value|string)>)"
         % (QUOTE, OTHER_MEMBERS, QUOTE, QUOTE),
         finders.paired,
     ),
@@ -205,6 +232,26 @@ CONTEXTS: Final = (
         + SECRET_NAMES
         + rb"(?:[ \t][^<>]{0,256})?(?<!/)(?:>|&gt;|\\u003e)",
         finders.element,
+    ),
+    context(
+        "a variable of the environment that Go printed: its name, its value, no reference",
+        _NAMES,
+        rb"\{[a-z0-9_.-]{0,40}?"
+        + SECRET_NAMES
+        + rb"[ \t](?P<value>[^{}\n]{1,256}?)[ \t](?:nil|<nil>|&|0x)",
+        finders.claimed,
+    ),
+    context(
+        "a file or a list of settings in base64",
+        _IN_BASE64,
+        rb"(?<![a-z0-9+/_-])(?P<value>[a-z0-9+/_-]{12,8192}+={0,2})",
+        _in_base64,
+    ),
+    context(
+        "what was typed, as the audit system logs it",
+        (b"tty pid=",),
+        rb"\btty pid=[0-9]{1,10} [^\n]{0,256}?\bdata=(?P<value>[^\s]{2,8192}+)",
+        finders.claimed,
     ),
     context(
         "the audit system's hexadecimal",

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64encode
 from collections.abc import Callable
 from typing import Final
 
@@ -284,6 +285,15 @@ _REPORTED: Final = {
         "mount.cifs //s/d /m -opassword=********,username=u1"
     ),
     "Error: password=S3cretX,tailY: bad option": "Error: password=********",
+    "env: [{SMB_USER u1 nil} {SMB_PASSWORD S3cretX nil}]": (
+        "env: [{SMB_USER u1 nil} {SMB_PASSWORD ******** nil}]"
+    ),
+    '<setting name="Password" serializeAs="String"><value>S3cretX</value></setting>': (
+        '<setting name="Password" serializeAs="String"><value>********</value></setting>'
+    ),
+    'tty pid=1 uid=0 comm="sudo" data=533363726574580A': (
+        'tty pid=1 uid=0 comm="sudo" data=********'
+    ),
     "Session Key: 00000000: a1 b2 c3 d4 e5 f6 07 18  29 3a": "Session Key: ********",
     "h winbindd[7]:  session key:\nh winbindd[7]:  [0000] A1 B2 C3 D4 E5 F6 07 18   29 3A": (
         "h winbindd[7]:  session key:\nh winbindd[7]:  ********"
@@ -341,6 +351,24 @@ def test_the_value_goes_and_what_is_beside_it_stays(text: str) -> None:
 def test_evidence_that_looks_like_a_secret_stays(line: str) -> None:
     """Counters, statuses, prose, pointers, references."""
     assert redact_text(line) == line
+
+
+@pytest.mark.parametrize("before", ["", "a", "ab", "abc"])
+@pytest.mark.parametrize(
+    "plain",
+    [
+        "\nusername=u1\npassword=S3cretX\n",
+        "\nPASSWD=S3cretX",
+        "AccountName=a;AccountKey=S3cretX==",
+        ' {"auths":{"r":{"auth":"dTE6UzNjcmV0WA=="}}}',
+    ],
+)
+def test_a_file_in_base64_is_looked_into(plain: str, before: str) -> None:
+    """Secrets of Kubernetes hold whole files of credentials; what holds no secret stays."""
+    encoded = b64encode(f"{before}{plain}".encode()).decode()
+    assert redact_text(f"  smb.conf: {encoded}\n") == "  smb.conf: ********\n"
+    harmless = b64encode(f"{before} the password has expired".encode()).decode()
+    assert redact_text(f'"text":"{harmless}"') == f'"text":"{harmless}"'
 
 
 def _hex(secret: str) -> str:
