@@ -91,6 +91,8 @@ def named(line: Line, match: re.Match[bytes]) -> Span | None:
         and _FUNCTION.search(line.low, max(0, start - 128), start)
     ):
         return None  # the name of a function
+    if match["name"] == b"sas" and match["separator"] == b":" and not match["closing"]:
+        return None  # a driver of disks; a signature within it has a name of its own
     if match["name"] == b"key" and _PAIR.match(line.low, value):
         return None  # key="username" value="u1", or the key of a secret that is referred to
     key = values.Key(

@@ -116,7 +116,7 @@ PROSE: Final = (
         + rb"|secret|authtok)s?(?:"
         + _OWNER
         + rb")?(?:[ \t](?:has|have|been|now|changed"
-        rb"|set|reset|being|is|was|ist|as|to|value|=)){1,5}[ \t]{1,4}",
+        rb"|set|reset|being|is|was|ist|as|to|value|=)){1,5}[ \t]{1,4}[\[(<]?+",
         _said,
     ),
     context(
@@ -134,11 +134,11 @@ PROSE: Final = (
     ),
     context(
         "with the password X",
-        _NEEDLES,
+        (*_NEEDLES, b"pw ["),
         rb"(?:(?<![a-z0-9_-])"
         + _PASSWORD
         + rb"|\b(?:user(?:name)?|login)[ \t:=]{1,4}[^\s]{1,64}+[ \t](?:(?:and|with) )?pass)"
-        rb"[ \t]{0,4}[ \t\[(](?=[^\s\[(=:])",
+        rb"[ \t]{0,4}[ \t\[(](?=[^\s\[(=:])|(?<![a-z0-9_-])pw[ \t]\[",
         _beside,
     ),
 )
