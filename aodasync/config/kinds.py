@@ -89,11 +89,12 @@ class ScalarKind(ABC):
 class Number(ScalarKind):
     """A number within bounds, both included; a whole one may be written 4 or 4.0.
 
-    Below ``advised`` it is accepted with a warning that says the ``consequence``.
+    Without a ``maximum`` any that is finite. Below ``advised`` it is accepted with a
+    warning that says the ``consequence``.
     """
 
     minimum: float
-    maximum: float
+    maximum: float = math.inf
     whole: bool = False
     advised: float = -math.inf
     consequence: str = ""
@@ -102,7 +103,7 @@ class Number(ScalarKind):
         """An int if ``whole``, else a float; YAML's true and .nan are no numbers."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             return None
-        if not self.minimum <= value <= self.maximum:
+        if not self.minimum <= value <= self.maximum or math.isinf(value):
             return None
         if self.whole:
             return int(value) if value == math.floor(value) else None
@@ -112,7 +113,8 @@ class Number(ScalarKind):
         """Its bounds."""
         del value
         noun = "a whole number" if self.whole else "a number"
-        return f"{noun} from {plain(self.minimum)} to {plain(self.maximum)}"
+        last = "on" if math.isinf(self.maximum) else f"to {plain(self.maximum)}"
+        return f"{noun} from {plain(self.minimum)} {last}"
 
     def meant(self, text: str) -> float | None:
         """A number in quotes, and one that YAML 1.1 takes for a text, as ``1e3``."""
@@ -134,11 +136,9 @@ class Number(ScalarKind):
 
     def schema(self) -> dict[str, Any]:
         """Number or integer, with bounds."""
-        return {
-            "type": "integer" if self.whole else "number",
-            "minimum": plain(self.minimum),
-            "maximum": plain(self.maximum),
-        }
+        last = {} if math.isinf(self.maximum) else {"maximum": plain(self.maximum)}
+        type_ = "integer" if self.whole else "number"
+        return {"type": type_, "minimum": plain(self.minimum), **last}
 
 
 @dataclass(frozen=True, slots=True)

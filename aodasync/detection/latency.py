@@ -32,6 +32,7 @@ from aodasync.smb.commands import COMMAND_CODES, COMMANDS, MAY_WAIT_FOREVER
 __all__ = ["LatencyDetector"]
 
 _NEVER = np.uint64(2**63)
+_LONGEST_MS = 1e12  # of a threshold: 31 years, ten times which fit into an array
 _FEW = 16
 _SLOTS = len(COMMANDS) + 1  # the last slot stands for every unknown command
 
@@ -61,7 +62,7 @@ class _Limits:
         named = np.zeros(_SLOTS, np.bool_)
         for name, threshold_ms in anomaly.thresholds_ms.items():
             code = COMMAND_CODES[name]
-            threshold[code] = round(threshold_ms * NS_PER_MS)
+            threshold[code] = round(min(threshold_ms, _LONGEST_MS) * NS_PER_MS)
             emergency[code] = round(anomaly.emergency_threshold_ms * NS_PER_MS)
             named[code] = name in anomaly.named_commands
         lowest = np.array(np.minimum(threshold, emergency).min())

@@ -20,8 +20,6 @@ from aodasync.config.section import Setting
 
 __all__ = [
     "DAY_MS",
-    "MOST_COUNTED",
-    "MOST_MS",
     "Anomaly",
     "AnomalyType",
     "Given",
@@ -31,10 +29,6 @@ __all__ = [
 ]
 
 DAY_MS: Final = 86_400_000
-MOST_MS: Final = 10**12
-"""Of a threshold: AODv2 has no limit, so files say 999999999 for never."""
-MOST_COUNTED: Final = 10**9
-"""Of a count, likewise."""
 
 
 class Anomaly(Protocol):
@@ -124,7 +118,7 @@ def acceptable_count(default: int) -> Setting:
     """The setting of types that count."""
     return Setting(
         "acceptable_count",
-        Number(0, MOST_COUNTED, whole=True, advised=1, consequence="1 is used"),
+        Number(0, whole=True, advised=1, consequence="1 is used"),
         "So many within watch_interval_sec are an anomaly.",
         default,
     )

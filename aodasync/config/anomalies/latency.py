@@ -8,13 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from aodasync.config.anomalies.anomaly_type import (
-    DAY_MS,
-    MOST_MS,
-    AnomalyType,
-    Given,
-    acceptable_count,
-)
+from aodasync.config.anomalies.anomaly_type import DAY_MS, AnomalyType, Given, acceptable_count
 from aodasync.config.anomalies.modes import (
     MODE,
     choose,
@@ -83,7 +77,7 @@ def settings(command: Named) -> tuple[Setting, ...]:
         MODE,
         Setting(
             "default_threshold_ms",
-            Number(0, MOST_MS),
+            Number(0),
             "A request that takes so long or longer is slow, unless its command has its own "
             "threshold.",
             10.0,
@@ -94,7 +88,7 @@ def settings(command: Named) -> tuple[Setting, ...]:
                 Section(
                     (
                         Setting("command", command, "Its name.", required=True),
-                        Setting("threshold", Number(0, MOST_MS), "In ms; else the default one."),
+                        Setting("threshold", Number(0), "In ms; else the default one."),
                     )
                 )
             ),

@@ -7,7 +7,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
-from aodasync.config.anomalies.anomaly_type import MOST_COUNTED
 from aodasync.config.anomalies.modes import distinct
 from aodasync.config.document import Fields, Items, Node, Place, quoted
 from aodasync.config.kinds import Number, Text, refuse
@@ -58,7 +57,7 @@ class Rules:
                 Setting("name", Text(at_least=1), "Names the rule in logs.", required=True),
                 Setting(
                     "acceptable_count",
-                    Number(1, MOST_COUNTED, whole=True),
+                    Number(1, whole=True),
                     "So many within watch_interval_sec are an anomaly.",
                     1,
                 ),

@@ -139,7 +139,7 @@ def test_other_protocols_are_checked_and_not_watched(accept: Accept, refuse: Ref
         (
             "{smb: {latency: {default_threshold_ms: true}}}",
             "smb.latency.default_threshold_ms",
-            "expected a number from 0 to 1000000000000, found true",
+            "expected a number from 0 on, found true",
         ),
         (
             "{smb: {error: {acceptable_count: 3}}}",

@@ -220,7 +220,7 @@ def test_an_anomaly_that_nothing_can_set_off_is_refused(
 
 
 def test_a_threshold_or_a_count_that_means_never_is_right(accept: Accept) -> None:
-    """AODv2 has no limit for them; the detector's figures have room for these."""
+    """AODv2 has no limit for them, and neither have we."""
     config = accept("""
         anomalies:
           smb:
@@ -234,3 +234,25 @@ def test_a_threshold_or_a_count_that_means_never_is_right(accept: Accept) -> Non
     assert latency.acceptable_count == 999_999_999
     assert latency.thresholds_ms["SMB2_CHANGE_NOTIFY"] == 999_999_999
     assert latency.thresholds_ms["SMB2_READ"] == 10**12
+
+
+@pytest.mark.parametrize("never", ["1.0e+15", "99999999999999999999", "1.0e+308"])
+def test_thresholds_and_counts_have_no_upper_limit(accept: Accept, never: str) -> None:
+    """A file that AODv2 takes is not refused for the size of a number."""
+    count = "9" * 20
+    latency = _latency(
+        accept(f"""
+            guardian:
+              anomalies:
+                latency: {{default_threshold_ms: {never}, acceptable_count: {count}}}
+            """)
+    )
+    assert latency.thresholds_ms["SMB2_READ"] == float(never)
+    assert latency.acceptable_count == int(count)
+
+
+@pytest.mark.parametrize("never", [".inf", ".nan"])
+def test_what_is_no_number_is_no_threshold(refuse: Refuse, never: str) -> None:
+    """JSON has neither; a large number says the same."""
+    (problem,) = refuse(f"guardian: {{anomalies: {{latency: {{default_threshold_ms: {never}}}}}}}")
+    assert f"expected a number from 0 on, found {never[1:]}" in problem

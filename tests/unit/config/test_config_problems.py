@@ -48,11 +48,11 @@ def test_all_problems_are_reported_at_once_in_file_order(refuse: Refuse) -> None
         ),
         (
             "f:8:25: guardian.anomalies.latency.acceptable_count: "
-            "expected a whole number from 0 to 1000000000, found 2.5"
+            "expected a whole number from 0 on, found 2.5"
         ),
         (
             "f:11:20: guardian.anomalies.latency.track_commands[0].threshold: "
-            "expected a number from 0 to 1000000000000, found -1"
+            "expected a number from 0 on, found -1"
         ),
         (
             "f:12:18: guardian.anomalies.latency.track_commands[1].command: "
@@ -65,7 +65,7 @@ def test_all_problems_are_reported_at_once_in_file_order(refuse: Refuse) -> None
         ),
         (
             "f:13:20: guardian.anomalies.latency.track_commands[2].threshold: "
-            "expected a number from 0 to 1000000000000, found 'fast'"
+            "expected a number from 0 on, found 'fast'"
         ),
         (
             "f:16:23: guardian.anomalies.error.exclude_codes[0]: "
@@ -105,7 +105,7 @@ def test_only_finite_numbers_are_numbers(refuse: Refuse, value: str) -> None:
         ("cleanup: {max_log_age_days: 0}", "0.001 to 3650"),
         ("cleanup: {max_total_log_size_mb: -1}", "0.001 to 10000000"),
         ("cleanup: {min_free_mb: -1}", "0 to 10000000"),
-        ("guardian: {anomalies: {latency: {default_threshold_ms: -1}}}", "0 to 1000000000000"),
+        ("guardian: {anomalies: {latency: {default_threshold_ms: -1}}}", "0 on"),
         ("guardian: {anomalies: {latency: {emergency_threshold_ms: 0}}}", "1 to 86400000"),
         ("guardian: {anomalies: {drift: {cooldown_sec: -1}}}", "0 to 86400"),
         ("guardian: {anomalies: {hang: {age_ms: 0}}}", "1 to 86400000"),

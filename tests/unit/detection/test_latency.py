@@ -89,6 +89,15 @@ def test_each_command_has_its_own_threshold() -> None:
     assert hits.rows["command"].tolist() == [COMMAND_CODES["SMB2_WRITE"]]
 
 
+def test_a_threshold_beyond_all_bounds_is_never_reached() -> None:
+    """Nanoseconds since ever would not hold it; an emergency still fires."""
+    anomaly = latency_anomaly(thresholds_ms={"SMB2_READ": 1e308, "SMB2_WRITE": 1e13})
+    slow = request(released_ns=9 * SECOND, latency_ns=SECOND // 2)
+    assert len(_slow(slow, anomaly).rows) == 0
+    worse = request(released_ns=9 * SECOND, latency_ns=2 * SECOND)
+    assert _slow(worse, anomaly).emergency.tolist() == [True]
+
+
 def test_emergency_fires_alone_even_under_a_higher_threshold() -> None:
     """A request at the emergency threshold is an emergency though its own threshold is higher."""
     anomaly = latency_anomaly(thresholds_ms={"SMB2_READ": 5000.0})
