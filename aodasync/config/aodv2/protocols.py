@@ -18,7 +18,7 @@ from aodasync.config.names import COMMAND, ERRNO, STATUS, Named
 from aodasync.config.problems import Problems
 from aodasync.config.section import ListOf, Section, Setting
 
-__all__ = ["PROTOCOLS", "Anomalies", "Protocol", "definitions", "section"]
+__all__ = ["PROTOCOLS", "Anomalies", "Protocol", "any_key", "definitions", "section"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +113,12 @@ def section(protocol: str, type_: str) -> Section:
         Setting("cooldown_sec", Number(0, 86_400), "From one bundle to the next.", 60.0),
     )
     return Section((*common, *_own_settings(names, type_)))
+
+
+def any_key() -> set[str]:
+    """The settings of all types."""
+    pairs = ((name, type_) for name, p in PROTOCOLS.items() for type_ in p.tools)
+    return {key for pair in pairs for key in section(*pair).known_keys()}
 
 
 def _own_settings(names: Protocol, type_: str) -> tuple[Setting, ...]:

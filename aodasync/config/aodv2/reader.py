@@ -19,7 +19,7 @@ from aodasync.config.anomalies.error import without_what_rules_replace
 from aodasync.config.anomalies.modes import without_unused_list
 from aodasync.config.aodv2.captures import TOOLS, Capture
 from aodasync.config.aodv2.make import MAKERS, plain
-from aodasync.config.aodv2.protocols import PROTOCOLS, section
+from aodasync.config.aodv2.protocols import PROTOCOLS, any_key, section
 from aodasync.config.document import (
     Entry,
     Fields,
@@ -113,9 +113,7 @@ class Reader:
     ) -> tuple[Given, dict[str, Capture]]:
         """The settings, and the captures among the actions."""
         settings = section(protocol, type_)
-        types = PROTOCOLS[protocol].tools
-        others = {k for t in types for k in section(protocol, t).known_keys()}
-        others.difference_update(settings.known_keys())
+        others = any_key().difference(settings.known_keys())
         fields = without_others(self._fields(entry, key), others, type_, key, self.problems)
         fields = _PREPARE.get(type_, as_given)(fields, key, self.problems)
         values = settings.read(fields, key, self.problems) or settings.defaults()

@@ -15,6 +15,9 @@ Accept = Callable[[str], Config]
 Refuse = Callable[[str], list[str]]
 
 
+_READ = {"smb": "SMB2_READ", "nfs": "NFSPROC4_CLNT_READ", "io": "READ"}
+
+
 def _warnings(config: Config) -> list[str]:
     return [str(warning) for warning in config.warnings]
 
@@ -120,6 +123,26 @@ def test_other_protocols_are_checked_and_not_watched(accept: Accept, refuse: Ref
     assert problem.endswith(
         "expected the name of an operation of io, found 'RAED'; did you mean 'READ'?"
     )
+
+
+@pytest.mark.parametrize("protocol", ["smb", "nfs", "io"])
+def test_settings_of_other_types_are_ignored_in_every_protocol(
+    accept: Accept, protocol: str
+) -> None:
+    """AODv2 does not look at them, also where a protocol has no such type."""
+    config = accept(f"""
+        anomalies:
+          {protocol}:
+            error:
+              track_commands: [{_READ[protocol]}]
+              mode: weather
+              default_threshold_ms: 7
+        """)
+    ignored = [w for w in _warnings(config) if "ignored: an anomaly of type error" in w]
+    assert [warning.split(": ")[:2] for warning in ignored] == [
+        ["f:5:7", f"anomalies.{protocol}.error.mode"],
+        ["f:6:7", f"anomalies.{protocol}.error.default_threshold_ms"],
+    ]
 
 
 @pytest.mark.parametrize(
