@@ -11,7 +11,7 @@ from aodasync.config.actions import DEFAULT_ACTIONS, report_unused, runnable, us
 from aodasync.config.aodv2 import Reader
 from aodasync.config.aodv2.captures import limits
 from aodasync.config.compose import parse
-from aodasync.config.document import WHOLE_FILE, Fields, Node, line_of, overlay, places, quoted
+from aodasync.config.document import WHOLE_FILE, Fields, Node, line_of, overlay, places
 from aodasync.config.files import default_path, drop_ins, find, read, warn_of_misnamed
 from aodasync.config.guardian import AnomalyReader
 from aodasync.config.kinds import Number
@@ -154,7 +154,5 @@ def _limits(newer: Reader, root: Node, problems: Problems) -> dict[str, int]:
     found: dict[str, int] = {}
     for capture in newer.captures.values():
         found |= limits(capture, kinds, problems)
-        if ignored := capture.ignored():
-            message = f"ignored: {quoted(ignored)}; see watcher.captures"
-            problems.warn(capture.place, capture.key, message)
+        capture.report_ignored(problems)
     return {key: value for key, value in found.items() if key not in given}

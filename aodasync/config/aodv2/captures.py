@@ -57,50 +57,57 @@ class Capture:
     ) -> Capture | None:
         """The capture, or None after reporting what is wrong with its arguments."""
         arguments = ListOf(Text()).read(entry.value, key, problems)
-        if arguments is None or problems.errors_below(key):
+        nodes = entry.value.items if isinstance(entry.value, Items) else ()
+        if arguments is None or len(arguments) < len(nodes):
             return None
-        rules = TOOLS[tool]
+        capture, rules = cls(tool, protocol, arguments, nodes, entry, key), TOOLS[tool]
         missing = [option for option in rules.required if option not in arguments]
         if missing:
             options = f"the options {', '.join(rules.required)} as items of their own"
             problems.error(entry, key, f"expected {options}, found no {missing[0]}")
-        nodes = entry.value.items if isinstance(entry.value, Items) else ()
-        for index, (argument, node) in enumerate(zip(arguments, nodes, strict=True)):
-            if argument.partition("=")[0] in rules.forbidden:
-                message = f"expected no option that names a file, found {quoted(argument)}"
-                problems.error(node, f"{key}[{index}]", message)
-        if problems.errors_below(key):
-            return None
-        return cls(tool, protocol, arguments, tuple(nodes), entry, key)
+        files = [i for i, a in enumerate(arguments) if a.partition("=")[0] in rules.forbidden]
+        for index in files:
+            message = f"expected no option that names a file, found {quoted(arguments[index])}"
+            problems.error(*capture.argument(index), message)
+        return None if missing or files else capture
 
-    def value(self, option: str) -> str | None:
-        """What follows the last such option."""
-        values = [
-            b for a, b in zip(self.arguments, self.arguments[1:], strict=False) if a == option
-        ]
-        return values[-1] if values else None
+    def argument(self, index: int) -> tuple[Place, str]:
+        """The place and the key of an argument."""
+        return self.places[index], f"{self.key}[{index}]"
+
+    def whole(self, option: str, least: int, problems: Problems) -> int | None:
+        """The number after the last such option, None after a warning if there is none."""
+        places = [index for index, argument in enumerate(self.arguments) if argument == option]
+        if not places:
+            return None
+        text = next(iter(self.arguments[places[-1] + 1 :]), "")
+        if text.isascii() and text.isdigit() and least <= int(text[:_MOST_DIGITS]):
+            return int(text[:_MOST_DIGITS])
+        at = min(places[-1] + 1, len(self.arguments) - 1)
+        found = quoted(text) if at > places[-1] else "no more"
+        message = f"expected a whole number from {least} after {option}, found {found}"
+        problems.warn(*self.argument(at), f"{message}: the default is used")
+        return None
 
     def report_others(self, first: Capture, problems: Problems) -> None:
         """Report the first argument that is not as it is in ``first``."""
         pairs = enumerate(zip_longest(first.arguments, self.arguments))
         index, (wanted, found) = next(pair for pair in pairs if pair[1][0] != pair[1][1])
-        place, key = self.place, self.key
-        if found is not None:
-            place, key = self.places[index], f"{key}[{index}]"
+        place, key = (self.place, self.key) if found is None else self.argument(index)
         there, here = ("no more" if text is None else quoted(text) for text in (wanted, found))
         same = first.place if wanted is None else first.places[index]
         where = f"in {line_of(same, place)}"
         problems.error(place, key, f"expected the same arguments as {where}: {there}, found {here}")
 
-    def ignored(self) -> str:
-        """The arguments that have no equivalent here."""
+    def report_ignored(self, problems: Problems) -> None:
+        """Warn of the arguments that have no equivalent here, where the first of them is."""
         used = TOOLS[self.tool].used
-        rest = [
-            argument
-            for before, argument in zip(("", *self.arguments), self.arguments, strict=False)
-            if argument not in used and before not in used
-        ]
-        return " ".join(rest)
+        pairs = enumerate(zip(("", *self.arguments), self.arguments, strict=False))
+        rest = [i for i, (before, here) in pairs if before not in used and here not in used]
+        if rest:
+            ignored = " ".join(self.arguments[index] for index in rest)
+            message = f"ignored: {quoted(ignored)}; see watcher.captures"
+            problems.warn(self.places[rest[0]], self.key, message)
 
 
 def limits(capture: Capture, kinds: Mapping[str, Number], problems: Problems) -> dict[str, int]:
@@ -111,33 +118,20 @@ def limits(capture: Capture, kinds: Mapping[str, Number], problems: Problems) ->
     """
     if capture.tool != "tcpdump":
         return {}
-    size, files = (_whole(capture, option, 1, problems) for option in ("-C", "-W"))
-    packet = _whole(capture, "-s", 0, problems)
+    size, files = (capture.whole(option, 1, problems) for option in ("-C", "-W"))
+    packet = capture.whole("-s", 0, problems)
     wanted = {
-        "tcpdump_mb": ("-C times -W", size * files if size and files else None),
-        "tcpdump_packet_bytes": ("-s", 262_144 if packet == 0 else packet),
+        "tcpdump_mb": ("-C", " times -W", size * files if size and files else None),
+        "tcpdump_packet_bytes": ("-s", "", 262_144 if packet == 0 else packet),
     }
     found = {}
-    for key, (options, number) in wanted.items():
+    for key, (option, times, number) in wanted.items():
         if number is None:
             continue
         lowest, highest = int(kinds[key].minimum), int(kinds[key].maximum)
         found[key] = min(max(number, lowest), highest)
         if found[key] != number:
-            message = (
-                f"expected {lowest} to {highest} of {options}, found {number}: {found[key]} is used"
-            )
-            problems.warn(capture.place, capture.key, message)
+            message = f"expected {lowest} to {highest} of {option}{times}, found {number}"
+            at = len(capture.arguments) - capture.arguments[::-1].index(option)
+            problems.warn(*capture.argument(at), f"{message}: {found[key]} is used")
     return found
-
-
-def _whole(capture: Capture, option: str, least: int, problems: Problems) -> int | None:
-    text = capture.value(option)
-    if text is None:
-        return None
-    if text.isascii() and text.isdigit() and least <= int(text[:_MOST_DIGITS]):
-        return int(text[:_MOST_DIGITS])
-    number = f"a whole number from {least}"
-    message = f"expected {number} after {option}, found {quoted(text)}: the default is used"
-    problems.warn(capture.place, capture.key, message)
-    return None

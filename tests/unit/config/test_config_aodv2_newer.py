@@ -254,7 +254,8 @@ def test_an_option_that_names_a_file_is_at_fault_in_its_own_line(refuse: Refuse)
         ("['-C', '8', '-W', '20', '-s', '128']", 160, 128, 0),
         ("['-C', '1', '-W', '2', '-s', '0']", 4, 262_144, 1),
         ("['-C', '100', '-W', '100', '-s', '64']", 256, 96, 2),
-        ("['-C', 'many', '-W']", 16, 160, 1),
+        ("['-C', 'many', '-W']", 16, 160, 2),
+        ("['-C', '8', '-W', '20', '-C']", 16, 160, 1),
         ("['-C', '0', '-W', '2']", 16, 160, 1),
         ("['-C', '99999999999', '-W', '2']", 256, 160, 1),
     ],
@@ -268,6 +269,60 @@ def test_bounds_of_tcpdump_become_ours(
     collector = config.collector
     assert (collector.tcpdump_mb, collector.tcpdump_packet_bytes) == (megabytes, packet_bytes)
     assert len(config.warnings) == warnings
+
+
+def test_a_bound_that_cannot_be_met_is_told_in_its_own_line(accept: Accept) -> None:
+    """As is the first argument that is ignored: the list may be long."""
+    config = accept("""
+        anomalies:
+          smb:
+            sockconn:
+              actions:
+                tcpdump:
+                - -C
+                - '100'
+                - -s
+                - all
+                - -W
+                - '100'
+                - -n
+                - -C
+        """)
+    at = "anomalies.smb.sockconn.actions.tcpdump"
+    whole = "expected a whole number from"
+    assert _warnings(config) == [
+        f"f:9:11: {at}[3]: {whole} 0 after -s, found 'all': the default is used",
+        f"f:12:11: {at}: ignored: '-n'; see watcher.captures",
+        f"f:13:11: {at}[7]: {whole} 1 after -C, found no more: the default is used",
+    ]
+
+
+def test_both_options_of_a_size_are_told_where_it_begins(accept: Accept) -> None:
+    """``-C`` times ``-W`` is one number."""
+    config = accept("""
+        anomalies:
+          smb:
+            sockconn:
+              actions:
+                tcpdump:
+                - -W
+                - '100'
+                - -C
+                - '100'
+        """)
+    assert _warnings(config) == [
+        (
+            "f:9:11: anomalies.smb.sockconn.actions.tcpdump[3]: "
+            "expected 4 to 256 of -C times -W, found 10000: 256 is used"
+        )
+    ]
+
+
+def test_wrong_arguments_are_refused_below_any_number_of_mistakes(refuse: Refuse) -> None:
+    """Not all of them are kept, and what is not kept is refused all the same."""
+    unknown = "".join(f"key{number}: 1\n" for number in range(150))
+    problems = refuse(f"{unknown}{_CAPTURE.format(tool='tcpdump', arguments='[-C, 2]')}")
+    assert problems[-1].endswith(": (file): 51 more errors are not shown")
 
 
 def test_collector_wins_over_arguments(accept: Accept) -> None:
@@ -286,7 +341,7 @@ def test_other_arguments_are_named_and_never_passed_on(accept: Accept) -> None:
         """)
     assert _warnings(config) == [
         (
-            "f:3:25: anomalies.smb.latency.actions.tcpdump: "
+            "f:3:38: anomalies.smb.latency.actions.tcpdump: "
             "ignored: '-i eth0 -n'; see watcher.captures"
         )
     ]
