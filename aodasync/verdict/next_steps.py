@@ -86,6 +86,10 @@ _BY_RULE: Final[Mapping[str, tuple[str, ...]]] = {
         "on {server}: smbstatus -L (Windows: Get-SmbOpenFile): who holds the lock or the file?",
         "here: cat /proc/locks /proc/fs/cifs/open_files",
     ),
+    "asked in vain": (
+        "here: aodasync slow 0 --errors (which program asks for which file?)",
+        "here: smbclient //{address}/SHARE -U USER -c ls (what is there?)",
+    ),
     "some not answered": (
         "on {server}: smbstatus -L; iostat -x 1 5: who locks the file, which disk is busy?",
         "here: aodasync inflight shows what the requests that wait are about",
@@ -140,6 +144,10 @@ _BY_CAUSE: Final[Mapping[str, tuple[str, ...]]] = {
     "credentials": (
         "here: grep -E 'cifs|smb3' /proc/mounts (user name, sec=); klist for Kerberos mounts",
         "here: smbclient -L {address} -U USER (does the password still work?)",
+        (
+            "on {server} or its domain controller: net user USER /domain (Samba: pdbedit -v USER):"
+            " is the account locked, disabled or expired?"
+        ),
     ),
     "unknown": (
         "here: aodasync report, and aodasync top while it lasts",

@@ -8,7 +8,16 @@ from typing import Final
 
 from aodasync.evidence.model import Symptom
 from aodasync.verdict.figures import Figures
-from aodasync.verdict.meanings import AT_A_LIMIT, FAULTY_STORAGE, NO_RIGHT, NO_ROOM
+from aodasync.verdict.meanings import (
+    AT_A_LIMIT,
+    FAULTY_STORAGE,
+    HANDLES_GONE,
+    HELD_BACK,
+    NO_RIGHT,
+    NO_ROOM,
+    NOT_ON_DISK,
+    READ_ONLY,
+)
 from aodasync.verdict.rules import LOST, LOST_WRITES, REFUSED, Rule
 
 __all__ = ["remarks"]
@@ -19,14 +28,28 @@ _ANOTHER_CLIENT: Final = "waits for another client"
 _STATED: Final = "stated by the server"
 _LOGIN_FAILED: Final = "login failed"
 
+_LIMIT: Final = "The server is at a limit: memory, sessions, open files, or it throttles."
 _MEANINGS: Final = (
     (NO_RIGHT, "The account of the mount has no right to what was asked for."),
     (FAULTY_STORAGE, "The storage of the server fails."),
     (NO_ROOM, "The server has no room, or the account of the mount has used up its quota."),
+    (AT_A_LIMIT, _LIMIT),
     (
-        AT_A_LIMIT,
-        "The server is at a limit: memory, sessions, open files, or it throttles.",
+        HANDLES_GONE,
+        (
+            "It does not know the open files any more: it was restarted or failed over, or somebody"
+            " closed them there."
+        ),
     ),
+    (
+        NOT_ON_DISK,
+        (
+            "The files are not on its own disks (tiered, or in a cloud), and it does not get them"
+            " back."
+        ),
+    ),
+    (READ_ONLY, "The share, or the disk behind it, is read-only."),
+    (HELD_BACK, "The virus scanner of the server holds the files back."),
 )
 _FEW: Final = 10
 _ALIKE: Final = 1.3
@@ -44,10 +67,11 @@ def remarks(rule: Rule, figures: Figures) -> Iterator[str]:
             "Besides, it announced {opens} as pending: usually another client does not give up"
             " its lease or oplock."
         )
-    said = {_STATED: figures.codes, _LOGIN_FAILED: figures.stated.login_statuses}
     for names, meaning in _MEANINGS:
-        if not names.isdisjoint(said.get(rule.name, ())):
+        if rule.name == _STATED and not names.isdisjoint(figures.codes):
             yield meaning
+    if rule.name == _LOGIN_FAILED and not AT_A_LIMIT.isdisjoint(figures.stated.login_statuses):
+        yield _LIMIT
     if rule.name == _SILENT and figures.answered_elsewhere > 0:
         yield (
             "On other connections it answered {answered_elsewhere} in the last second: it is"

@@ -7,6 +7,7 @@ from typing import Any
 
 from aodasync.detection.long_waits import WAIT_FOR_OTHERS
 from aodasync.verdict.figures import Figures
+from aodasync.verdict.meanings import login_meaning
 from aodasync.verdict.next_steps import address_words
 from aodasync.verdict.stated import Stated
 from aodasync.verdict.tcp_figures import TcpFigures
@@ -56,6 +57,7 @@ def _stated_words(stated: Stated) -> dict[str, str]:
     return {
         "logins": _count(logins, "time"),
         "login_statuses": ", ".join(stated.login_statuses),
+        "login_meaning": login_meaning(stated.login_statuses),
         "timeouts": f"{_count(stated.io_timeouts, 'request')} ended",
         "attempts": _count(stated.unreachable, "attempt"),
         "connect_errors": ", ".join(stated.connect_errors),

@@ -8,6 +8,7 @@ from typing import Final
 from aodasync.evidence.model import Symptom
 from aodasync.smb.ntstatus import status_names
 from aodasync.verdict.figures import Figures
+from aodasync.verdict.meanings import IN_VAIN
 from aodasync.verdict.rules.rule import RuleTable
 
 __all__ = ["ANSWER_RULES"]
@@ -20,6 +21,7 @@ _TORN_DOWN: Final = frozenset({"SHUTDOWN", "EHOSTDOWN"})
 _MALFORMED: Final = ("EIO",)  # of what has no NTSTATUS
 _HELD: Final = status_names(
     "DELETE_PENDING FILE_LOCK_CONFLICT LOCK_NOT_GRANTED OPLOCK_NOT_GRANTED SHARING_VIOLATION"
+    " USER_MAPPED_FILE"
 )
 
 
@@ -29,10 +31,23 @@ _HELD: Final = status_names(
     confidence="medium",
     sentence="Another program or client has the files open or locked: the server answered {answers}"
     " with {codes}. The server itself is well.",
-    refuted_by="on the server: smbstatus -L shows that nothing is locked",
+    refuted_by="on the server: smbstatus -L (Windows: Get-SmbOpenFile) shows nothing of the files",
 )
 def _held(f: Figures) -> bool:
-    return bool(f.codes) and set(f.codes) <= _HELD
+    return not _HELD.isdisjoint(f.codes[:1]) and set(f.codes) <= _HELD | IN_VAIN
+
+
+@ANSWER_RULES.rule(
+    "asked in vain",
+    cause="unknown",
+    confidence="medium",
+    sentence="The server answered {answers} with {codes}: what programs on this host ask for is not"
+    " there, or cannot be done with it. The server itself is well.",
+    refuted_by="smbclient //{address}/SHARE -U USER on another client: the same operation succeeds",
+)
+def _in_vain(f: Figures) -> bool:
+    asked = f.symptom == Symptom.STATUS and bool(f.codes)
+    return asked and set(f.codes) <= _HELD | IN_VAIN
 
 
 @ANSWER_RULES.rule(
@@ -40,7 +55,7 @@ def _held(f: Figures) -> bool:
     cause="server",
     confidence="high",
     sentence="The server itself answered {answers} with {codes}.",
-    refuted_by="smbclient //{address}/SHARE on another client: the same operation succeeds",
+    refuted_by="smbclient //{address}/SHARE -U USER on another client: the same operation succeeds",
 )
 def _stated(f: Figures) -> bool:
     return any(code.startswith(_NTSTATUS) for code in f.codes)

@@ -41,8 +41,7 @@ def _clocks(f: Figures) -> bool:
     "credentials refused",
     cause="credentials",
     confidence="high",
-    sentence="The server refuses the login {logins} with {login_statuses}: the password or the"
-    " account of the mount is wrong, expired, locked or not allowed to log in.",
+    sentence="The server refuses the login {logins} with {login_statuses}: {login_meaning}.",
     refuted_by="smbclient -L //{address} -U USER succeeds: the account of the mount can log in",
 )
 def _credentials(f: Figures) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from aodasync.events import EVENT, EventArray, Kind
-from aodasync.evidence.model import Connection
+from aodasync.evidence.model import Connection, Symptom
 from aodasync.smb.ntstatus import STATUS_CODES
 from aodasync.verdict.figures import figures_of
 from aodasync.verdict.judge import Verdict, decide
@@ -50,6 +50,8 @@ def _answer(command: str, status: str, at_ns: int = _AT) -> EventArray:
         ("STATUS_NO_LOGON_SERVERS", "server", "login not checked"),
         ("STATUS_TRUSTED_RELATIONSHIP_FAILURE", "server", "login not checked"),
         ("STATUS_NETLOGON_NOT_STARTED", "server", "login not checked"),
+        ("STATUS_IO_TIMEOUT", "server", "login not checked"),
+        ("STATUS_HOST_UNREACHABLE", "server", "login not checked"),
         ("STATUS_REQUEST_NOT_ACCEPTED", "server", "login failed"),
         ("STATUS_INVALID_PARAMETER", "server", "login failed"),
     ],
@@ -60,6 +62,69 @@ def test_a_login_that_fails_after_a_reconnect_is_named(status: str, cause: str, 
     judged = _judged(lost, _answer("SMB2_SESSION_SETUP", status, _AT + MS))
     assert (judged.cause, judged.rule) == (cause, rule)
     assert status in judged.sentence
+
+
+@pytest.mark.parametrize(
+    ("statuses", "meaning"),
+    [
+        (("STATUS_LOGON_FAILURE",), "user name or the password of the mount is wrong"),
+        (("STATUS_LOGON_FAILURE", "STATUS_NO_SUCH_USER"), "user name or the password of the mount"),
+        (("STATUS_PASSWORD_EXPIRED",), "has expired and must be changed"),
+        (("STATUS_ACCOUNT_LOCKED_OUT",), "is locked out"),
+        (("STATUS_ACCOUNT_DISABLED",), "is disabled, or has expired"),
+        (("STATUS_LOGON_TYPE_NOT_GRANTED",), "may not log in to this server over the network"),
+        (("STATUS_INVALID_LOGON_HOURS",), "at this time, or not from this host"),
+        (("STATUS_NTLM_BLOCKED",), "this kind of login (mount option sec="),
+        (("STATUS_NETWORK_SESSION_EXPIRED",), "the Kerberos ticket of the mount's user has run"),
+        (("STATUS_ACCESS_DENIED",), "wrong, expired, locked or not allowed to log in"),
+        (
+            ("STATUS_LOGON_FAILURE", "STATUS_ACCOUNT_LOCKED_OUT"),
+            "wrong, expired, locked or not allowed to log in",
+        ),
+    ],
+)
+def test_a_refused_login_says_what_is_wrong_with_it(
+    statuses: tuple[str, ...], meaning: str
+) -> None:
+    """An expired password is no wrong one; where the answers differ, it says all that may be."""
+    logins = (_answer("SMB2_SESSION_SETUP", status, _AT + MS) for status in statuses)
+    judged = _judged(trouble(Kind.RECONNECT, at_ns=_AT, connection_id=1), *logins)
+    assert judged.rule == "credentials refused"
+    assert meaning in judged.sentence
+
+
+@pytest.mark.parametrize(
+    ("codes", "cause", "rule", "says"),
+    [
+        ("OBJECT_NAME_NOT_FOUND", "unknown", "asked in vain", "is not there, or cannot be"),
+        ("DIRECTORY_NOT_EMPTY OBJECT_NAME_COLLISION", "unknown", "asked in vain", "itself is well"),
+        ("NOT_SUPPORTED", "unknown", "asked in vain", "itself is well"),
+        ("NOT_SUPPORTED SHARING_VIOLATION", "unknown", "asked in vain", "itself is well"),
+        ("SHARING_VIOLATION NOT_SUPPORTED", "unknown", "held by another", "itself is well"),
+        ("USER_MAPPED_FILE", "unknown", "held by another", "itself is well"),
+        ("OBJECT_NAME_NOT_FOUND DISK_FULL", "server", "stated by the server", "has no room"),
+        ("FILE_CLOSED", "server", "stated by the server", "not know the open files any more"),
+        ("FILE_IS_OFFLINE", "server", "stated by the server", "are not on its own disks"),
+        ("MEDIA_WRITE_PROTECTED", "server", "stated by the server", "is read-only"),
+        ("VIRUS_INFECTED", "server", "stated by the server", "virus scanner"),
+    ],
+)
+def test_errors_are_the_servers_only_where_they_say_something_of_it(
+    codes: str, cause: str, rule: str, says: str
+) -> None:
+    """A file that is not there, or a directory that is not empty, accuses no server."""
+    names = tuple(f"STATUS_{name}" for name in codes.split())
+    failures = (_answer("SMB2_CREATE", name) for name in names)
+    judged = _judged(*failures, codes=names, symptom=Symptom.STATUS)
+    assert (judged.cause, judged.rule) == (cause, rule)
+    assert says in judged.sentence
+
+
+def test_a_login_that_fails_says_nothing_of_files() -> None:
+    """What a status means for a file, it does not mean for a login."""
+    judged = _judged(_answer("SMB2_SESSION_SETUP", "STATUS_INVALID_HANDLE", _AT + MS))
+    assert judged.rule == "login failed"
+    assert "files" not in judged.sentence
 
 
 def test_an_expired_key_names_its_session_alone() -> None:
