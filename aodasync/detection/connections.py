@@ -150,7 +150,7 @@ class Connections:
         them: neither session nor share was lost.
         """
         troubled = ((c, self._known[c]) for c in self._troubled)
-        lost = {c for c, k in troubled if k.reconnecting or (k.refused and k.again)}
+        lost = {c for c, k in troubled if k.reconnecting or (k.refused and (k.again or k.expired))}
         return sorted(lost.union(self._without_share))
 
     def idle(self, connection: int) -> bool:

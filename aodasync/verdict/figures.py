@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aodasync.detection.long_waits import may_wait
-from aodasync.detection.trouble_rows import WAITED_FOR_BY_NONE
+from aodasync.detection.trouble_rows import SESSION_SETUP, WAITED_FOR_BY_NONE
 from aodasync.events import NS_PER_MS, REQUEST, RETRY, EventArray, Kind, latency_ns
 from aodasync.evidence.arrays import is_in
 from aodasync.evidence.model import Connection, Finding, Sample, Symptom
@@ -45,7 +45,8 @@ class Figures:
 
     A reconnect that cost no request is ``idle``.
     ``unanswered`` requests wait for a response for half a second or more, the oldest
-    for ``oldest_ms``, ``unanswered_large`` of them for one of more than a packet; where
+    for ``oldest_ms``, ``unanswered_logins`` of them are to log in,
+    ``unanswered_large`` wait for a response of more than a packet; where
     ``behind_large``, the oldest does, nothing was answered since, and TCP delivers in order;
     ``answered_since`` were answered though issued later, ``answered_lately`` in the last second
     on the same connections, ``answered_elsewhere`` on others; ``announced`` are known as pending;
@@ -66,6 +67,7 @@ class Figures:
     codes: tuple[str, ...]
     idle: bool
     unanswered: int
+    unanswered_logins: int
     unanswered_large: int
     behind_large: bool
     answered_lately: int
@@ -146,6 +148,7 @@ def figures_of(
         # What it cut off may have ended only after the decision.
         idle=finding.idle and bool(is_in(cut_off["command"], WAITED_FOR_BY_NONE).all()),
         unanswered=len(unanswered),
+        unanswered_logins=int((unanswered["command"] <= SESSION_SETUP).sum()),
         unanswered_large=int(is_in(unanswered["command"], LARGE_ANSWERS).sum()),
         behind_large=behind_large(unanswered if len(unanswered) else cut_off, mine),
         answered_lately=lately,
@@ -158,7 +161,7 @@ def figures_of(
         oldest_ms=oldest_ms(unanswered, now_ns),
         reconnects=int(np.count_nonzero(kinds == Kind.RECONNECT)),
         cut_off_ms=float(latency_ns(cut_off).max(initial=0)) / NS_PER_MS,
-        stated=stated(mine, recent, finding.first_ns),
+        stated=stated(mine, recent, finding.first_ns, finding.codes),
         data_lost=len(data_lost(rows, ids, finding.first_ns)),
         starved=int(is_in(kinds, _STARVED).sum()),
         waiting_for_client=sum(s.waits_for == "client" for s in finding.stalls),

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from aodasync.detection.trouble_rows import TREE_CONNECT
+from aodasync.detection.trouble_rows import ECHO, TREE_CONNECT, answered
 from aodasync.events import ANSWERED, REQUEST, EventArray, Kind
 from aodasync.evidence.arrays import distinct, is_in
 from aodasync.smb.commands import COMMAND_CODES
@@ -33,6 +34,7 @@ _IO_TIMEOUT: Final = STATUS_CODES["STATUS_IO_TIMEOUT"]
 _SESSION_EXPIRED: Final = STATUS_CODES["STATUS_NETWORK_SESSION_EXPIRED"]
 _SESSION_DELETED: Final = STATUS_CODES["STATUS_USER_SESSION_DELETED"]
 _TIMED_OUT_NS: Final = 60_000_000_000  # the last one before what it led to
+_SHORTLY_NS: Final = 60_000_000_000
 _UNREACHABLE: Final = frozenset(
     {errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN}
 )
@@ -80,15 +82,20 @@ class Stated:
     write_statuses: tuple[str, ...]
 
 
-def stated(rows: EventArray, recent: EventArray, first_ns: int) -> Stated:
+def stated(
+    rows: EventArray, recent: EventArray, first_ns: int, codes: Collection[str] = ()
+) -> Stated:
     """What the rows state, of one server, shape (N,); ``recent`` are those of the episode.
 
-    It began at ``first_ns`` (CLOCK_MONOTONIC).
+    It began at ``first_ns`` (CLOCK_MONOTONIC), and is about ``codes``.
     """
     connect = recent[recent["kind"] == Kind.CONNECT_ERROR]["status"].tolist()
-    answered = recent[(recent["kind"] == REQUEST) & (recent["outcome"] == ANSWERED)]
-    failed = answered[_is_error(answered)]
-    logins = failed[failed["command"] == _SESSION_SETUP]["status"]
+    ended = recent[(recent["kind"] == REQUEST) & (recent["outcome"] == ANSWERED)]
+    failed = ended[_is_error(ended)]
+    asked = failed[failed["command"] == _SESSION_SETUP]
+    named = [STATUS_CODES[code] for code in codes if code in STATUS_CODES]
+    usual = is_in(asked["connection_id"], _usually_refused(rows, first_ns))
+    logins = asked[~usual | is_in(asked["status"], named)]["status"]
     refused, unchecked = is_in(logins, [*LOGIN_REFUSED]), is_in(logins, [*LOGIN_UNCHECKED])
     expired = is_in(recent["kind"], _EXPIRED) | (recent["status"] == _SESSION_EXPIRED)
     timed_out = rows[rows["status"] == _IO_TIMEOUT]["released_ns"].astype(np.int64)
@@ -105,7 +112,7 @@ def stated(rows: EventArray, recent: EventArray, first_ns: int) -> Stated:
         logins_unchecked=int(np.count_nonzero(unchecked)),
         logins_failed=int(np.count_nonzero(~refused & ~unchecked)),
         login_statuses=_names(logins),
-        share_statuses=_refused_shares(answered),
+        share_statuses=_refused_shares(ended),
         sessions_expired=int(np.count_nonzero(expired)),
         sessions_deleted=int(np.count_nonzero(recent["status"] == _SESSION_DELETED)),
         # The client counts them from the beginning of a connection on (cifs_demultiplex_thread).
@@ -114,9 +121,25 @@ def stated(rows: EventArray, recent: EventArray, first_ns: int) -> Stated:
     )
 
 
-def _refused_shares(answered: EventArray) -> tuple[str, ...]:
+def _usually_refused(rows: EventArray, first_ns: int) -> list[int]:
+    """Connections that refused a login shortly before the episode, and worked all the same.
+
+    Several users may share one: who is refused all day has nothing to do with what came then.
+    """
+    before = (rows["kind"] == REQUEST) & (rows["outcome"] == ANSWERED)
+    before &= rows["released_ns"] < np.uint64(max(0, first_ns))
+    before &= rows["released_ns"] >= np.uint64(max(0, first_ns - _SHORTLY_NS))
+    mine = rows[before]
+    refused = mine[(mine["command"] == _SESSION_SETUP) & _is_error(mine)]
+    works = mine[answered(mine) & (mine["command"] != ECHO)]
+    last = dict(zip(works["connection_id"].tolist(), works["issued_ns"].tolist(), strict=True))
+    ids, at_ns = refused["connection_id"].tolist(), refused["released_ns"].tolist()
+    return [c for c, at in zip(ids, at_ns, strict=True) if last.get(c, 0) > at]
+
+
+def _refused_shares(ended: EventArray) -> tuple[str, ...]:
     """Why TREE_CONNECTs failed, of the connections whose last one did: others work again."""
-    asked = answered[answered["command"] == TREE_CONNECT]
+    asked = ended[ended["command"] == TREE_CONNECT]
     refused = _is_error(asked) & (asked["status"] != OF_ANOTHER_SERVER)
     last = dict(zip(asked["connection_id"].tolist(), refused.tolist(), strict=True))
     lost = [connection for connection, failed in last.items() if failed]

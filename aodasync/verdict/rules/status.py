@@ -15,14 +15,22 @@ __all__ = ["STATUS_RULES"]
 STATUS_RULES: Final = RuleTable()
 
 _EXPIRED: Final = frozenset({"SESSION_EXPIRED", "KEY_EXPIRED", "STATUS_NETWORK_SESSION_EXPIRED"})
-# What was slow had been sent over a session; what waits, or is lost, may have none.
-_OF_LOGINS: Final = frozenset({Symptom.CONNECTION, Symptom.WAITING})
+_DELETED: Final = "STATUS_USER_SESSION_DELETED"
 _CLOCKS: Final = ("STATUS_TIME_DIFFERENCE_AT_DC",)
 _NO_SHARE: Final = frozenset({"STATUS_BAD_NETWORK_NAME", "STATUS_NETWORK_NAME_DELETED"})
 _NO_ACCESS: Final = frozenset(status_name(status) for status in LOGIN_REFUSED)
 _NTSTATUS: Final = ("STATUS_", "0x")
 # The client reconnects by itself after five in a row (MAX_STATUS_IO_TIMEOUT, fs/smb/client).
 _MOST_TIMEOUTS: Final = 5
+
+
+def _without_session(f: Figures) -> bool:
+    """Whether what suffers may lack a session, or a share: what was slow had both.
+
+    So has a request that waits for its answer. Threads that wait for a reconnect may have none.
+    """
+    waits = f.symptom == Symptom.WAITING and f.unanswered == f.unanswered_logins
+    return f.symptom == Symptom.CONNECTION or waits
 
 
 @STATUS_RULES.rule(
@@ -34,7 +42,7 @@ _MOST_TIMEOUTS: Final = 5
     refuted_by="timedatectl here, and date on the server: the clocks agree",
 )
 def _clocks(f: Figures) -> bool:
-    return f.symptom in _OF_LOGINS and f.stated.login_statuses == _CLOCKS
+    return _without_session(f) and f.stated.login_statuses == _CLOCKS
 
 
 @STATUS_RULES.rule(
@@ -45,7 +53,7 @@ def _clocks(f: Figures) -> bool:
     refuted_by="smbclient -L //{address} -U USER succeeds: the account of the mount can log in",
 )
 def _credentials(f: Figures) -> bool:
-    return f.symptom in _OF_LOGINS and f.stated.logins_refused > 0
+    return _without_session(f) and f.stated.logins_refused > 0
 
 
 @STATUS_RULES.rule(
@@ -57,7 +65,7 @@ def _credentials(f: Figures) -> bool:
     refuted_by="on the server: wbinfo -t (Windows: nltest /sc_verify:DOMAIN) succeeds",
 )
 def _unchecked(f: Figures) -> bool:
-    return f.symptom in _OF_LOGINS and f.stated.logins_unchecked > 0
+    return _without_session(f) and f.stated.logins_unchecked > 0
 
 
 @STATUS_RULES.rule(
@@ -68,7 +76,7 @@ def _unchecked(f: Figures) -> bool:
     refuted_by="smbclient -L //{address} -U USER succeeds: the account of the mount can log in",
 )
 def _login_failed(f: Figures) -> bool:
-    return f.symptom in _OF_LOGINS and f.stated.logins_failed > 0
+    return _without_session(f) and f.stated.logins_failed > 0
 
 
 @STATUS_RULES.rule(
@@ -105,7 +113,7 @@ def _not_negotiated(f: Figures) -> bool:
     refuted_by="on the server: journalctl -u smbd (or its event log) shows no restart",
 )
 def _deleted(f: Figures) -> bool:
-    deleted = f.stated.sessions_deleted > 0 and f.symptom != Symptom.SLOW
+    deleted = _DELETED in f.codes or (f.stated.sessions_deleted > 0 and _without_session(f))
     return deleted and _EXPIRED.isdisjoint(f.codes[1:]) and "KEY_EXPIRED" not in f.codes
 
 
@@ -145,8 +153,7 @@ def _no_access(f: Figures) -> bool:
     refuted_by="smbclient -L //{address} -U USER succeeds: the share of the mount is listed",
 )
 def _no_share(f: Figures) -> bool:
-    refused = f.symptom in (Symptom.CONNECTION, Symptom.WAITING)
-    refused &= not _NO_SHARE.isdisjoint(f.stated.share_statuses)
+    refused = _without_session(f) and not _NO_SHARE.isdisjoint(f.stated.share_statuses)
     return refused or not _NO_SHARE.isdisjoint(f.codes)
 
 

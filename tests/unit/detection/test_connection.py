@@ -355,6 +355,17 @@ def test_an_echo_does_not_end_refused_logins() -> None:
     assert lasted_sec == []
 
 
+def test_logins_refused_after_a_session_expired_are_one_episode() -> None:
+    """The client logs in again on the same connection, in vain and every five seconds."""
+    expired = request(
+        released_ns=10 * SECOND, status=STATUS_CODES["STATUS_NETWORK_SESSION_EXPIRED"]
+    )
+    logins = [(at * SECOND, _login(at * SECOND, "STATUS_LOGON_FAILURE")) for at in range(11, 42, 5)]
+    started, lasted_sec = _lived([(10 * SECOND, expired), *logins], 44)
+    assert started == ["STATUS_NETWORK_SESSION_EXPIRED"]
+    assert lasted_sec == []
+
+
 @pytest.mark.parametrize(("refused_at_sec", "more"), [(12, 0), (17, 1)])
 def test_logins_that_are_refused_after_the_first_bundle_are_one_more(
     refused_at_sec: int, more: int
