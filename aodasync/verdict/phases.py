@@ -4,18 +4,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from aodasync.detection.long_waits import may_wait
 from aodasync.events import NS_PER_MS, REQUEST, EventArray, latency_ns
-from aodasync.evidence.arrays import is_in, median, quantile
+from aodasync.evidence.arrays import distinct, is_in, median, quantile
 from aodasync.evidence.model import Finding, Symptom
 from aodasync.smb.commands import COMMAND_CODES
 from aodasync.verdict.waiting import LARGE_ANSWERS, is_about_opens
 
 __all__ = ["Phases", "phases_of"]
+
+_OFTEN: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,9 @@ class Phases:
     at least ``least_wire_ms``, and nine in ten at most ``most_wire_ms``; their answers came
     over ``slow_for_ms``. ``others`` were not slow meanwhile, and took ``others_wire_ms``.
     ``large_alone``: the slow ones have large answers, and no such answer came quickly
-    meanwhile.
+    meanwhile. ``spread`` is how many times as long the slower ones took as the quicker ones of
+    the same command (nine in ten against one in ten).
+    ``elsewhere`` of the others were on other connections than all of the slow ones.
     """
 
     slow: int
@@ -42,6 +47,8 @@ class Phases:
     usual_wire_ms: float
     quarter_wire_ms: float
     large_alone: bool
+    spread: float
+    elsewhere: int
 
     @property
     def client_share(self) -> float:
@@ -80,7 +87,19 @@ def phases_of(finding: Finding, rows: EventArray, begin_ns: int) -> Phases | Non
             is_in(slow["command"], LARGE_ANSWERS).all()
             and not is_in(quick["command"], LARGE_ANSWERS).any()
         ),
+        spread=_spread(slow, wire),
+        elsewhere=int((~is_in(quick["connection_id"], distinct(slow["connection_id"]))).sum()),
     )
+
+
+def _spread(slow: EventArray, wire: npt.NDArray[np.int64]) -> float:
+    """Commands differ: each is measured by its own median, if it was slow often enough."""
+    relative = wire / max(1.0, median(wire))
+    for command in distinct(slow["command"]):
+        own = slow["command"] == command
+        if np.count_nonzero(own) >= _OFTEN:
+            relative[own] = wire[own] / max(1.0, median(wire[own]))
+    return quantile(relative, 0.9) / max(quantile(relative, 0.1), 1e-3)
 
 
 def _meanwhile(slow: EventArray, others: EventArray) -> EventArray:

@@ -53,6 +53,7 @@ _MEANINGS: Final = (
 )
 _FEW: Final = 10
 _ALIKE: Final = 1.3
+_NEARLY_ALL: Final = 0.9
 _STOPPED_MS: Final = 1000.0  # what waits for longer was stopped, not slowed
 
 
@@ -88,6 +89,12 @@ def _of_slow(figures: Figures) -> Iterator[str]:
     if phases is None:
         return
     if phases.others >= _FEW and phases.others_wire_ms <= phases.wire_ms / 3:
+        if phases.elsewhere >= _NEARLY_ALL * phases.others:
+            yield (
+                "Meanwhile {others} other requests took {others_wire_ms} ms, on other connections:"
+                " it is this connection ({address}), or what serves it, not the whole server."
+            )
+            return
         yield (
             "Meanwhile {others} other requests took {others_wire_ms} ms: it is what the slow ones"
             " do (one command, file, share or disk), not the whole server."
@@ -95,9 +102,9 @@ def _of_slow(figures: Figures) -> Iterator[str]:
         return
     tcp = figures.tcp
     steady = tcp is None or tcp.usual_rtt_ms is None or tcp.rtt_ms <= 2 * tcp.usual_rtt_ms
-    alike = steady and phases.most_wire_ms <= _ALIKE * phases.least_wire_ms
+    alike = steady and phases.spread <= _ALIKE
     if alike and phases.slow >= _FEW and phases.wire_ms < _STOPPED_MS:
         yield (
-            "All took about the same ({least_wire_ms} to {most_wire_ms} ms), as where a limit on"
-            " the server (throttling) delays each."
+            "All took about the same, command by command ({least_wire_ms} to {most_wire_ms} ms), as"
+            " where a limit on the server (throttling) delays each."
         )

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -27,7 +27,8 @@ class TcpFigures:
     """The sockets of one server, over the episode.
 
     ``rtt_ms`` is the newest round trip, or that of most of the episode, if that is longer: at
-    its end all may be well again. ``usual_rtt_ms`` is None where nothing is known from before.
+    its end all may be well again. It is of the socket on which it rose most, and so is
+    ``usual_rtt_ms``, which is None where nothing is known from before.
     ``lost`` are retransmissions (but those that the peer got twice: they were late,
     not lost) and segments out of order, less what was usual before; ``needless`` are those
     that the peer got twice: it acknowledged later than the retransmission timer; ``backoff`` is
@@ -94,12 +95,12 @@ def tcp_figures(
     out_of_order = sum(s.out_of_order - _then(first, s).out_of_order for s in last.values())
     seen = _sockets(during, peers)
     calm = [sample for sample in before if sample.monotonic_ns <= begin_ns]
-    usual = [s.rtt_ms for s in _sockets(calm, peers) if s.established and s.rtt_ms]
+    rtt_ms, usual_rtt_ms = _round_trip(last, seen, _sockets(calm, peers))
     established = [s for s in alive.values() if s.established]
     return TcpFigures(
         sockets=len(established),
-        rtt_ms=max(max(s.rtt_ms, _most_of_the_time(seen, s.cookie)) for s in last.values()),
-        usual_rtt_ms=median(np.array(usual)) if usual else None,
+        rtt_ms=rtt_ms,
+        usual_rtt_ms=usual_rtt_ms,
         retransmits=retransmits,
         out_of_order=out_of_order,
         needless=sum(s.duplicates - _then(first, s).duplicates for s in last.values()),
@@ -116,9 +117,28 @@ def tcp_figures(
     )
 
 
-def _most_of_the_time(seen: Sequence[TcpSocket], cookie: int) -> float:
-    """The median round trip of one socket in ms."""
-    return median(np.array([s.rtt_ms for s in seen if s.cookie == cookie]))
+def _round_trip(
+    last: Mapping[int, TcpSocket], seen: Sequence[TcpSocket], calm: Sequence[TcpSocket]
+) -> tuple[float, float | None]:
+    """That of the socket whose round trip rose most, in ms, and what is usual for it.
+
+    One way to a server may always be longer than another. A socket that was made meanwhile is
+    held against those to the same address before, else against all.
+    """
+    rises = []
+    for cookie, socket in last.items():
+        own = (s for s in calm if s.cookie == cookie)
+        same = (s for s in calm if s.address == socket.address)
+        usual_ms = _median_rtt(own) or _median_rtt(same) or _median_rtt(calm)
+        most_ms = _median_rtt([s for s in seen if s.cookie == cookie]) or 0.0
+        rises.append((max(socket.rtt_ms, most_ms), usual_ms))
+    return max(rises, key=lambda rise: (rise[0] - (rise[1] or 0.0), rise[0]))
+
+
+def _median_rtt(sockets: Iterable[TcpSocket]) -> float | None:
+    """The median of those that are known; one that is not connected has none."""
+    known = [s.rtt_ms for s in sockets if s.established and s.rtt_ms]
+    return median(np.array(known)) if known else None
 
 
 def _still_unread(samples: Sequence[Sample], peers: Collection[Peer]) -> int:
