@@ -30,14 +30,15 @@ _LATEST_SEC: Final = 253_000_000_000  # in the year 9987: the last that datetime
 
 
 def records(
-    rows: EventArray, manifest: Mapping[str, Any], offset_ns: int, files: NamesByRequest
+    rows: EventArray, manifest: Mapping[str, Any], offset_ns: int | None, files: NamesByRequest
 ) -> Iterator[dict[str, Any]]:
     """One record a row, in their order.
 
     ``manifest`` has the names of servers and shares, ``files`` those of files.
     ``offset_ns`` leads from CLOCK_MONOTONIC to CLOCK_REALTIME. ``time`` is when the request ended,
-    in UTC. A phase that is not known is None: ``send_ms`` is from issue to the socket, ``wire_ms``
-    from there (else from the issue) to the response, ``client_ms`` from there to the release.
+    in UTC; None where one of the two is not known. A phase that is not known is None:
+    ``send_ms`` is from issue to the socket, ``wire_ms`` from there (else from the issue) to the
+    response, ``client_ms`` from there to the release.
     """
     servers = {
         c["connection_id"]: (c.get("server") or c.get("address", ""))[:_MOST_CHARACTERS]
@@ -48,7 +49,7 @@ def records(
     for values in rows.tolist():
         row = dict(zip(names, values, strict=True))
         yield {
-            "time": _utc(row["released_ns"] + offset_ns) if row["released_ns"] else None,
+            "time": _utc(row["released_ns"], offset_ns),
             "kind": _KINDS.get(row["kind"], str(row["kind"])),
             "command": command_name(row["command"]) if row["kind"] == REQUEST else None,
             "latency_ms": _ms(row["issued_ns"], row["released_ns"]),
@@ -95,7 +96,9 @@ def _status(kind: int, status: int) -> str:
     return errno.errorcode.get(status, str(status)) if status else ""
 
 
-def _utc(realtime_ns: int) -> str:
+def _utc(released_ns: int, offset_ns: int | None) -> str | None:
     """ISO 8601 to the microsecond."""
-    seconds = min(max(0, realtime_ns), _LATEST_SEC * 10**9) // 1000 / 1e6
+    if not released_ns or offset_ns is None:
+        return None
+    seconds = min(max(0, released_ns + offset_ns), _LATEST_SEC * 10**9) // 1000 / 1e6
     return f"{datetime.fromtimestamp(seconds, tz=UTC):%Y-%m-%dT%H:%M:%S.%f}Z"

@@ -15,6 +15,7 @@ from aodasync.bundle.event_records import FIELDS, records
 from aodasync.cli.write_file import write_file
 from aodasync.errors import ExitCode, UsageError
 from aodasync.events import NS_PER_MS, latency_ns
+from aodasync.host.local_time import iso
 from aodasync.host.printable import printable
 from aodasync.report.clock import clock_of
 
@@ -29,7 +30,7 @@ _COLUMNS: Final = {
 }
 """DuckDB's types of the columns of a Parquet file."""
 
-_WIDTHS = {"time": 27, "command": 15, "latency_ms": 10, "wire_ms": 10, "client_ms": 9, "status": 24}
+_WIDTHS = {"time": 32, "command": 15, "latency_ms": 10, "wire_ms": 10, "client_ms": 9, "status": 24}
 
 
 def events(
@@ -43,8 +44,8 @@ def events(
 ) -> int:
     """Print the requests and troubles in the order of their ends: a line each.
 
-    As text, as CSV with a line of names, or as JSON, an object a line; or write them to the
-    new file ``parquet``. ``slower_ms`` leaves only requests of that latency or more.
+    As text, in local time, as CSV with a line of names, or as JSON, an object a line; or write
+    them to the new file ``parquet``. ``slower_ms`` leaves only requests of that latency or more.
 
     Raises:
         RecordingError: the bundle cannot be read.
@@ -60,7 +61,8 @@ def events(
     if slower_ms:
         rows = rows[latency_ns(rows) >= round(slower_ms * NS_PER_MS)]
     clock = clock_of(manifest)
-    found = records(rows, manifest, clock.offset_ns if clock else 0, files)
+    offset_ns = clock.offset_ns if clock else None
+    found = records(rows, manifest, offset_ns, files)
     if parquet is not None:
         _write_parquet(found, parquet)
         out.write(f"{printable(str(parquet))}\n")
@@ -70,7 +72,7 @@ def events(
         out.writelines(f"{json.dumps(record)}\n" for record in found)
     else:
         out.write(_line(dict(zip(FIELDS, FIELDS, strict=True))))
-        out.writelines(map(_line, found))
+        out.writelines(_line(_at_local_time(record, offset_ns)) for record in found)
     return ExitCode.OK
 
 
@@ -95,6 +97,12 @@ def _write_parquet(found: Iterable[Mapping[str, Any]], target: Path) -> None:
             read = database.read_csv(str(rows), header=True, dtype=_COLUMNS, sep=",", quotechar='"')
             read.write_parquet(str(made), compression="zstd")
         write_file(target, made.read_bytes())
+
+
+def _at_local_time(record: Mapping[str, Any], offset_ns: int | None) -> Mapping[str, Any]:
+    if record["time"] is None or offset_ns is None:
+        return record
+    return {**record, "time": iso(record["released_ns"] + offset_ns, digits=6)}
 
 
 def _line(record: Mapping[str, Any]) -> str:

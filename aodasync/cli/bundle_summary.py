@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from aodasync.bundle.episode import past_episode
 from aodasync.cli.why import explain, labelled
+from aodasync.host.local_time import moment
 from aodasync.host.printable import printable
 
 __all__ = ["summary"]
@@ -57,10 +57,7 @@ def _taken(manifest: Mapping[str, Any]) -> str:
     decided_ns = _whole(_part(manifest, "collection").get("decided_realtime_ns"))
     if decided_ns is None:
         return "at a time that is not known"
-    at = datetime.fromtimestamp(decided_ns / 1e9, tz=UTC)
-    local = at.astimezone()
-    also = f" ({at:%H:%M:%S} UTC)" if local.utcoffset() else ""
-    return f"{local:%Y-%m-%d %H:%M:%S %Z}{also}, on request"
+    return f"{moment(decided_ns)}, on request"
 
 
 def _named(found: list[str]) -> str:

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Final
 
+from aodasync.host.local_time import moment
 from aodasync.host.printable import printable
 
 __all__ = ["describe"]
@@ -84,8 +84,7 @@ def _anomaly(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "observed", f"{anomaly['count']} ({limits}), {slowest}, {threshold}"
     decided = _part(manifest, "collection").get("decided_realtime_ns")
     if isinstance(decided, int) and 0 <= decided < 1 << 62:
-        time = datetime.fromtimestamp(decided / 1e9, tz=UTC)
-        yield "decided", f"{time:%Y-%m-%d %H:%M:%S.%f} UTC"
+        yield "decided", moment(decided)
 
 
 def _host(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

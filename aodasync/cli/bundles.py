@@ -18,6 +18,7 @@ from aodasync.cli.bundle_text import describe
 from aodasync.cli.json_text import json_text
 from aodasync.cli.why import text_width
 from aodasync.errors import BundleError, ExitCode, NotPermittedError
+from aodasync.host import local_time
 from aodasync.host.printable import printable
 
 __all__ = ["Listed", "anonymise_bundle", "ls", "show", "verify_bundles"]
@@ -159,7 +160,7 @@ def _utc(realtime_ns: int) -> str:
 
 def _local(utc: str) -> str:
     """In local time, with its offset."""
-    return datetime.fromisoformat(utc).astimezone().isoformat().replace("+00:00", "Z")
+    return local_time.iso(round(datetime.fromisoformat(utc).timestamp()) * 10**9)
 
 
 def _text(holder: object, key: str) -> str:

@@ -20,6 +20,7 @@ from aodasync.cli.json_text import json_text
 from aodasync.errors import AodasyncError, BundleError, ExitCode, NotPermittedError, UsageError
 from aodasync.evidence import history
 from aodasync.evidence.history import PastEpisode
+from aodasync.host.local_time import moment
 from aodasync.host.printable import printable
 
 __all__ = [
@@ -186,10 +187,7 @@ def explain(
 
 
 def _headline(episode: PastEpisode, now_ns: int | None) -> str:
-    local = time.localtime(episode.began_ns / 1e9)
-    began = time.strftime("%Y-%m-%d %H:%M:%S %Z", local)
-    if local.tm_gmtoff:
-        began += time.strftime(" (%H:%M:%S UTC)", time.gmtime(episode.began_ns / 1e9))
+    began = moment(episode.began_ns)
     if episode.ended_ns is not None:
         span = f"lasted {duration(episode.ended_ns - episode.began_ns)}"
     elif episode.cut_off:

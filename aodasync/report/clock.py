@@ -3,16 +3,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
+from aodasync.host import local_time
 from aodasync.report.values import part, whole_number
 
 __all__ = ["Clock", "clock_of", "duration"]
-
-_LATEST_SEC: Final = 253_000_000_000  # in the year 9987: the last that datetime can tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +22,11 @@ class Clock:
 
     def date(self, at_ns: int) -> str:
         """Date and time: local, and in UTC where that differs."""
-        utc = self._utc(at_ns)
-        local = utc.astimezone()
-        also = f" ({utc:%Y-%m-%d %H:%M:%S} UTC)" if local.utcoffset() else ""
-        return f"{local:%Y-%m-%d %H:%M:%S %Z}{also}"
+        return local_time.moment(at_ns + self.offset_ns, utc=local_time.DATE)
 
     def time(self, at_ns: int) -> str:
         """The local time of day."""
-        return f"{self._utc(at_ns).astimezone():%H:%M:%S}"
-
-    def _utc(self, at_ns: int) -> datetime:
-        seconds = min(max(0.0, (at_ns + self.offset_ns) / 1e9), _LATEST_SEC)
-        return datetime.fromtimestamp(seconds, tz=UTC)
+        return time.strftime(local_time.TIME, local_time.local(at_ns + self.offset_ns))
 
 
 def clock_of(manifest: Mapping[str, Any]) -> Clock | None:

@@ -10,7 +10,6 @@ import base64
 import json
 import zlib
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -18,6 +17,7 @@ import numpy.typing as npt
 
 from aodasync.events import REQUEST, EventArray, Kind
 from aodasync.evidence.failures import failed, silent
+from aodasync.host.local_time import local
 from aodasync.host.printable import printable_text
 from aodasync.report import summary
 from aodasync.report.clock import clock_of
@@ -151,11 +151,7 @@ def _moments(content: Content, first_ns: int) -> Mapping[str, float | None]:
     zone_ms, clock_ms = 0.0, None
     if clock is not None:
         clock_ms = (first_ns + clock.offset_ns) / 1e6
-        try:
-            zone = datetime.fromtimestamp(clock_ms / 1e3, tz=UTC).astimezone().utcoffset()
-        except (OSError, OverflowError, ValueError):
-            zone, clock_ms = None, None
-        zone_ms = zone.total_seconds() * 1e3 if zone else 0.0
+        zone_ms = local(first_ns + clock.offset_ns).tm_gmtoff * 1e3
     return {
         "began_ms": max(0.0, (at.began_ns - first_ns) / 1e6),
         "decided_ms": max(0.0, (at.decided_ns - first_ns) / 1e6),

@@ -102,6 +102,34 @@ def test_only_the_slow_ones_on_demand(tmp_path: Path, capsys: pytest.CaptureFixt
     assert cli.main(["bundles", "events", path, "--csv", "--json"]) == 64
 
 
+def test_text_has_the_local_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its offset, as the list of bundles has it; of what never ended there is none."""
+    rows = requests(_ROWS, request("SMB2_READ", released_ns=0, latency_ns=0))
+    monkeypatch.setenv("TZ", "IST-05:30")
+    time.tzset()
+    try:
+        assert cli.main(["bundles", "events", _recording(tmp_path, rows)]) == 0
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    _, first, *_, last = capsys.readouterr().out.splitlines()
+    assert first.split()[0] == "2023-11-15T03:43:20.000000+05:30"
+    assert last.split()[0] == "-"
+
+
+@pytest.mark.parametrize("form", [[], ["--csv"], ["--json"]])
+def test_without_a_clock_no_time_is_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], form: list[str]
+) -> None:
+    """What came since the host was started is no date of 1970."""
+    recording = _recording(tmp_path)
+    (tmp_path / "manifest.json").write_text(json.dumps({**_MANIFEST, "clock": None}))
+    assert cli.main(["bundles", "events", recording, *form]) == 0
+    assert "1970" not in capsys.readouterr().out
+
+
 def _ended(command: str, latency_ms: int, count: int, comm: bytes = b"db") -> EventArray:
     return requests(
         *(
