@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import webbrowser
@@ -14,7 +15,7 @@ from aodasync.bundle.bundle_name import ARCHIVE_SUFFIX
 from aodasync.cli.write_file import refused, write_file
 from aodasync.errors import BundleError, ExitCode, RecordingError
 from aodasync.host import safe_files
-from aodasync.host.printable import printable
+from aodasync.host.printable import PrintableStream, printable
 from aodasync.report import render
 from aodasync.report.content import read_bundle
 from aodasync.report.index import Entry, is_index, render_index
@@ -42,12 +43,20 @@ def report(
     """
     page = render(read_bundle(bundle))
     if target == Path("-"):
-        out.write(page)
+        _print(page, out)
         return ExitCode.OK
     name = _page_of(bundle)
     path = target / name if target is not None and target.is_dir() else target or Path(name)
     _write(path, page, replace=force)
     return _done(path, out, show=show)
+
+
+def _print(page: str, out: TextIO) -> None:
+    """In UTF-8, as the page says of itself, whatever the locale says."""
+    raw = out.raw if isinstance(out, PrintableStream) else out
+    if isinstance(raw, io.TextIOWrapper):
+        raw.reconfigure(encoding="utf-8")
+    out.write(page)
 
 
 def report_all(

@@ -365,6 +365,20 @@ def test_output_that_cannot_be_written_is_one_line(
         assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_printed_page_is_in_the_encoding_that_it_names(
+    stored: Path, tmp_path: Path, encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """UTF-8, where the locale has fewer characters, too: it is for a browser."""
+    page, printed = tmp_path / "page.html", tmp_path / "printed.html"
+    assert cli.main(["report", str(stored), "-o", str(page)]) == 0
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    done = _aodasync("report", str(stored), "-o", "-", shell_end=f"> '{printed}'")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not page.read_bytes().isascii()
+    assert printed.read_bytes() == page.read_bytes()
+
+
 def test_closed_standard_streams_are_no_files(stored: Path, tmp_path: Path) -> None:
     """Without descriptors 0, 1 and 2 a page is whole: nothing that is printed gets into it."""
     page = tmp_path / "page.html"
