@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 __all__ = [
+    "AgentAnswerError",
     "AgentUnreachableError",
     "AlreadyRunningError",
     "AodasyncError",
@@ -83,6 +84,10 @@ class NotPermittedError(AodasyncError):
 
 class AgentUnreachableError(RequirementError):
     """The running agent cannot be asked."""
+
+
+class AgentAnswerError(AgentUnreachableError):
+    """The running agent answers, and what it says makes no sense here."""
 
 
 class AlreadyRunningError(AodasyncError):

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, TextIO
 
-from aodasync.cli.ask_agent import ask
-from aodasync.errors import AgentUnreachableError, NotPermittedError
+from aodasync.cli.ask_agent import ask, understood
+from aodasync.errors import AgentAnswerError, AgentUnreachableError, NotPermittedError
 from aodasync.host.printable import printable
 
 __all__ = ["check", "judge_facts"]
@@ -21,12 +21,13 @@ _OK, _WARNING, _CRITICAL, _UNKNOWN = range(4)
 def check(out: TextIO) -> int:
     """Ask the running agent and print the line; returns 0, 1, 2 or 3."""
     try:
-        code, text = judge_facts(ask("metrics", timeout_sec=_TIMEOUT_SEC))
-    except NotPermittedError as error:
+        with understood():
+            code, text = judge_facts(ask("metrics", timeout_sec=_TIMEOUT_SEC))
+    except (NotPermittedError, AgentAnswerError) as error:
         code, text = _UNKNOWN, error.what
     except AgentUnreachableError as error:
         code, text = _CRITICAL, error.what
-    line = printable(f"{_WORDS[code]} - {text}")
+    line = printable(f"{_WORDS[code]} - {text}").replace("|", "/")  # figures follow a "|"
     out.write(line[:_MAX_CHARACTERS] + "\n")
     return code
 

@@ -228,17 +228,29 @@ def _probe(arguments: argparse.Namespace) -> int:
     return export_to(arguments.file, CACHE_DIR, out=sys.stdout)
 
 
+def _of_agent(command: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+    """A command that shows what the running agent says."""
+
+    def run_command(arguments: argparse.Namespace) -> int:
+        from aodasync.cli.ask_agent import understood
+
+        with understood():
+            return command(arguments)
+
+    return run_command
+
+
 COMMANDS: Final[dict[str, Callable[[argparse.Namespace], int]]] = {
     "run": run,
     "replay": _replay,
     "doctor": _doctor,
-    "status": _status,
-    "snapshot": _snapshot,
-    "top": _top,
-    "slow": _slow,
-    "inflight": _inflight,
+    "status": _of_agent(_status),
+    "snapshot": _of_agent(_snapshot),
+    "top": _of_agent(_top),
+    "slow": _of_agent(_slow),
+    "inflight": _of_agent(_inflight),
     "why": _why,
-    "metrics": _metrics,
+    "metrics": _of_agent(_metrics),
     "check": _check,
     "history": _history,
     "suggest": _suggest,

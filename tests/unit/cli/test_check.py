@@ -64,8 +64,8 @@ def test_an_agent_that_cannot_be_asked(
 
 
 def test_the_line_is_short_and_printable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """80 characters at most, and none that steers a terminal."""
-    mount = {"mount_point": "/m\x1b[2J" + "x" * 200, "server": "n", "usable": False, "why": ""}
+    """80 characters at most, and none that steers a terminal, or begins figures for Nagios."""
+    mount = {"mount_point": "/m|\x1b[2J" + "x" * 200, "server": "n", "usable": False, "why": ""}
     facts = {**_FINE, "mounts": [mount]}
     monkeypatch.setattr(module, "ask", lambda _command, **_limits: facts)
     out = io.StringIO()
@@ -73,3 +73,4 @@ def test_the_line_is_short_and_printable(monkeypatch: pytest.MonkeyPatch) -> Non
     (line,) = out.getvalue().splitlines()
     assert len(line) <= 80
     assert line.isprintable()
+    assert "|" not in line
