@@ -50,7 +50,8 @@ def _held(manifest: Mapping[str, Any]) -> str:
     span = f" over {((last_ns or 0) - (first_ns or 0)) / 1e9:.1f} s" if known else ""
     waiting = _part(manifest, "in_flight").get("count")
     in_flight = f", {waiting} in flight" if waiting else ""
-    return f"{events.get('count', 0)} requests{span}{in_flight}"
+    count = events.get("count", 0)
+    return f"{count} request{'s' * (count != 1)}{span}{in_flight}"
 
 
 def _taken(manifest: Mapping[str, Any]) -> str:

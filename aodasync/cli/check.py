@@ -49,4 +49,5 @@ def judge_facts(facts: Mapping[str, Any]) -> tuple[int, str]:
     if not facts["attached"]:
         return _OK, "waiting for the first SMB mount"
     oldest = f", oldest request {facts['oldest_sec']:.1f} s" if facts["oldest_sec"] >= 1 else ""
-    return _OK, f"{len(mounts)} mounts usable, {facts['recorded']} requests seen{oldest}"
+    usable = f"{len(mounts)} mount{'s' * (len(mounts) != 1)} usable"
+    return _OK, f"{usable}, {facts['recorded']} requests seen{oldest}"

@@ -34,8 +34,10 @@ def export_to(path: Path, cache_dir: Path, *, out: TextIO) -> int:
         return 0
     try:
         write_new(path, text.encode(), replace=True)
-    except (OSError, NotRegularError) as error:
-        raise RequirementError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    except OSError as error:
+        raise RequirementError(f"{path}: {str(error.strerror).lower()}") from None
+    except NotRegularError as error:
+        raise RequirementError(str(error)) from None
     out.write(f"{path}\n")
     return 0
 

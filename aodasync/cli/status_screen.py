@@ -88,9 +88,11 @@ def _servers(status: Mapping[str, Any], server: str) -> Iterator[str]:
         )
     in_flight = status.get("in_flight") or {}
     if oldest := in_flight.get("oldest"):
+        many = "s" * (in_flight["count"] != 1)
         yield (
-            f"waiting    {in_flight['count']} requests, the oldest {oldest['age_ms'] / 1e3:.1f} s:"
-            f" {oldest['command']} of {oldest['comm']} {oldest['pid']}"
+            f"waiting    {in_flight['count']} request{many}, the oldest"
+            f" {oldest['age_ms'] / 1e3:.1f} s: {oldest['command']} of {oldest['comm']}"
+            f" {oldest['pid']}"
         )
 
 

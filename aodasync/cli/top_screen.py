@@ -132,9 +132,10 @@ def _episodes(window: Window) -> list[StyledLine]:
     found = []
     for episode in window.state.get("episodes", [])[:3]:
         since = max(0.0, (window.now_ns - int(episode.get("first_ns", 0))) / 1e9)
+        many = "s" * (episode.get("count") != 1)
         text = (
             f"! {episode.get('anomaly')} on {episode.get('server')} for {since:.0f} s:"
-            f" {episode.get('count')} requests, worst {_ms(episode.get('max_latency_ms'))}"
+            f" {episode.get('count')} request{many}, worst {_ms(episode.get('max_latency_ms'))}"
         )
         found.append((text, Style.BAD))
     for mount in window.state.get("mounts", []):

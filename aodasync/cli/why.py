@@ -200,7 +200,7 @@ def _headline(episode: PastEpisode, now_ns: int | None) -> str:
     worst = f", worst {episode.worst_ms:.0f} ms{usual}" if episode.worst_ms else ""
     what = f"{episode.anomaly}{' (emergency)' if episode.emergency else ''}"
     what += f" ({episode.rule})" if episode.rule else ""
-    kind = ", ".join(episode.codes[:3]) or "requests"
+    kind = ", ".join(episode.codes[:3]) or f"request{'s' * (episode.count != 1)}"
     return f"{what} on {episode.server} since {began}, {span}: {episode.count:,} {kind}{worst}"
 
 

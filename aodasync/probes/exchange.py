@@ -94,8 +94,10 @@ def _parsed(path: Path) -> dict[str, Any]:
         with os.fdopen(safe_files.open_regular(str(path), follow=True), "rb") as file:
             found = os.fstat(file.fileno())
             data = file.read(_MOST_BYTES + 1)
-    except (OSError, ValueError) as error:
-        raise RequirementError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    except OSError as error:
+        raise RequirementError(f"{path}: {str(error.strerror).lower()}") from None
+    except ValueError as error:
+        raise RequirementError(str(error)) from None
     if found.st_uid not in {0, os.geteuid()} or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise NotPermittedError(
             f"{path}: others can write it, and it is loaded into the kernel",

@@ -79,7 +79,8 @@ def _what(anomaly: Mapping[str, Any]) -> str:
         threshold = real_number(anomaly, "threshold_ms")
         over = f" of {duration(threshold)} and more" if threshold else ""
         accepted = f" (acceptable: {anomaly.get('acceptable_count')})"
-        said.append(f"{anomaly['count']} requests{over} until the decision{accepted}")
+        many = "s" * (anomaly["count"] != 1)
+        said.append(f"{anomaly['count']} request{many}{over} until the decision{accepted}")
     for named in (items(anomaly.get("commands")), items(anomaly.get("codes"))):
         said += [", ".join(str(name).removeprefix("SMB2_") for name in named[:20])]
     return "; ".join(part for part in said if part)

@@ -20,6 +20,7 @@ _FINE = {**FACTS, "mounts": [], "episodes_open": [], "oldest_sec": 0}
     ("changes", "code", "part"),
     [
         ({}, 0, "0 mounts usable"),
+        ({"mounts": [{"usable": True}]}, 0, "1 mount usable"),
         ({"attached": False}, 0, "waiting for the first SMB mount"),
         ({"episodes_open": FACTS["episodes_open"]}, 1, "hang on nas"),
         ({"blind": True, "episodes_open": FACTS["episodes_open"]}, 2, "blind"),

@@ -52,3 +52,14 @@ def test_what_cannot_be_done_is_one_line(
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(": ")[1] for line in lines] == ["error"] * 5
     assert "not loaded" in lines[2]
+
+
+@pytest.mark.usefixtures("client")
+def test_a_file_is_named_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In the words of all other commands."""
+    for action in ("export", "import"):
+        assert main(["probe", action, str(tmp_path)]) == ExitCode.UNAVAILABLE
+        assert capsys.readouterr().err == f"aodasync: error: {tmp_path} is not a regular file\n"
+    assert main(["probe", "import", str(tmp_path / "x")]) == ExitCode.UNAVAILABLE
+    said = f"aodasync: error: {tmp_path / 'x'}: no such file or directory\n"
+    assert capsys.readouterr().err == said

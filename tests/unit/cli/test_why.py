@@ -73,6 +73,14 @@ def test_an_open_episode_is_explained_in_twelve_lines() -> None:
         assert part in text, part
 
 
+def test_one_is_said_of_one_request() -> None:
+    """As an emergency has it; and codes stand in place of the word."""
+    one = replace(_FULL, count=1)
+    assert "): 1 request, worst" in " ".join(explain(one, now_ns=_NOW_NS))
+    one = replace(one, codes=("EIO",))
+    assert "): 1 EIO, worst" in " ".join(explain(one, now_ns=_NOW_NS))
+
+
 def test_a_step_names_the_bundle_unless_commands_take_it_unasked() -> None:
     """Of an older one, or one that was sent here, ``report`` alone would show another page."""
     assert any(line.endswith("here: aodasync report BUNDLE") for line in explain(_FULL, now_ns=0))
