@@ -30,6 +30,8 @@ _COLUMNS: Final = {
 }
 """DuckDB's types of the columns of a Parquet file."""
 
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+
 _WIDTHS = {"time": 32, "command": 15, "latency_ms": 10, "wire_ms": 10, "client_ms": 9, "status": 24}
 
 
@@ -67,13 +69,21 @@ def events(
         _write_parquet(found, parquet)
         out.write(f"{printable(str(parquet))}\n")
     elif as_csv:
-        _print_csv(found, out)
+        _print_csv(map(_without_formulas, found), out)
     elif as_json:
         out.writelines(f"{json.dumps(record)}\n" for record in found)
     else:
         out.write(_line(dict(zip(FIELDS, FIELDS, strict=True))))
         out.writelines(_line(_at_local_time(record, offset_ns)) for record in found)
     return ExitCode.OK
+
+
+def _without_formulas(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """With "'" before a name that a spreadsheet would run: anybody can name a file ``=...``."""
+    return {
+        name: f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+        for name, value in record.items()
+    }
 
 
 def _print_csv(found: Iterable[Mapping[str, Any]], out: TextIO) -> None:

@@ -83,13 +83,27 @@ def test_the_file_of_a_request_is_named(
 
 
 def test_csv_is_read_back_as_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Names first; commas in a process' name do no harm."""
+    """Names first; commas in a process' name do no harm, nor do formulas in a spreadsheet."""
     assert cli.main(["bundles", "events", _recording(tmp_path), "--csv"]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert tuple(rows[0]) == FIELDS
-    assert rows[0]["comm"] == "=db,1\N{REPLACEMENT CHARACTER}"
+    assert rows[0]["comm"] == "'=db,1\N{REPLACEMENT CHARACTER}"
     assert rows[0]["flags"] == "compound signed"
     assert [row["latency_ms"] for row in rows] == ["500.0", "1.0", "0.0"]
+
+
+@pytest.mark.parametrize("name", ['=HYPERLINK("http://x")', "+1+cmd", "-2", "@SUM(A1)", "\t=1"])
+def test_no_name_is_a_formula(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """A spreadsheet takes it for text; JSON has it as it is."""
+    recording = _recording(tmp_path)
+    (tmp_path / "files.json").write_text(json.dumps([{"file_name": name, "events": [0]}]))
+    assert cli.main(["bundles", "events", recording, "--csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["file"] for row in rows] == [f"'{name}", "", ""]
+    assert cli.main(["bundles", "events", recording, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[0])["file"] == name
 
 
 def test_only_the_slow_ones_on_demand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
