@@ -35,6 +35,7 @@ _SNAPSHOT_SEC = 120.0
 def _replay(arguments: argparse.Namespace) -> int:
     import asyncio
 
+    from aodasync.bundle.archive import read_manifest
     from aodasync.bundle.output_dir import OutputDirectory
     from aodasync.cli.bundle_ids import find_bundle
     from aodasync.config import load_output_dir as load_bundles_dir
@@ -48,6 +49,7 @@ def _replay(arguments: argparse.Namespace) -> int:
     else:
         file = find_bundle(partial(load_bundles_dir, arguments.config), str(file))
     config = load(arguments, output_dir=_REPLAY_DIR)
+    read_manifest(file)  # before a directory is made for what comes of it
     os.umask(0o077)
     log = configure(level=arguments.log_level, fmt=arguments.log_format)
     with OutputDirectory.prepare(config.output_dir) as output:

@@ -200,6 +200,17 @@ def test_replay_of_nothing_is_one_line(tmp_path: Path, capsys: pytest.CaptureFix
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize("content", [None, "{", "[]"])
+def test_what_is_no_recording_makes_no_directory(tmp_path: Path, content: str | None) -> None:
+    """Its name was mistyped, more often than not: nothing is left behind of that."""
+    recording = tmp_path / "recording"
+    recording.mkdir()
+    if content is not None:
+        (recording / "manifest.json").write_text(content)
+    assert cli.main(["replay", str(recording), "--output-dir", str(tmp_path / "out")]) == 1
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_defect_shows_no_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
