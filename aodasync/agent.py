@@ -64,6 +64,7 @@ __all__ = ["CACHE_DIR", "Agent"]
 
 _GRACE_SEC = 15.0
 _DRAIN_SEC = 2.0
+_HOOKS_SEC = 3.0
 _SUMMARY_SEC = 0.25
 _LAST_WORDS_SEC = 0.5
 
@@ -304,7 +305,7 @@ class Agent:
         """Take the last events in, let the detector decide on them, finish bundles in hand.
 
         Of an anomaly that still goes on, one more bundle says how it stood at the end.
-        It takes 22 s at most: the unit's TimeoutStopSec is longer.
+        It takes 25 s at most: the unit's TimeoutStopSec is longer.
         """
         pipeline = self._pipeline
         with anyio.move_on_after(_DRAIN_SEC):
@@ -316,6 +317,7 @@ class Agent:
         await self._learnt.save()
         await pipeline.collector.finish(_GRACE_SEC)
         await self._history.finish()
+        await self._hooks.finish(_HOOKS_SEC)
         self._losses.report()
 
     def _own_losses(self) -> dict[str, int]:

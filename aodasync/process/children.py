@@ -31,9 +31,10 @@ import io
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import BinaryIO, Final, cast
 
 import anyio
@@ -49,7 +50,8 @@ __all__ = ["ChildEnd", "Children"]
 
 _ESCALATION: Final = ((signal.SIGINT, 0.2), (signal.SIGTERM, 0.3), (signal.SIGKILL, 0.5))
 _PIPE_GRACE_SEC: Final = 0.25
-_MOST_LEFT_BEHIND: Final = 16  # a hook is another command for each bundle
+_MOST_LEFT_BEHIND: Final = 16
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +96,14 @@ class Children:
         raw: bool = False,
         capabilities: Collection[Capability] | None = (),
         started: Callable[[], object] = lambda: None,
+        environment: Mapping[str, str] = _NONE,
     ) -> ChildEnd:
         """Run a command to its end or its deadline; never much longer.
 
         Cancelling kills the child. ``sink`` is written from a worker thread; one that a
         function opens is opened in one, too, and closed at the end. ``raw`` output
         is not redacted; ``capabilities`` are all that it has (None: whatever the agent kept).
-        ``started`` is called once it runs.
+        ``started`` is called once it runs. ``environment`` is what it has beside PATH and locale.
 
         Raises:
             RequirementError: the program is not there, or an earlier child still hangs
@@ -118,7 +121,7 @@ class Children:
                 full,
                 bufsize=0,
                 cwd="/",
-                env=ENVIRONMENT,
+                env={**environment, **ENVIRONMENT},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

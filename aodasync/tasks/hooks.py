@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Commands of the user's, run when an episode begins and when a bundle is written.
 
-A hook is an argument vector; its facts are in the environment. It runs in a child with a
-deadline, without the agent's capabilities, and its output is bounded. Nobody waits for it:
-what it does is logged when it fails, and counted.
+A hook is an argument vector; its facts are in the environment, one line each. It runs in a
+child with a deadline, without the agent's capabilities, and its output is bounded. Nobody
+waits for it, but for a moment when the agent stops: what it does is logged when it fails, and
+counted.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import anyio
 from structlog.typing import FilteringBoundLogger
 
 from aodasync.config.model import Config
 from aodasync.errors import AodasyncError
 from aodasync.evidence.model import Finding, Trigger
+from aodasync.host.printable import printable
 from aodasync.process.children import Children
 from aodasync.verdict.judge import Verdict
 
@@ -47,7 +50,9 @@ class Hooks:
         self.reconfigure(config)
         self._children = children
         self._log = log.bind(component="hooks")
-        self._queue: asyncio.Queue[tuple[str, ...]] = asyncio.Queue(_QUEUED)
+        self._queue: asyncio.Queue[tuple[tuple[str, ...], Mapping[str, str]]] = asyncio.Queue(
+            _QUEUED
+        )
         self.metrics = HookMetrics()
 
     def reconfigure(self, config: Config) -> None:
@@ -62,15 +67,14 @@ class Hooks:
     def bundle_written(self, trigger: Trigger, path: Path, verdict: Verdict) -> None:
         """Run ``on_bundle``."""
         facts = _facts(trigger.anomaly, trigger.finding)
-        said = {"BUNDLE": str(path), "CAUSE": verdict.cause, "SENTENCE": verdict.sentence}
-        self._order(self._on_bundle, {**facts, **said})
+        said = {"CAUSE": printable(verdict.cause), "SENTENCE": printable(verdict.sentence)}
+        self._order(self._on_bundle, {**facts, **said, "BUNDLE": str(path)})
 
     def _order(self, hook: tuple[str, ...], facts: Mapping[str, str]) -> None:
         if not hook:
             return
-        words = (f"{name}={value.replace(chr(0), '')}" for name, value in facts.items())
         try:
-            self._queue.put_nowait(("env", *words, *hook))
+            self._queue.put_nowait((hook, facts))
         except asyncio.QueueFull:
             self.metrics.dropped += 1
 
@@ -80,25 +84,41 @@ class Hooks:
             for number in range(_AT_ONCE):
                 group.create_task(self._work(), name=f"hooks-{number}")
 
+    async def finish(self, grace_sec: float) -> None:
+        """Wait for those ordered, ``grace_sec`` at most: a bundle may be the agent's last."""
+        with anyio.move_on_after(grace_sec):
+            await self._queue.join()
+        self.metrics.dropped += self._queue.qsize()
+
     async def _work(self) -> None:
         while True:
-            command = await self._queue.get()
-            output = io.BytesIO()
+            hook, facts = await self._queue.get()
             try:
-                end = await self._children.run(
-                    command, output, timeout_sec=_TIMEOUT_SEC, max_bytes=_MAX_BYTES
-                )
-                error = end.error
-            except (AodasyncError, OSError) as failure:
-                error = str(failure)
-            if not error:
-                self.metrics.ok += 1
-                continue
-            self.metrics.failed += 1
-            text = output.getvalue().decode("utf-8", "replace")
-            program = next(word for word in command[1:] if "=" not in word)
-            self._log.warning("hook_failed", hook=program, error=error, output=text[-400:])
+                await self._run(hook, facts)
+            finally:
+                self._queue.task_done()
+
+    async def _run(self, hook: tuple[str, ...], facts: Mapping[str, str]) -> None:
+        output = io.BytesIO()
+        error = "the agent stopped"
+        try:
+            end = await self._children.run(
+                hook, output, timeout_sec=_TIMEOUT_SEC, max_bytes=_MAX_BYTES, environment=facts
+            )
+            error = end.error
+        except (AodasyncError, OSError) as failure:
+            error = str(failure)
+        finally:
+            self._ended(hook[0], error, output.getvalue())
+
+    def _ended(self, program: str, error: str, output: bytes) -> None:
+        if not error:
+            self.metrics.ok += 1
+            return
+        self.metrics.failed += 1
+        text = output.decode("utf-8", "replace")
+        self._log.warning("hook_failed", hook=program, error=error, output=text[-400:])
 
 
 def _facts(anomaly: str, finding: Finding | None) -> dict[str, str]:
-    return {"ANOMALY": anomaly, "SERVER": finding.server if finding else ""}
+    return {"ANOMALY": anomaly, "SERVER": printable(finding.server) if finding else ""}

@@ -95,6 +95,18 @@ async def test_what_hangs_does_not_hold_up_the_stop(
     assert errors == {"mounts": None, "hangs": "cut short: the agent is stopping"}
 
 
+async def test_the_last_bundles_have_their_hook(output: OutputDirectory, tmp_path: Path) -> None:
+    """Those that are written at the stop, too: its end waits a moment for their commands."""
+    agent = _agent(output)
+    script = f'sleep 0.3; basename "$BUNDLE" >> {tmp_path}/handed'
+    agent._hooks.reconfigure(config(on_bundle=("sh", "-c", script)))
+    running = asyncio.create_task(agent._hooks.run())
+    assert await _stop(agent, slow=True) == ["latency", "snapshot"]
+    running.cancel()
+    handed = (tmp_path / "handed").read_text().split()
+    assert sorted(handed) == sorted(bundle.path.name for bundle in list_bundles(output.path))
+
+
 async def test_a_hundred_snapshots_at_once_are_all_answered(output: OutputDirectory) -> None:
     """Those that find the collector's queue full learn it at once, not after a minute."""
     agent = _agent(output)
@@ -112,7 +124,7 @@ async def test_systemd_waits_longer_than_the_agent_takes() -> None:
     """The unit's TimeoutStopSec is more than all the steps of a stop together."""
     found = re.search(r"^TimeoutStopSec=(\d+)$", _UNIT.read_text(), re.MULTILINE)
     assert found is not None
-    steps_sec = module._DRAIN_SEC + module._GRACE_SEC + collector._CANCEL_SEC
+    steps_sec = module._DRAIN_SEC + module._GRACE_SEC + collector._CANCEL_SEC + module._HOOKS_SEC
     assert int(found[1]) >= steps_sec + 5
 
 
