@@ -11,7 +11,7 @@ from typing import Final
 from aodasync.actions import BUILTIN, UserAction
 from aodasync.captures import CAPTURES
 from aodasync.config.document import Entry, key_path, quoted
-from aodasync.config.kinds import Number, Text
+from aodasync.config.kinds import Number, Program, Text
 from aodasync.config.names import Name, Named
 from aodasync.config.problems import Problems
 from aodasync.config.section import ListOf, Section, Setting
@@ -41,7 +41,7 @@ USER_ACTION: Final = Section(
     (
         Setting(
             "command",
-            ListOf(Text(), at_least=1),
+            ListOf(Text(), at_least=1, first=Program()),
             "Program and arguments, one item each; no shell sees them.",
             required=True,
         ),

@@ -24,7 +24,17 @@ from aodasync.config.document import (
 )
 from aodasync.config.problems import Problems
 
-__all__ = ["AbsolutePath", "Choice", "Flag", "Number", "ScalarKind", "Text", "plain", "refuse"]
+__all__ = [
+    "AbsolutePath",
+    "Choice",
+    "Flag",
+    "Number",
+    "Program",
+    "ScalarKind",
+    "Text",
+    "plain",
+    "refuse",
+]
 
 _UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 """Control characters and lone surrogates, which no path or argument of ours has."""
@@ -193,10 +203,44 @@ class Text(ScalarKind):
 
 
 @dataclass(frozen=True, slots=True)
+class Program(Text):
+    """A program's name or path, the first word of a command; what no shell makes one is warned of.
+
+    It is started in ``/``, and neither split at blanks nor expanded.
+    """
+
+    at_least: int = 1
+
+    def read(self, node: Node, key: str, problems: Problems) -> str | None:
+        """The text."""
+        text: str | None = super(Program, self).read(node, key, problems)
+        if text is not None and re.search(r"\s", text):
+            expected = "a program alone: each argument is an item of its own"
+            problems.warn(node, key, f"expected {expected}, found {describe(node)}")
+        elif text is not None and "/" in text and not text.startswith("/"):
+            expected = "a name, or an absolute path"
+            problems.warn(node, key, f"expected {expected}, found {describe(node)}")
+        return text
+
+
+@dataclass(frozen=True, slots=True)
 class AbsolutePath(ScalarKind):
-    """An absolute path; with ``or_empty`` also the empty text, for none."""
+    """An absolute path; with ``or_empty`` also the empty text, for none.
+
+    One that does not end in ``ending`` is warned of, with the ``consequence``.
+    """
 
     or_empty: bool = False
+    ending: str = ""
+    consequence: str = ""
+
+    def read(self, node: Node, key: str, problems: Problems) -> str | None:
+        """The path."""
+        path: str | None = super(AbsolutePath, self).read(node, key, problems)
+        if path and not path.endswith(self.ending):
+            message = f"expected a name that ends in {self.ending}, found {describe(node)}"
+            problems.warn(node, key, f"{message}: {self.consequence}")
+        return path
 
     def accept(self, value: ScalarValue) -> str | None:
         """A str that begins with a slash."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import Any, Final, Protocol
 
 from aodasync.config.document import Entry, Fields, Items, Node, is_nothing, key_path, quoted
@@ -30,10 +31,11 @@ class Kind(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ListOf:
-    """A list of values of one kind."""
+    """A list of values of one kind; the ``first`` may be of another."""
 
     item: ScalarKind | Section
     at_least: int = 0
+    first: ScalarKind | None = None
 
     def read(self, node: Node, key: str, problems: Problems) -> tuple[Any, ...] | None:
         """What the kind reads, without what it refuses."""
@@ -43,14 +45,20 @@ class ListOf:
         if len(node.items) < self.at_least:
             message = f"expected a list of {self.at_least} or more, found an empty one"
             problems.error(node, key, message)
-        read = (self.item.read(n, f"{key}[{i}]", problems) for i, n in enumerate(node.items))
+        kinds = chain([self.first or self.item], repeat(self.item))
+        read = (
+            kind.read(item, f"{key}[{i}]", problems)
+            for i, (kind, item) in enumerate(zip(kinds, node.items, strict=False))
+        )
         return tuple(value for value in read if value is not None)
 
     def schema(self) -> dict[str, Any]:
         """Array; null is an empty one."""
+        first = {"prefixItems": [self.first.schema()]} if self.first else {}
         if self.at_least:
-            return {"type": "array", "items": self.item.schema(), "minItems": self.at_least}
-        return {"type": ["array", "null"], "items": self.item.schema()}
+            least = {"minItems": self.at_least}
+            return {"type": "array", **first, "items": self.item.schema(), **least}
+        return {"type": ["array", "null"], **first, "items": self.item.schema()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from aodasync.config.actions import DEFAULT_ACTIONS, USER_ACTION, action_name
 from aodasync.config.anomalies import ANOMALY_TYPES
 from aodasync.config.aodv2 import Anomalies, definitions
 from aodasync.config.guardian import NamedAnomalies, any_anomaly, on_by_default
-from aodasync.config.kinds import AbsolutePath, Choice, Flag, Number, ScalarKind, Text
+from aodasync.config.kinds import AbsolutePath, Choice, Flag, Number, Program, ScalarKind, Text
 from aodasync.config.model import Audit, Cleanup, Collector, Control, Metrics, Recorder
 from aodasync.config.names import CODE, COMMAND
 from aodasync.config.section import ListOf, MapOf, Section, Setting
@@ -103,13 +103,15 @@ _CLEANUP: Final = _limits(
     ),
 )
 
+_HOOK: Final = ListOf(Text(), first=Program())
+
 _AUDIT: Final = _limits(Audit(), ("enabled", Flag(), "Anomalies are written to syslog as well."))
 
 _METRICS: Final = _limits(
     Metrics(),
     (
         "textfile",
-        AbsolutePath(or_empty=True),
+        AbsolutePath(or_empty=True, ending=".prom", consequence="node_exporter reads no others"),
         "A file for node_exporter's textfile collector, written every 15 s: NAME.prom.",
     ),
 )
@@ -155,12 +157,17 @@ def top() -> Section:
             Setting("control", _CONTROL, "Who besides root may look at the running agent."),
             Setting(
                 "on_bundle",
-                ListOf(Text()),
+                _HOOK,
                 "A command that is run for each bundle, with BUNDLE, ANOMALY, SERVER, CAUSE and "
                 "SENTENCE in its environment; no shell sees it.",
                 (),
             ),
-            Setting("on_episode", ListOf(Text()), "Likewise, when an episode begins.", ()),
+            Setting(
+                "on_episode",
+                _HOOK,
+                "Likewise, when an episode begins, with ANOMALY and SERVER.",
+                (),
+            ),
             Setting("actions", MapOf(USER_ACTION), "Actions of your own, by name.", {}),
         )
     )

@@ -160,3 +160,40 @@ def test_names_of_built_in_actions_and_their_files_are_taken(refuse: Refuse, nam
 def test_a_definition_is_an_argument_vector(refuse: Refuse, body: str, problem: str) -> None:
     """No shell, no empty command, no arguments that YAML has turned into something else."""
     assert refuse(f"actions: {{own: {body}}}") == [problem]
+
+
+@pytest.mark.parametrize("key", ["on_bundle", "on_episode", "actions.own.command"])
+@pytest.mark.parametrize(
+    ("program", "warned"),
+    [
+        ("[/usr/local/bin/upload-bundle, 'a b', '~', '']", False),
+        ("[upload-bundle]", False),
+        ("[/a=b/hook]", False),
+        ("['/usr/bin/rclone copy']", True),
+        ("['/opt/my tools/hook']", True),
+        ("['~/bin/hook']", True),
+        ("['./hook', x]", True),
+        ("[bin/hook]", True),
+    ],
+)
+def test_what_only_a_shell_would_run_is_warned_of(
+    accept: Accept, key: str, program: str, warned: bool
+) -> None:
+    """A whole command line as one item, ``~``, a path that is not absolute: not at 3 a.m. only."""
+    text = f"{key}: {program}"
+    if key.startswith("actions"):
+        text = f"actions: {{own: {{command: {program}}}}}\nwatcher: {{actions: [own]}}"
+    keys = [problem.key for problem in accept(text).warnings]
+    assert keys == ([f"{key}[0]"] if warned else [])
+
+
+@pytest.mark.parametrize(
+    ("path", "warned"),
+    [("''", False), ("/x/.a.prom", False), ("/x/aodasync", True), ("/x/a.prom.tmp", True)],
+)
+def test_a_textfile_that_no_collector_reads_is_warned_of(
+    accept: Accept, path: str, warned: bool
+) -> None:
+    """node_exporter passes over what does not end in .prom, without a word."""
+    warnings = accept(f"metrics: {{textfile: {path}}}").warnings
+    assert [problem.key for problem in warnings] == ["metrics.textfile"] * warned

@@ -92,6 +92,9 @@ _WRONG = [
     "audit: {enabled: 1}",
     "actions: {own: {timeout_sec: 1}}",
     "actions: {own: {command: []}}",
+    "actions: {own: {command: ['', x]}}",
+    "on_bundle: ['']",
+    "on_episode: ['  ', x]",
     "actions: {own: }",
 ]
 
