@@ -61,9 +61,9 @@ def stage(into: Path, vendor: Path) -> None:
     _write(into / "usr/share/fish/vendor_completions.d/aodasync.fish", manuals.fish())
     documents = into / "usr/share/doc/aodasync"
     documents.mkdir(parents=True)
-    for name in ("README.md", "SECURITY.md"):
+    for name in ("README.md", "SECURITY.md", "ARCHITECTURE.md", "CHANGELOG.md"):
         shutil.copy(ROOT / name, documents / name)
-    shutil.copy(ROOT / "docs/fleet.md", documents / "fleet.md")
+    shutil.copytree(ROOT / "docs", documents / "docs")
     shutil.copytree(ROOT / "contrib", documents / "contrib", ignore=ignored)
     (documents / "contrib" / _PLUG_IN).rename(library / "npd-check")
     _normalise(into)
