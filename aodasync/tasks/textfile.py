@@ -8,6 +8,7 @@ servers and mount points, and no process, path or user.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ from typing import Any, Final
 
 from structlog.typing import FilteringBoundLogger
 
+from aodasync.errors import RequirementError
 from aodasync.host import safe_files
 from aodasync.host.threads import in_thread
 from aodasync.tasks.heartbeat import Beat, steady
@@ -38,15 +40,15 @@ class Textfile:
         beat: Beat = steady,
     ) -> None:
         self._beat = beat
-        self.reconfigure(path)
         self._facts = facts
         self._log = log.bind(component="metrics")
         self.written = 0
-        self.failed = 0
+        self.reconfigure(path)
 
     def reconfigure(self, path: str) -> None:
-        """Write there from now on."""
+        """Write there from now on; that it cannot be written is news again."""
         self._path = Path(path) if path else None
+        self.failed = 0
 
     async def run(self) -> None:
         """Write every 15 s."""
@@ -56,13 +58,19 @@ class Textfile:
             await self._beat(_EVERY_SEC, _EVERY_SEC)
 
     async def write(self) -> None:
-        """Write once; a failure is logged when it begins, and counted."""
+        """Write once; a failure is logged when it begins, and counted.
+
+        A directory that hangs, as one on a network's file system may, costs metrics alone.
+        """
         assert self._path is not None  # noqa: S101  # run() sees to it
+        path = self._path
         try:
-            await in_thread(partial(_write, self._path, self._facts()))
-        except (OSError, ValueError) as error:
+            await in_thread(partial(_write, path, self._facts()), abandon=True)
+        except (OSError, ValueError, RequirementError) as error:
             if self.failed == 0:
-                self._log.warning("metrics_not_written", path=str(self._path), error=str(error))
+                reason = error.strerror if isinstance(error, OSError) else None
+                said = reason.lower() if reason else str(error)
+                self._log.warning("metrics_not_written", path=str(path), error=said)
             self.failed += 1
         else:
             self.written += 1
@@ -74,21 +82,39 @@ def _write(path: Path, facts: Mapping[str, Any]) -> None:
 
     Raises:
         OSError: it could not be written; an earlier file is as it was.
-        ValueError: others may write the directory, and could swap the file.
+        ValueError: the directory is a link, or others may write it and could swap the file.
     """
     # Imported by agents that are asked for metrics alone: 2 MB.
     from aodasync.live.prometheus import exposition  # noqa: PLC0415
 
-    directory_fd = safe_files.open_directory(str(path.parent))
+    directory_fd = _open(path.parent)
     try:
-        status = os.fstat(directory_fd)
-        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not status.st_mode & stat.S_ISVTX:
-            raise ValueError(f"others can write {path.parent}: chmod go-w {path.parent}")
-        temporary = f".{path.name}.new"
+        temporary = f".{path.name[:200]}.new"
         safe_files.remove(temporary, dir_fd=directory_fd)
-        with os.fdopen(safe_files.create(temporary, dir_fd=directory_fd), "wb") as file:
-            file.write(exposition(facts))
-            os.fchmod(file.fileno(), _MODE)
-        os.replace(temporary, path.name, src_dir_fd=directory_fd, dst_dir_fd=directory_fd)
+        try:
+            with os.fdopen(safe_files.create(temporary, dir_fd=directory_fd), "wb") as file:
+                file.write(exposition(facts))
+                os.fchmod(file.fileno(), _MODE)
+            os.replace(temporary, path.name, src_dir_fd=directory_fd, dst_dir_fd=directory_fd)
+        except BaseException:
+            # A disk that is full is not to hold what nobody reads.
+            with contextlib.suppress(OSError):
+                safe_files.remove(temporary, dir_fd=directory_fd)
+            raise
     finally:
         os.close(directory_fd)
+
+
+def _open(directory: Path) -> int:
+    """A directory that others cannot write, or where they can remove their own files alone."""
+    try:
+        directory_fd = safe_files.open_directory(str(directory))
+    except NotADirectoryError:
+        if directory.is_symlink():
+            raise ValueError(f"{directory} is a symbolic link: name its target") from None
+        raise
+    mode = os.fstat(directory_fd).st_mode
+    if mode & (stat.S_IWGRP | stat.S_IWOTH) and not mode & stat.S_ISVTX:
+        os.close(directory_fd)
+        raise ValueError(f"others can write {directory}: chmod go-w {directory}")
+    return directory_fd

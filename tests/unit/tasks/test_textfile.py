@@ -5,6 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +16,8 @@ import structlog
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
+from aodasync.host.threads import LEFT_BEHIND
+from aodasync.tasks import textfile as module
 from aodasync.tasks.textfile import Textfile
 from tests.unit.live.test_prometheus import FACTS
 
@@ -71,3 +77,65 @@ async def test_without_a_path_there_is_nothing_to_do() -> None:
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(textfile.run(), 0.05)
     assert (textfile.written, textfile.failed) == (0, 0)
+
+
+@pytest.mark.parametrize("name", ["a.prom", f"{'x' * 250}.prom"])
+async def test_what_fails_leaves_nothing_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A full disk, or a directory of that name; what was there is as it was."""
+    (tmp_path / name).mkdir()
+    with capture_logs() as logs:
+        await _textfile(tmp_path / name).write()
+    (tmp_path / name).rmdir()
+    (tmp_path / name).write_text("earlier")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fchmod", full)
+    with capture_logs() as more:
+        await _textfile(tmp_path / name).write()
+    said = [entry["error"] for entry in (*logs, *more)]
+    assert said == ["is a directory", "no space left on device"]
+    assert (_names(tmp_path), (tmp_path / name).read_text()) == ([name], "earlier")
+
+
+async def test_a_link_for_a_directory_is_named(tmp_path: Path) -> None:
+    """Not as what is no directory: it looks like one."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    with capture_logs() as logs:
+        await _textfile(tmp_path / "link/a.prom").write()
+        await _textfile(tmp_path / "none/a.prom").write()
+        await _textfile(tmp_path / "real/a.prom").write()
+    errors = [entry["error"] for entry in logs]
+    link = tmp_path / "link"
+    assert errors == [f"{link} is a symbolic link: name its target", "no such file or directory"]
+
+
+async def test_another_path_that_fails_is_news(tmp_path: Path) -> None:
+    """After a reload: whoever mistyped it once may do so again."""
+    textfile = _textfile(tmp_path / "one/a.prom")
+    with capture_logs() as logs:
+        await textfile.write()
+        textfile.reconfigure(str(tmp_path / "two/a.prom"))
+        await textfile.write()
+    assert [Path(entry["path"]).parent.name for entry in logs] == ["one", "two"]
+
+
+async def test_a_directory_that_hangs_holds_nothing_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one on a server's share may: the agent stops at once all the same."""
+    hangs = threading.Event()
+    monkeypatch.setattr(module, "_write", lambda *_: hangs.wait(20))
+    running = asyncio.create_task(_textfile(tmp_path / "a.prom").run())
+    await asyncio.sleep(0.1)
+    begun_sec = time.monotonic()
+    running.cancel()
+    await asyncio.wait({running})
+    assert time.monotonic() - begun_sec < 1
+    hangs.set()
+    while LEFT_BEHIND.now:  # noqa: ASYNC110  # the loop is told
+        await asyncio.sleep(0.01)
