@@ -19,7 +19,7 @@ lost connections and emergencies, unless they are an episode's second bundle.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
@@ -137,8 +137,11 @@ def plan_cleanup(
     free_bytes: int,
     budget: Budget,
     boottime_ns: int = 0,
+    stay: Collection[str] = (),
 ) -> Plan:
     """Plan a cleanup. ``now_ns`` is CLOCK_REALTIME, ``boottime_ns`` CLOCK_BOOTTIME.
+
+    Those whose names are in ``stay`` cannot be deleted; they are counted all the same.
 
     A bundle of another boot is as old as its name says or its file, whichever is older:
     copying one does not renew it.
@@ -166,7 +169,7 @@ def plan_cleanup(
         file = replace(found, rank=Rank.REPEAT) if repeats else found
         ours.append(file)
         last_ns[anomaly] = max(time_ns, last_ns.get(anomaly, time_ns))
-        if file.name in spared:
+        if file.name in spared or file.name in stay:
             continue
         if now_ns - time_ns > budget.max_age_ns:
             gone.add(file.name)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import stat
 import time
@@ -17,6 +16,7 @@ import anyio
 from structlog.typing import FilteringBoundLogger
 
 from aodasync.bundle.archive import read_manifest
+from aodasync.bundle.bundle_name import BundleName
 from aodasync.bundle.output_dir import OutputDirectory
 from aodasync.bundle.retention import (
     Budget,
@@ -68,6 +68,7 @@ class Cleaner:
         self._output = output
         self._log = log.bind(component="cleaner")
         self._known: dict[str, tuple[Rank, int | None]] = {}
+        self._stuck: frozenset[str] = frozenset()
         self.metrics = CleanerMetrics()
 
     def reconfigure(self, config: Config) -> None:
@@ -89,7 +90,7 @@ class Cleaner:
                 await self._wake.wait()
 
     async def clean_once(self) -> None:
-        """Plan and delete, in a worker thread. What cannot be deleted is logged and stays."""
+        """Plan and delete, in a worker thread. What cannot be deleted is logged once and stays."""
         begun_sec = time.monotonic()
         try:
             plan, failures = await in_thread(self._clean)
@@ -104,11 +105,14 @@ class Cleaner:
         metrics.deleted += len(deleted)
         metrics.freed_bytes += freed_bytes
         metrics.failures += len(failures)
-        metrics.kept = len(plan.keep) + len(failures)
+        metrics.kept = len(plan.keep) + len(plan.delete) - len(deleted)
         metrics.total_bytes = sum(f.size_bytes for f in (*plan.keep, *plan.delete)) - freed_bytes
         metrics.last_ms = (time.monotonic() - begun_sec) * 1e3
         for name, reason in failures.items():
-            self._log.warning("cleanup_failed", file=name, error=reason)
+            # One that an administrator made immutable is not news each minute.
+            if name not in self._stuck:
+                self._log.warning("cleanup_failed", file=name, error=reason)
+        self._stuck = frozenset(failures)
         report = self._log.info if deleted else self._log.debug
         report(
             "cleanup_done",
@@ -130,20 +134,19 @@ class Cleaner:
             free_bytes=space.f_bavail * space.f_frsize,
             budget=self._budget,
         )
-        plan = make_plan(_stored(batches_fd))
-        if plan.delete:
-            # Only now is it of interest what is in them.
-            plan = make_plan(self._read([*plan.delete, *plan.keep]))
-            self._known |= {file.name: (file.rank, file.boottime_ns) for file in plan.keep}
-        failures = {}
-        for file in plan.delete:
-            try:
-                os.unlink(file.name, dir_fd=batches_fd)
-            except FileNotFoundError:
-                pass
-            except OSError as error:
-                failures[file.name] = str(error.strerror).lower()
-        return plan, failures
+        stored, failures = _stored(batches_fd)
+        plan = make_plan(stored)
+        if not plan.delete:
+            return plan, failures
+        # Only now is it of interest what is in them.
+        files = self._read([*plan.delete, *plan.keep])
+        plan = make_plan(files)
+        stuck = _delete(plan, batches_fd)
+        if stuck:  # others go in the place of those that stay
+            plan = make_plan(files, stay=stuck.keys())
+            stuck |= _delete(plan, batches_fd)
+        self._known |= {file.name: (file.rank, file.boottime_ns) for file in plan.keep}
+        return plan, failures | stuck
 
     def _read(self, files: list[StoredFile]) -> list[StoredFile]:
         """The files with what their manifests say of them, each read once."""
@@ -164,13 +167,38 @@ class Cleaner:
         return rank_of(manifest), boottime_of(manifest, boot_id)
 
 
-def _stored(batches_fd: int) -> list[StoredFile]:
-    files = []
+def _stored(batches_fd: int) -> tuple[list[StoredFile], dict[str, str]]:
+    """The bundles, and the error of each that cannot be looked at."""
+    files, failures = [], {}
     with os.scandir(batches_fd) as entries:
         for entry in entries:
-            # A file that a collection renames or removes meanwhile is not one to clean up.
-            with contextlib.suppress(FileNotFoundError):
+            if BundleName.parse(entry.name) is None:
+                continue
+            try:
                 status = entry.stat(follow_symlinks=False)
-                if stat.S_ISREG(status.st_mode):
-                    files.append(StoredFile(entry.name, status.st_size, status.st_mtime_ns))
-    return files
+            except FileNotFoundError:
+                # A collection renames or removes it meanwhile: not one to clean up.
+                continue
+            except OSError as error:
+                failures[entry.name] = _reason(error)
+                continue
+            if stat.S_ISREG(status.st_mode):
+                files.append(StoredFile(entry.name, status.st_size, status.st_mtime_ns))
+    return files, failures
+
+
+def _delete(plan: Plan, batches_fd: int) -> dict[str, str]:
+    """Delete what the plan says; returns the error of each that stays."""
+    stuck = {}
+    for file in plan.delete:
+        try:
+            os.unlink(file.name, dir_fd=batches_fd)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            stuck[file.name] = _reason(error)
+    return stuck
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()

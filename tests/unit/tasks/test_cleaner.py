@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from aodasync.bundle.packing import pack
 from aodasync.bundle.partial import PartialBundle
 from aodasync.bundle.retention import Rank
 from aodasync.config.model import Cleanup
+from aodasync.host.facts import boot
 from aodasync.tasks.cleaner import Cleaner
 from tests.builders import config
 
@@ -140,6 +142,122 @@ async def test_what_cannot_be_deleted_is_told(
     ]
     assert (cleaner.metrics.failures, cleaner.metrics.kept) == (1, 2)
     assert cleaner.metrics.total_bytes == 2 * _MB
+
+
+async def test_others_go_in_the_place_of_one_that_stays(
+    output: OutputDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Evidence that was made immutable counts, so the budget is kept; it is news once."""
+    stuck = _bundle(output, 9000, "latency", 2 * _MB)
+    older, newer = _bundle(output, 6000, "latency"), _bundle(output, 5, "latency")
+    unlink = os.unlink
+
+    def refuse(name: str, *, dir_fd: int) -> None:
+        if name == stuck:
+            raise PermissionError(1, "Operation not permitted")
+        unlink(name, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    cleaner = _cleaner(output)
+    with capture_logs() as logs:
+        await cleaner.clean_once()
+        await cleaner.clean_once()
+        _bundle(output, 3, "latency")
+        await cleaner.clean_once()
+    assert older not in _names(output)
+    assert newer not in _names(output)
+    assert stuck in _names(output)
+    assert [e["file"] for e in logs if e["event"] == "cleanup_failed"] == [stuck]
+    assert cleaner.metrics.total_bytes == 3 * _MB
+    assert (cleaner.metrics.kept, cleaner.metrics.deleted) == (2, 2)
+
+
+async def test_an_entry_that_cannot_be_looked_at_costs_itself_alone(
+    output: OutputDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A damaged file system: the rest is cleaned up, and what is not ours is not asked."""
+    broken, expired = _bundle(output, 90_001, "latency"), _bundle(output, 90_000, "latency")
+    newest = _bundle(output, 5, "latency")
+    (output.batches / "notes.txt").write_text("x")
+    scandir = os.scandir
+
+    class Entry:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def stat(self, *, follow_symlinks: bool) -> os.stat_result:
+            if self.name in {broken, "notes.txt"}:
+                raise OSError(117, "Structure needs cleaning")
+            return (output.batches / self.name).stat(follow_symlinks=follow_symlinks)
+
+    @contextmanager
+    def scan(batches_fd: int) -> Iterator[list[Entry]]:
+        with scandir(batches_fd) as entries:
+            yield [Entry(entry.name) for entry in entries]
+
+    monkeypatch.setattr(os, "scandir", scan)
+    with capture_logs() as logs:
+        await _cleaner(output).clean_once()
+    assert expired not in _names(output)
+    assert {broken, newest, "notes.txt"} <= _names(output)
+    assert [(e["file"], e["error"]) for e in logs if e["event"] == "cleanup_failed"] == [
+        (broken, "structure needs cleaning")
+    ]
+
+
+async def test_entries_of_any_kind_are_left_as_they_are(output: OutputDirectory) -> None:
+    """What bears a bundle's name and is no file, and names that no bundle can have."""
+    old = BundleName(5, "latency").archive
+    strange = [
+        *(f"aod_quick_{n}_latency.tar.zst" for n in ("-1", "05", "1e9", "9" * 21, "\u0665")),
+        *("aod_quick_5_.tar.zst", "aod_quick_5_a b.tar.zst", "aod_quick_5_\udcff.tar.zst"),
+        *("AOD_quick_5_latency.tar.zst", "aod_quick_5_latency.tar.zst.1", "aod_quick_5_latency"),
+        *("aod_quick_5_latency.tar", "aod_quick_5_latency.json", f"aod_quick_5_{'x' * 65}.tar.zst"),
+        *(".aod_quick_5_latency.tar.zst", "a\nb", "manifest.json"),
+    ]
+    for name in strange:
+        (output.batches / name).write_text("x")
+        os.utime(output.batches / name, (0, 0))
+    (output.batches / old).mkdir()
+    os.mkfifo(output.batches / BundleName(6, "latency").archive)
+    _bundle(output, 5, "latency")
+    before = _names(output)
+    cleaner = _cleaner(output, replace(_CLEANUP, max_total_log_size_mb=0.001))
+    await cleaner.clean_once()
+    assert _names(output) == before
+    assert (cleaner.metrics.failures, cleaner.metrics.kept) == (0, 1)
+
+
+async def test_bundles_that_cannot_be_read_go_like_others(output: OutputDirectory) -> None:
+    """Empty, cut short, of other bytes, with a manifest of any values: none stops the cleaner."""
+    sources: list[bytes] = [b"", b"x", b"\x28\xb5\x2f\xfd", b"\0" * 4096]
+    for age, content in enumerate(sources):
+        name = BundleName(time.time_ns() - (90_000 + age) * 10**9, "latency").archive
+        (output.batches / name).write_bytes(content)
+    manifests: list[object] = [
+        [],
+        {"anomaly": []},
+        {"anomaly": {"type": [], "grave": "yes", "phase": {}}, "boot": 5},
+        {"boot": {"id": boot()["id"], "boottime_ns": 10**300}},
+        {"boot": {"id": boot()["id"], "boottime_ns": -1.5e300}},
+        {"boot": {"id": {}, "boottime_ns": None}},
+    ]
+    for age, manifest in enumerate(manifests):
+        partial = PartialBundle(
+            BundleName(time.time_ns() - (80_000 - age) * 10**9, "latency"), output.batches_fd
+        )
+        partial.create()
+        partial.write("manifest.json", json.dumps(manifest).encode())
+        pack(
+            partial.name, batches_fd=output.batches_fd, mtime_sec=2**31, cancelled=threading.Event()
+        )
+        partial.remove()
+    newest = _bundle(output, 5, "latency", 100)
+    cleaner = _cleaner(output, replace(_CLEANUP, max_total_log_size_mb=0.001))
+    await cleaner.clean_once()
+    assert newest in _names(output)
+    assert cleaner.metrics.failures == 0
+    assert cleaner.metrics.total_bytes <= 1049
 
 
 async def test_it_runs_at_start_and_when_woken(output: OutputDirectory) -> None:
