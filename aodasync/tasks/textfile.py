@@ -82,7 +82,7 @@ def _write(path: Path, facts: Mapping[str, Any]) -> None:
 
     Raises:
         OSError: it could not be written; an earlier file is as it was.
-        ValueError: the directory is a link, or others may write it and could swap the file.
+        ValueError: the directory is a link, another user's, or others may write it.
     """
     # Imported by agents that are asked for metrics alone: 2 MB.
     from aodasync.live.prometheus import exposition  # noqa: PLC0415
@@ -113,8 +113,13 @@ def _open(directory: Path) -> int:
         if directory.is_symlink():
             raise ValueError(f"{directory} is a symbolic link: name its target") from None
         raise
-    mode = os.fstat(directory_fd).st_mode
-    if mode & (stat.S_IWGRP | stat.S_IWOTH) and not mode & stat.S_ISVTX:
+    status = os.fstat(directory_fd)
+    problem = ""
+    if status.st_uid != os.geteuid():  # the agent may not write there, for all that it is root
+        problem = f"{directory} is another user's: chown root {directory}"
+    elif status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not status.st_mode & stat.S_ISVTX:
+        problem = f"others can write {directory}: chmod go-w {directory}"
+    if problem:
         os.close(directory_fd)
-        raise ValueError(f"others can write {directory}: chmod go-w {directory}")
+        raise ValueError(problem)
     return directory_fd

@@ -114,6 +114,19 @@ async def test_a_link_for_a_directory_is_named(tmp_path: Path) -> None:
     assert errors == [f"{link} is a symbolic link: name its target", "no such file or directory"]
 
 
+async def test_a_directory_of_another_user_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The agent gave up the right to write there, so "permission denied" would puzzle root."""
+    monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
+    with capture_logs() as logs:
+        await _textfile(tmp_path / "a.prom").write()
+    assert [entry["error"] for entry in logs] == [
+        f"{tmp_path} is another user's: chown root {tmp_path}"
+    ]
+    assert _names(tmp_path) == []
+
+
 async def test_another_path_that_fails_is_news(tmp_path: Path) -> None:
     """After a reload: whoever mistyped it once may do so again."""
     textfile = _textfile(tmp_path / "one/a.prom")
