@@ -35,7 +35,7 @@ _WORD: Final = r"[^\s,;:\"'<>|()\[\]{}=\\/]{1,255}"
 ACCOUNT: Final = r"[^\s,;:\"'`<>|()\[\]{}=/]{1,255}"
 _HOST: Final = r"[^\s,;:\"'<>|()\[\]{}=\\/@]{1,255}"
 # A part of a path in which other characters are escaped: mount tables, systemd, URLs.
-_PART: Final = r"(?:[^\s,;:\"'\\/]|\\{1,4}(?:[0-3][0-7]{2}|x[0-9a-f]{2})){1,255}"
+_PART: Final = r"(?:[^\s,;:\"'\\/\[\]]|\\{1,4}(?:[0-3][0-7]{2}|x[0-9a-f]{2})){1,255}"
 _LABEL: Final = r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}(?:\.[A-Za-z0-9_-]{1,63}){0,6}"
 _FULL: Final = r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}(?:\.[A-Za-z0-9_-]{1,63}){1,6}"
 _ADDRESS: Final = r"(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f.]{0,15}(?:%[\w.-]{1,32})?"
@@ -56,12 +56,19 @@ _USER_FOLLOWED: Final = (
 )
 _OPEN_FILE: Final = r"^0x[0-9a-f]{1,16}(?: 0x[0-9a-f]{1,16}){3}(?: \d{1,10}){3} "
 _LEASE: Final = r"(?: (?:none|[RHW]{1,3}|[0-9a-fx-]{1,36})){0,3}$"
-_STAMP: Final = r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT[\d:.]{1,20}\S{1,6}"
+_STAMP: Final = (
+    r"(?:<\d{1,3}>)?(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT[\d:.]{1,20}\S{1,6})"
+)
+_TO_USER: Final = rf"(?:FAILED SU )?\(to ({ACCOUNT})\) ({ACCOUNT}) on "
 # What must not stand before them is looked at behind their first characters: that is quicker.
 # A host of a domain of two labels or more: what services and files are called like has one dot.
 _MEMBER: Final = r"(?:[\w-]{1,63}\.){2,6}[A-Za-z]{2,24}(?![\w.-])"
 _UNC: Final = r"\\\\(?<![A-Za-z]:\\\\)(?<!\\\\\\)\\{0,6}"
 _SLASHES: Final = r"//(?:(?<=smb://)|(?<=smb3://)|(?<=cifs://)|(?<=file://)|(?<![\w.%@:~/\\-]//))"
+_STORAGE: Final = (  # an account of Azure
+    r"[a-z0-9]{3,24}\.(?:privatelink\.)?(?:blob|dfs|file|queue|table|web)\.core\.[a-z.]{4,40}[a-z]"
+)
+_NO_LEVEL: Final = r"(?!(?i:debug|info|notice|warn|warning|err|error|crit|fatal|trace)\b)"
 _MAY_BE_DOMAIN: Final = r"(?<![\w\\:/.-])(?!HK)([A-Z][A-Z0-9.-]{1,14})"
 
 
@@ -110,7 +117,12 @@ TABLE: Final = (
     _row("share", "mount entry /", rf"\bmount entry (?:/[^\s/]{{1,255}}){{0,8}}/({_WORD})"),
     _row("share", "connect to service ", rf"\bconnect to service ({_PART})"),
     _row("host share", "volume", rf"\bvolume(?:Handle|_?I[Dd])\W{{1,4}}({_LABEL})#({_PART}?)#"),
-    _row("host share", "//", rf"{_SLASHES}(?:[^\s/@]{{1,255}}@)?({_HOST})/({_PART})"),
+    _row(
+        "host share", "//", rf"{_SLASHES}(?:[^\s/@]{{1,255}}@)?({_HOST})(?::\d{{1,5}})?/({_PART})"
+    ),
+    _row("host share", ".core.", rf"//({_STORAGE})/([a-z0-9-]{{3,63}})(?![\w.])"),
+    _row("host", ".core.", rf"\b({_STORAGE})\b"),
+    _row("group", "volume(", r"\bvolume\(([\w.-]{1,90})#"),
     _row("host share", "://", rf"//(?:(?<=[ \t]://)|(?<=^://))({_HOST})/({_PART})"),
     _row("share", "\\\\|//", rf"(?:\\\\|//)\[?{_ADDRESS}\]?(?:\\{{1,4}}|/)({_PART})"),
     _row("host share", "#", r"\b[\w.-]{1,90}#([a-z0-9]{3,24})#([a-z0-9-]{3,63})\b"),
@@ -131,7 +143,7 @@ TABLE: Final = (
     _row(
         "host",
         "host=|server=|servern=|name=",
-        rf"\b(?i:host|server|servern|rhost|netbiosname|hostname)=({_HOST})",
+        rf"(?:\b|_)(?i:host|server|servern|rhost|netbiosname|hostname)=({_HOST})",
     ),
     _row("host", "hostname: ", rf"\bHostname: ({_HOST})"),
     _row("host", "name: ", rf"\bName: ({_HOST}) (?:Domain|Uses|Capability):"),
@@ -169,6 +181,21 @@ TABLE: Final = (
     ),
     _row("host", ".", rf"^[ \t]{{0,8}}{_IPV4}[ \t]{{1,32}}({_FULL})"),
     _row("host", " (", rf"\b{_IPV4} \(({_FULL})\)"),
+    _row("host", "node", rf"\bnode(?:name)?=\"({_LABEL})\""),
+    _row("host", " (", rf"\b(?:from|PING) (?=[^\s(]{{0,64}}[\d.-])({_LABEL}) \({_IPV4}\)"),
+    _row("host", " (ipv", rf"(?<![\w.:-])({_LABEL}) \(ipv[46]:"),
+    _row("host", "linux ", rf"\bLinux ({_LABEL}) \d{{1,2}}\.\d{{1,3}}\.\d[\w.+~-]{{0,64}} #\d"),
+    _row(
+        "host",
+        "connect|dc ",
+        rf"\b(?:[Cc]onnect(?:ed|ing)? to|[Dd][Cc]) (?!(?:com|io|net|org)\.){_NO_MAIL}({_MEMBER})",
+    ),
+    _row(
+        "host",
+        "name is |conflict|name changed ",
+        rf"\b[Hh]ost ?name (?:is ({_FULL})"
+        rf"|(?:conflict, retrying with|changed from) [\"']?({_LABEL}))",
+    ),
     _row("host", ":microsoft-ds", rf"(?<![\w./:@-])({_LABEL}):microsoft-ds\b"),
     _row("host", ":445", rf"(?<![\w./:@-])({_FULL}):445\b"),
     _row(
@@ -180,7 +207,7 @@ TABLE: Final = (
     _row("host", "-", r"(?<![\w.-])((?:[a-z]{2,8}-)?\d{1,3}(?:-\d{1,3}){3})(?=\.[a-z])"),
     _row("host domain", "@", rf"\b(?i:{_SERVICE})/({_HOST})@({_WORD})"),
     _row("host", "cifs/|host/", rf"(?<![\w./-])(?:cifs|host)/({_LABEL})(?!\.[ch]\b)(?![\w./@-])"),
-    _row("host", ":", rf"^(?:{_STAMP}) ({_HOST}) [\w./-]{{1,64}}(?:\[\d{{1,10}}\])?:"),
+    _row("host", ":", rf"^{_STAMP} {_NO_LEVEL}({_HOST}) [\w./-]{{1,64}}(?:\[\d{{1,10}}\])?:"),
     # Domains.
     _row("domain user", ";", rf"//({_WORD});({_WORD})(?::[^\s/@]{{0,255}})?@"),
     _row("user domain", "@", rf"(?<![\w@/.\\-])([\w.$-]{{1,64}})@({_REALM})"),
@@ -200,16 +227,18 @@ TABLE: Final = (
     _row("domain", " name |_name ", rf"\bdomain[ _]name(?: '| => ')({_WORD})'"),
     _row(
         "domain",
-        "domain |dc for ",
-        r"\b(?:DC for|(?:for|in|of) domain) [\"'\[]?"
+        "domain |dc for |workgroup ",
+        r"\b(?:DC for|(?:for|in|of) (?:domain|workgroup)) [\"'\[]?"
         r"(?!(?:AD|CPU|DIE|DNS|IP|MC|NIS|NUMA|PCI|PM|SMT|TLS)\b)([A-Z][A-Z0-9.-]{2,62})\b",
     ),
+    _row("domain", "domain |search ", rf"(?:^|; )(?:domain|search) ({_FULL})"),
     _row("domain", "[be[|sssd[", rf"(?:\bsssd|\[be)\[({_FULL})\]"),
     _row("domain", ": ", rf"\b(?i:domain|workgroup|realm)(?:-name)?: ({_WORD})"),
     _row("domain", "domain:", r"\bDomain:([A-Z][A-Z0-9.-]{1,62})\b"),
     _row("domain user", "]\\", rf"\[({_WORD})\]\\{{1,4}}\[({_WORD})\]"),
     _row("domain user", "\\", rf"{_MAY_BE_DOMAIN}\\{{1,4}}({_WORD}+)(?!\\)"),
     _row("domain user", "(", r"\d\(([\w.-]{2,64})\\{1,4}([^()\n]{1,64})\)"),
+    _row("domain user", "user", rf"\b(?i:user_?(?:name)?)=({_WORD})/({_WORD})"),
     # Users. The name may have its domain with it.
     _row(
         "user",
@@ -222,6 +251,7 @@ TABLE: Final = (
     _row("user?", " user ", rf"\b(?i:for|invalid|of|by|as|unknown|local|new) [Uu]ser ({ACCOUNT})"),
     _row("user?", "user", rf"\b[Uu]ser(?:name)? ({ACCOUNT}+){_USER_FOLLOWED}"),
     _row("user?", " logged ", rf"(?:\b[Uu]ser|:) ({ACCOUNT}) logged (?:in|on|off|out)\b"),
+    _row("user?", "password ", rf"\bpassword (?:changed|expired|expiry) for ({ACCOUNT})"),
     _row("user?", "credcache for ", rf"\bcredcache for ({ACCOUNT})"),
     _row("user", "(uid=", rf"\bby ({ACCOUNT})\(uid=|: ({ACCOUNT}) \(uid=\d{{1,10}}, gid="),
     _row(
@@ -244,12 +274,12 @@ TABLE: Final = (
     _row("user", "new user: ", rf"\bnew user: name=({ACCOUNT})"),
     _row("user", " for ", rf"\b(?:Accepted|Failed|Postponed) \S{{1,64}} for ({ACCOUNT}) from "),
     _row("user", "-u", r"[ \t]-U[ \t]?[\"']?([^\s,%\"'/\\]{1,255})(?![/\\])"),
-    _row("user user", "(to ", rf"\bsu(?:\[\d{{1,10}}\])?: \(to ({ACCOUNT})\) ({ACCOUNT}) on "),
+    _row("user user", "(to ", rf"\bsu(?:\[\d{{1,10}}\])?: {_TO_USER}"),
     _row("user", "/", rf"/(?:Users|run/media|crontabs|mail|AccountsService/users)/({_WORD})"),
     _row("user", "\\users\\", rf"\\Users\\{{1,4}}({_WORD})"),
     _row("user", "/media/", rf"(?<![\w.])/media/({_WORD})/"),
     _row("user", "sudo", rf"\bsudo(?:\[\d{{1,10}}\])?:[ \t]{{1,64}}({ACCOUNT}) : "),
-    _row("user", "cron", rf"\b(?:CROND?|crond|crontab)\[\d{{1,10}}\]: \(({ACCOUNT})\) "),
+    _row("user", "cron", rf"\b(?i:crond?|crontab)\[\d{{1,10}}\]: \(({ACCOUNT})\) "),
     _row("user", "uid=", rf"\buid=\d{{1,10}}\(({ACCOUNT})\)"),
     _row("user", "principal", rf"\b[Pp]rincipal:? ({ACCOUNT})"),
     _row("home", "/home/", r"/home/([^\s,;:\"'/]{1,255}(?:/[^\s,;:\"'/]{1,255})?)"),

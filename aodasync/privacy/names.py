@@ -23,8 +23,8 @@ __all__ = [
 Found = tuple[str, str]
 """A kind and a name as it was written.
 
-Kinds are ``host``, ``share``, ``user``, ``domain``; ``user?``, a word of prose that may be one;
-``home`` and ``path``, what follows /home/ or a share's name.
+Kinds are ``host``, ``share``, ``user``, ``domain``, ``group``; ``user?``, a word of prose that
+may be one; ``home`` and ``path``, what follows /home/ or a share's name.
 """
 
 Candidate = tuple[str, str, str]
@@ -42,18 +42,24 @@ _PHRASE: Final = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _FULL_NAME: Final = re.compile(
-    r"\buser(?:name)?=([^,=\n\"']{1,64}),(?=([A-Za-z0-9_.-]{1,40})(=?))", re.IGNORECASE
+    r"\buser(?:name)?=(?:([^,=\n\"']{1,64})|[\"']([^,=\n\"']{1,64})[\"']),"
+    r"(?=([A-Za-z0-9_.-]{1,40})(=?))",
+    re.IGNORECASE,
 )
 # A member of JSON or of YAML, and a map that Go printed.
 _MEMBERS: Final = {
     **dict.fromkeys(("server", "servername", "host", "hostname", "netbiosname"), "host"),
+    **dict.fromkeys(("node", "nodename", "workstation"), "host"),
+    **dict.fromkeys(("storageaccount", "storageaccountname"), "host"),
     **dict.fromkeys(("share", "sharename"), "share"),
-    **dict.fromkeys(("user", "username"), "user"),
-    **dict.fromkeys(("domain", "workgroup", "realm"), "domain"),
+    **dict.fromkeys(("user", "username", "clientaccount", "mappedaccount"), "user"),
+    **dict.fromkeys(("domain", "workgroup", "realm", "clientdomain", "mappeddomain"), "domain"),
+    "resourcegroup": "group",
 }
 _MEMBER: Final = re.compile(
     r"(?:(?P<quoted>[\"'])|^[ \t-]{0,64})"
-    r"(?P<name>(?:server|host|netbios|share|user)(?:_?name)?|domain|workgroup|realm)"
+    r"_?(?P<name>(?:server|host|netbios|node|share|storage_?account|user)(?:_?name)?"
+    r"|(?:client|mapped)(?:account|domain)|domain|resource_?group|workgroup|workstation|realm)"
     r"(?(quoted)\\{0,3}[\"'][ \t]?:[ \t]?\\{0,3}[\"']|: (?=\S{1,255}$))"
     rf"(?P<value>{ACCOUNT})",
     re.IGNORECASE | re.MULTILINE,
@@ -88,8 +94,9 @@ def _with_blanks(text: str) -> Iterator[tuple[str, int, int]]:
     """Users' names that hold blanks, and where the option or member is that has them."""
     for found in _FULL_NAME.finditer(text):
         # Only in a list of mount options is what follows a blank part of the name.
-        if " " in found[1] and is_option(found[2].lower().encode(), has_value=bool(found[3])):
-            yield found[1], *found.span()
+        name = found[1] or found[2]
+        if " " in name and is_option(found[3].lower().encode(), has_value=bool(found[4])):
+            yield name, *found.span()
     for found in _PHRASE.finditer(text):
         yield found[1] or found[2], *found.span()
 

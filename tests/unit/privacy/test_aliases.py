@@ -152,6 +152,38 @@ _REPORTED: Final = {
     "smb:\\/\\/nas\\/pay smb%3A%2F%2Fnas%2Fpay": (
         "smb:\\/\\/host1\\/share1 smb%3A%2F%2Fhost1%2Fshare1"
     ),
+    "//nas17/pay[/sub] on /m pay": "//host1/share1[/sub] on /m share1",
+    "smb://nas17:445/pay //nas17:1445/pay": "smb://host1:445/share1 //host1:1445/share1",
+    'mount -o username="John Doe",uid=0 John Doe': 'mount -o username="user1",uid=0 user1',
+    "username=CORP/jdoe,uid=0 jdoe CORP": "username=domain1/user1,uid=0 user1 domain1",
+    "https://acct1.file.core.windows.net/pay?sv=1 acct1 pay": (
+        "https://host1.domain1/share1?sv=1 host1 share1"
+    ),
+    "https://acct1.blob.core.windows.net/x acct1": "https://host1.domain1/x host1",
+    'volume(rg-a#acct1#pay#) "storageAccount":"acct1" "resourceGroup":"rg-a"': (
+        'volume(group1#host1#share1#) "storageAccount":"host1" "resourceGroup":"group1"'
+    ),
+    '<30>Nov 22 18:29:06 ws12 kernel: x; "_HOSTNAME":"ws12"': (
+        '<30>Nov 22 18:29:06 host1 kernel: x; "_HOSTNAME":"host1"'
+    ),
+    "Linux ws12 6.12.0-1-amd64 #1 SMP": "Linux host1 6.12.0-1-amd64 #1 SMP",
+    '"node registered" node="ws12" ws12': '"node registered" node="host1" host1',
+    "64 bytes from nas17 (10.1.2.3): ttl=64": "64 bytes from host1 (192.0.2.1): ttl=64",
+    "smbd: ws12 (ipv4:10.1.2.9:50112) connect to service pay": (
+        "smbd: host1 (ipv4:192.0.2.1:50112) connect to service share1"
+    ),
+    "Successfully connected to dc7.corp.example": "Successfully connected to host1.domain1",
+    "Host name is ws12.local. Host name conflict, retrying with ws13": (
+        "Host name is host1.local. Host name conflict, retrying with host2"
+    ),
+    "search corp.example\ndomain corp.example": "search domain1\ndomain domain1",
+    "su: FAILED SU (to root) jdoe on pts/1": "su: FAILED SU (to root) user1 on pts/1",
+    "pam_unix(passwd:chauthtok): password changed for jdoe": (
+        "pam_unix(passwd:chauthtok): password changed for user1"
+    ),
+    '{"clientAccount":"jdoe","clientDomain":"CORP","workstation":"WS12"}': (
+        '{"clientAccount":"user1","clientDomain":"domain1","workstation":"host1"}'
+    ),
     "::ffff:10.1.2.3 ::ffff:a01:203 10.1.2.3": (
         "2001:db8::ffff:192.0.2.1 2001:db8::ffff:192.0.2.1 192.0.2.1"
     ),
@@ -178,6 +210,9 @@ def test_names_go_in_every_spelling(text: str) -> None:
         "cipher=chacha20-poly1305@openssh.com mac=hmac-sha2-256-etm@openssh.com",
         "netmask 255.255.255.0, broadcast 255.255.255.255",
         "firmware 8.2.1.4 revision 1.0.0.2, BIOS 4.1.2.5, Driver 3.8.4.1, oid 1.3.6.1.2",
+        "2026-11-22T18:29:06Z INFO main: started main INFO; numa node=0, node: 0",
+        "Red Hat Enterprise Linux release 9.4.0, Linux kernel 6.12.1; Host name is empty",
+        "Connected to org.freedesktop.DBus; volume(v) mounted; password expired for account",
         "kernel 6.12.0.1.fc41, version 4.17.12.1; usage: host:port, port user:group",
     ],
 )
