@@ -53,7 +53,7 @@ def _in_base64(line: Line, match: re.Match[bytes]) -> Span | None:
     return (begin, end) if next(secrets(Line(plain)), None) else None
 
 
-_PASSWORD: Final = rb"pass(?:word|wd|phrase|code)s?"
+_PASSWORD: Final = rb"pass(?:[_-]?word|wd|[ _-]?phrase|code)s?"
 _NAMES: Final = (
     b"pass",
     b"pw",
@@ -202,9 +202,10 @@ CONTEXTS: Final = (
         finders.rest,
     ),
     context(
-        "user%password as a mount option",
+        "user%password as a mount option, or as a line of a credentials file",
         (b"%",),
-        rb"\buser(?:name)?=[^,;&=%\s]{1,256}+%",
+        rb"(?:\buser(?:name)?=|^[ \t]{0,16}user(?:name)?[ \t]{1,8}=[ \t]{1,8}(?![0-9]))"
+        rb"[^,;&=%\s]{1,256}+%",
         finders.option_percent,
     ),
     context(
@@ -216,7 +217,8 @@ CONTEXTS: Final = (
     context(
         "half a password that became a mount option",
         (b"unknown", b"unrecogni", b" option", b" parameter", b"d value"),
-        rb"(?:bad value for|invalid (?P<value>value)(?=[ \t]{1,8}[\"'`])|parse mount option"
+        rb"(?:bad value for|invalid (?P<value>value)(?=[ \t]{1,8}[\"'`])"
+        rb"|pars(?:e|ing)(?: cifs)? mount option"
         rb"|mount option(?=[ \t][^\s]{1,256}+ (?:is |was )?"
         + _NO_OPTION
         + rb")|"

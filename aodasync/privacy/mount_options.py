@@ -30,10 +30,11 @@ _SWITCHES: Final = (
     b"xattr atime lazytime autotune"
 ).split()
 _FLAG_OPTIONS: Final = frozenset(
-    b"_netdev async bind defaults dirsync directio forcedirectio forcemand forcemandatorylock fsc "
-    b"group guest hard idsfromsid ignorecase locallease loud mfsymlinks modefromsid multiuser "
-    b"nativesocket nofail owner rbind rdma remount ro rootfs rw rwpidforward seal seclabel sign "
-    b"signloosely silent sloppy strictatime sync tcpnodelay users witness".split()
+    b"_netdev async bind defaults dirsync directio domainauto forcedirectio forcemand "
+    b"forcemandatorylock fsc group guest hard idsfromsid ignore_signature ignorecase locallease "
+    b"loud mfsymlinks modefromsid modesid multiuser nativesocket noac nofail nonativesocket owner "
+    b"rbind rdma remount ro rootfs rw rwpidforward seal seclabel setuidfromacl sign signloosely "
+    b"silent sloppy strictatime sync tcpnodelay users witness".split()
 ) | frozenset([*_SWITCHES, *(b"no" + word for word in _SWITCHES)])
 """Mount options without a value."""
 

@@ -100,6 +100,10 @@ def _behind_user(line: Line, match: re.Match[bytes]) -> Span | None:
     return None if encoded else (match.end(), end)
 
 
+def _told_by_squid(_line: Line, match: re.Match[bytes]) -> Span:
+    return match.span("value")
+
+
 _WORD_END: Final = re.compile(rb"[\s\])\"']")
 _PERCENT: Final = re.compile(rb"[0-9a-f]{2}")
 _NAME: Final = rb"[^\s%:/\[\"']{1,128}+"
@@ -131,6 +135,12 @@ PROSE: Final = (
         rb"\b(?:(?:user|username|account)[ \t][\[\"']?|for \[)(?![0-9])%b(?:/%b)?%%(?=[^\s%%,;.)])"
         % (_NAME, _NAME),
         _behind_user,
+    ),
+    context(
+        "Got 'USER X' from squid, as ntlm_auth says it",
+        (b"' from squid",),
+        rb"\bgot '[^'\s]{1,128} (?P<value>[^\n]{1,256}?)' from squid",
+        _told_by_squid,
     ),
     context(
         "with the password X",

@@ -53,7 +53,9 @@ _MAP_END: Final = {
     for opening, comma, closing in ((b"[", b"", rb"\]"), (b"{", b",", rb"\}"))
 }
 _STRUCTURES: Final = (b"map[", b"&{", b"{key:", b"<key:")
-_ENVIRONMENT: Final = re.compile(rb"\"[A-Z][A-Z0-9_]{0,80}=$")
+_WHOLE_STRING: Final = re.compile(
+    rb"\"[A-Z][A-Z0-9_]{0,80}=$|[\[,][ \t]{0,8}\\{0,31}\"[A-Za-z][A-Za-z0-9_.-]{0,80}=$"
+)
 _COMMAND: Final = re.compile(
     rb"[\"']?(?:;|[ \t]{1,8}(?:&&|(?:sudo[ \t]{1,8})?(?:/[a-z0-9./-]{1,64}/)?"
     rb"(?:mount|smbclient|rclone|sshpass|psql|mysql|kinit|curl)[.a-z0-9]{0,8}(?:[ \t]|$)))"
@@ -250,17 +252,17 @@ def _unquoted(line: Line, key: Key, ends: re.Pattern[bytes]) -> tuple[int, int] 
         end, at = line.string_end(mark[0], mark.end(), key.bound)
         if line.ends_word(at):
             return mark.end(), end
-    if line.in_apostrophes(begin) or _is_environment(line, key):
+    if line.in_apostrophes(begin) or _is_whole_string(line, key):
         return line.trimmed(begin, key.bound)
     found = ends.search(line.low, at, key.bound)
     end = found.start() if found else key.bound
     return line.trimmed(begin, min(end, line.following(next_message, at)))
 
 
-def _is_environment(line: Line, key: Key) -> bool:
-    """``"NAME=..."``: all of the string is the value."""
-    name = line.text[max(0, key.start - 64) : key.value]
-    return key.bound < len(line.low) and _ENVIRONMENT.search(name) is not None
+def _is_whole_string(line: Line, key: Key) -> bool:
+    """``"NAME=..."`` of an environment, ``"name=..."`` in a list: all of it is the value."""
+    name = line.text[max(0, key.start - 128) : key.value]
+    return key.bound < len(line.low) and _WHOLE_STRING.search(name) is not None
 
 
 @dataclass(frozen=True, slots=True)

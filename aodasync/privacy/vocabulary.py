@@ -32,15 +32,21 @@ _OTHER_PASS: Final = b"".join(
     rb"(?<!%bpass)" % word for word in (b"by", b"com", b"sur", b"tres", b"no-")
 )
 
+_PW_OF: Final = b"".join(
+    rb"|(?<=%bpw)" % word
+    for word in (b"admin", b"bind", b"cifs", b"db", b"ldap", b"login", b"root", b"smb", b"user")
+)
+
 WEAK_NAMES: Final = frozenset(
     [b"pass", b"token", b"cred", b"creds", b"pw", b"key", b"sig", b"sas", b"signature"]
 )
 """Names behind which a number is a counter, an identifier or a signal."""
 
 SECRET_NAMES: Final = (
-    rb"(?P<name>pass(?:word|wd|phrase|code|wort)(?<!no-password)|pswd|psk%b|pwd(?<!oldpwd)|credentials?|secret"
-    rb"(?:[_ -]?(?:access[_-]?)?key)?|shared_?access_?(?:signature|key)|authorization"
-    rb"|authtok|kennwort|contrase\xc3\xb1a|wachtwoord|senha|mot[_ ]?de[_ ]?passe|has\xc5\x82o"
+    rb"(?P<name>pass(?:[_-]?word|wd|[ _-]?phrase|code|wort)(?<!no-password)|pswd|psk%b"
+    rb"|pwd(?<!oldpwd)|credentials?|secret(?:[_ -]?(?:access[_-]?)?key)?"
+    rb"|shared_?access_?(?:signature|key)|authorization|authtok"
+    rb"|kennwort|contrase\xc3\xb1a|wachtwoord|senha|mot[_ ]?de[_ ]?passe|has\xc5\x82o"
     rb"|l\xc3\xb6senord|pa\xc3\x9fwort|pas(?:s(?:ow?r|wro?|wo)|w(?:or?|r)?)d(?![a-z])"
     # Russian, Chinese and Japanese.
     rb"|\xd0[\xbf\x9f]\xd0\xb0\xd1\x80\xd0\xbe\xd0\xbb\xd1\x8c|\xe5\xaf\x86(?:\xe7\xa0\x81|\xe7\xa2\xbc)"
@@ -55,7 +61,7 @@ SECRET_NAMES: Final = (
 ) % (
     _ALONE % (b"psk", b"psk"),
     _OTHER_PASS,
-    _ALONE % (b"pw", b"pw"),
+    b"(?:" + _ALONE % (b"pw", b"pw") + _PW_OF + b")",
     _ALONE % (b"key", b"key"),
     _OTHER_KEYS,
     _BEHIND_ESCAPED,

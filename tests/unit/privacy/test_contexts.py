@@ -306,6 +306,17 @@ _REPORTED: Final = {
     "0 2048 crypt aes-xts-plain64 a1b2c3d4e5f60718a1b2c3d4e5f60718 0 8:1": (
         "0 2048 crypt aes-xts-plain64 ******** 0 8:1"
     ),
+    '{"mount_flags": ["vers=3.0", "password=a /S3cretX"]}': (
+        '{"mount_flags": ["vers=3.0", "password=********"]}'
+    ),
+    r'{"log":"{\"mount_flags\":[\"password=a; S3cretX\"]}"}': (
+        r'{"log":"{\"mount_flags\":[\"password=********\"]}"}'
+    ),
+    "CIFS: parsing cifs mount option 'S3cretX'": "CIFS: parsing cifs mount option '********'",
+    r"user = CORP\u1%S3cretX tailX": r"user = CORP\u1%********",
+    "pass-phrase=S3cretX": "pass-phrase=********",
+    "Enter PEM pass phrase: S3cretX": "Enter PEM pass phrase: ********",
+    "bindpw=S3cretX": "bindpw=********",
     '{"secrets":[{"name":"a"},{"password":"S3cretX"}]}': (
         '{"secrets":[{"name":"a"},{"password":"********"}]}'
     ),
@@ -345,6 +356,8 @@ def test_the_value_goes_and_what_is_beside_it_stays(text: str) -> None:
         "CIFS: VFS: \\\\nas smb2_get_enc_key: no session found",
         "Credential formatted incorrectly: (null)",
         "Config: added 'psk' value '<hidden>', added 'key_mgmt' value 'WPA-PSK SAE'",
+        "CIFS: parsing cifs mount option 'domainauto'",
+        "user = %U, user = 50% of it, getpw: 3 entries, Enter PEM pass phrase:",
         "error:0B080074:x509 certificate routines:X509_check_private_key:key values mismatch",
     ],
 )

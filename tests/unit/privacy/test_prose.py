@@ -34,6 +34,7 @@ _TOLD: Final = (
     "ldap_default_authtok = @",
     "bindpw @",
     "krb5_child: password is [@]",
+    "Got 'u1 @' from squid (length: 10).",
     "ldap bind: dn [cn=x] pw [@]",
     "rootpw @",
     "DefaultPassword    REG_SZ    @",
