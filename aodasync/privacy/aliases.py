@@ -57,6 +57,28 @@ _KEPT: Final = frozenset(
         *("user", "users", "username", "host", "domain", "share", "server", "workgroup"),
         *("uid", "gid", "mount", "password", "ipc$", "unc", "?"),
         *("cdrom", "floppy", "usb", "usb0", "git", "postmaster", "mailto"),
+        *("linux", "samba", "windows"),
+        # Parts of every other path; whoever tries passwords takes some of them for users.
+        *("bin", "boot", "dev", "etc", "lib", "lib64", "mnt", "opt", "proc", "run", "sbin", "srv"),
+        *("sys", "tmp", "usr", "var"),
+    ]
+)
+# Accounts that systems have, and directories where their files are.
+_SYSTEM_USERS: Final = frozenset(
+    [
+        *("backup", "cache", "data", "games", "home", "lib", "local", "log", "lp", "mail", "man"),
+        *(
+            "media",
+            "news",
+            "proxy",
+            "share",
+            "shutdown",
+            "spool",
+            "sync",
+            "uucp",
+            "www",
+            "www-data",
+        ),
     ]
 )
 # Ends of hosts' names that tell nobody apart, and are words elsewhere.
@@ -103,9 +125,9 @@ class Aliases:
                     self._user(name)
             elif kind == "home":
                 self._homes.append(name)
-            elif kind == "path":
+            elif kind in ("file", "path"):
                 for part in re.split(r"[\\/]+", name):
-                    self._name("folder", part)
+                    self._name("file" if kind == "file" else "folder", part)
             else:
                 self._name(kind, name)
         self._candidates.update(
@@ -202,6 +224,8 @@ class Aliases:
                 return
             self._domains.add(key)
         if not 2 <= len(name) <= _LONGEST_NAME or key in _KEPT or key in self._names:
+            return
+        if kind == "user" and key in _SYSTEM_USERS:
             return
         if _DIALECT.fullmatch(name) or is_address(name) or set(name) == {"*"}:
             return

@@ -110,6 +110,9 @@ _REPORTED: Final = {
     '{"username": "John Doe"} Doe': '{"username": "user1"} Doe',
     "username: John Doe\nJohn Doe": "username: user1\nuser1",
     "0x5 0x1 0x2 0x8000 1 100 0 pay roll.txt 5": "0x5 0x1 0x2 0x8000 1 100 0 file1 5",
+    "0x5 0x1 0x2 0x8000 1 100 0 pay\\roll.txt 5\nroll.txt": (
+        "0x5 0x1 0x2 0x8000 1 100 0 file1\\file2 5\nfile2"
+    ),
     "IP6 fd00::5.50112 > fd00::6.445: x": "IP6 2001:db8::1.50112 > 2001:db8::2.445: x",
     "(0x0100): user: jdoe\nNew user `jd2'": "(0x0100): user: user2\nNew user `user1'",
     "realm: corp.example \\\\corp.example\\dfs example": (
@@ -212,6 +215,7 @@ def test_names_go_in_every_spelling(text: str) -> None:
         "firmware 8.2.1.4 revision 1.0.0.2, BIOS 4.1.2.5, Driver 3.8.4.1, oid 1.3.6.1.2",
         "2026-11-22T18:29:06Z INFO main: started main INFO; numa node=0, node: 0",
         "Red Hat Enterprise Linux release 9.4.0, Linux kernel 6.12.1; Host name is empty",
+        "Invalid user dev from port 5; Invalid user man from: /dev/sda /usr/share/man //tmp/var/x",
         "Connected to org.freedesktop.DBus; volume(v) mounted; password expired for account",
         "kernel 6.12.0.1.fc41, version 4.17.12.1; usage: host:port, port user:group",
     ],
