@@ -29,6 +29,7 @@ __all__ = ["Suggestion", "render", "suggest", "suggestion"]
 _FACTOR: Final = 5.0
 _LEAST_MS: Final = 20.0
 _EMERGENCY_MS: Final = 1000.0
+_MOST_MS: Final = 5e7
 _STEPS: Final = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0)
 _FILE: Final = "learnt.json"
 
@@ -125,8 +126,14 @@ def _threshold(normal: Normal) -> Threshold:
 
 def _rounded_up(ms: float) -> float:
     """The next number that a person would write."""
+    ms = min(ms, _MOST_MS)
     scale = 10.0 ** math.floor(math.log10(ms))
     return round(next(step for step in _STEPS if ms <= step * scale * (1 + 1e-9)) * scale, 6)
+
+
+def _plain(threshold: Threshold) -> str:
+    """Without an exponent, which YAML 1.1 takes for a text."""
+    return f"{threshold.ms:.15g}"
 
 
 def _past(commands: Mapping[str, Threshold], past: Iterable[PastEpisode], since_ns: int) -> str:
@@ -151,13 +158,13 @@ def render(found: Suggestion) -> str:
         "guardian:",
         "  anomalies:",
         "    latency:",
-        f"      default_threshold_ms: {found.default.ms:g}  # {found.default.reason}",
-        f"      emergency_threshold_ms: {found.emergency.ms:g}  # {found.emergency.reason}",
+        f"      default_threshold_ms: {_plain(found.default)}  # {found.default.reason}",
+        f"      emergency_threshold_ms: {_plain(found.emergency)}  # {found.emergency.reason}",
         "      track_commands:",
     ]
     for name, threshold in found.commands.items():
         lines.append(f"        # {threshold.reason}")
-        lines.append(f"        - {{command: {name}, threshold: {threshold.ms:g}}}")
+        lines.append(f"        - {{command: {name}, threshold: {_plain(threshold)}}}")
     return "".join(f"{printable(line)}\n" for line in lines)
 
 

@@ -53,6 +53,17 @@ def test_it_is_a_section_that_the_configuration_takes() -> None:
     assert anomaly.emergency_threshold_ms == 1500.0
 
 
+@pytest.mark.parametrize("high_ms", [1e-9, 4e4, 2e5, 5e6, 1e21])
+def test_whatever_was_learnt_the_section_is_one_that_the_configuration_takes(
+    high_ms: float,
+) -> None:
+    """A million is not written 1e+06, which YAML takes for a text; half a day is the most."""
+    found = suggestion([Normal("nas1", _READ, 720, high_ms, high_ms)], ())
+    anomaly = _latency(render(found))
+    assert anomaly.thresholds_ms["SMB2_READ"] == found.commands["SMB2_READ"].ms <= 5e7
+    assert anomaly.emergency_threshold_ms == found.emergency.ms <= 5e7
+
+
 def test_each_number_has_its_reason() -> None:
     """The server, what is usual there, and how much was seen."""
     text = render(suggestion(_NORMALS, ()))
