@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import Final
 
@@ -65,19 +66,21 @@ def load_output_dir(path: Path | None = None) -> Path:
 
 def _overlaid(source: Path, path: Path | None, problems: Problems) -> tuple[Node, bool]:
     """The document of ``source``, and whether others were laid over it, as for no ``path``."""
-    root = _document(source, problems)
-    over: tuple[Path, ...] = ()
-    if path is None:
-        over = drop_ins(problems)
-        if source == default_path():
-            warn_of_misnamed(problems)
-    for file in over:
-        root = overlay(root, _document(file, problems, or_nothing=True))
-    return root, bool(over)
-
-
-def _document(path: Path, problems: Problems, *, or_nothing: bool = False) -> Node:
-    return parse(read(path, problems), str(path), problems, or_nothing=or_nothing)
+    over = drop_ins(problems) if path is None else ()
+    if path is None and source == default_path():
+        warn_of_misnamed(problems)
+    documents: list[Node] = []
+    refusals: list[ConfigError] = []
+    for file in (source, *over):
+        try:
+            text = read(file, problems)
+            documents.append(parse(text, str(file), problems, or_nothing=file != source))
+        except ConfigError as error:
+            refusals.append(error)
+    if refusals:
+        found = sorted([*problems.errors, *(p for error in refusals for p in error.problems)])
+        raise ConfigError(found[0].file, found, hint=refusals[0].hint)
+    return reduce(overlay, documents), bool(over)
 
 
 def loads(text: str, file: str) -> Config:

@@ -146,6 +146,23 @@ def test_syntax_errors_and_unreadable_files_name_themselves(etc: Path) -> None:
         load()
 
 
+def test_every_file_that_cannot_be_read_is_named(etc: Path) -> None:
+    """With what is known to be wrong in the others: one round of fixing is enough."""
+    (etc / "conf.d" / "a.yaml").write_text("cleanup:\n\tmin_free_mb: 3\n")
+    (etc / "conf.d" / "b.yaml").write_bytes(b"aod_output_dir: /srv/\xe4\n")
+    (etc / "conf.d" / "c.yaml").mkdir()
+    (etc / "config.yaml").write_text("audit:\naudit:\n")
+    with pytest.raises(ConfigError) as caught:
+        load()
+    conf_d = etc / "conf.d"
+    assert [str(problem) for problem in caught.value.problems] == [
+        f"{conf_d}/a.yaml:2:1: (file): expected spaces, found a tab",
+        f"{conf_d}/b.yaml:1:22: (file): expected UTF-8, found the byte 0xe4",
+        f"{conf_d}/c.yaml:1:1: (file): cannot be read: Is a directory",
+        (f"{etc}/config.yaml:2:1: audit: expected the key once, found it in line 1 and in line 2"),
+    ]
+
+
 def test_a_directory_that_anybody_can_write_is_warned_of(etc: Path) -> None:
     """A file in it names commands that root runs."""
     (etc / "conf.d").chmod(0o777)
