@@ -177,13 +177,14 @@ class _Converter:
             return Scalar(*place, node.value, last_line)
         if kind not in {"int", "float", "bool", "null"}:
             return self._odd_tag(node, key)
+        expected = f"a value of type {kind}"
         try:
             if len(node.value) <= _MAX_DIGITS:
                 return Scalar(*place, self._scalars.construct_object(node))
+            expected += f" of 1-{_MAX_DIGITS} digits"
         except (ValueError, KeyError, IndexError):
             pass
-        message = f"expected a value of type {kind}, found {quoted(node.value)}"
-        return self._broken(node, key, message)
+        return self._broken(node, key, f"expected {expected}, found {quoted(node.value)}")
 
     def _entries(self, node: yaml.MappingNode, key: str) -> dict[str, Entry]:
         entries: dict[str, Entry] = {}

@@ -69,8 +69,9 @@ class Problems:
             return f"; did you mean '{by_fold[min(ends, key=len)]}'?"
         import difflib  # noqa: PLC0415  # for a mistake alone: 150 KB in every agent otherwise
 
-        nearest = difflib.get_close_matches(fold, by_fold, n=1, cutoff=0.6)
-        return f"; did you mean '{by_fold[nearest[0]]}'?" if nearest else ""
+        nearest = difflib.get_close_matches(fold, by_fold, n=3, cutoff=0.6)
+        swapped = [name for name in nearest if sorted(name) == sorted(fold)]
+        return f"; did you mean '{by_fold[(swapped or nearest)[0]]}'?" if nearest else ""
 
     def _add(
         self, problems: list[ConfigProblem], kind: str, place: Place, key: str, message: str

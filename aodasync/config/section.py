@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import Any, Final, Protocol
 
-from aodasync.config.document import Entry, Fields, Items, Node, is_nothing, key_path, quoted
+from aodasync.config.document import (
+    Entry,
+    Fields,
+    Items,
+    Node,
+    Scalar,
+    is_nothing,
+    key_path,
+    quoted,
+)
 from aodasync.config.kinds import ScalarKind, refuse
 from aodasync.config.problems import Problems
 
@@ -40,7 +49,9 @@ class ListOf:
     def read(self, node: Node, key: str, problems: Problems) -> tuple[Any, ...] | None:
         """What the kind reads, without what it refuses."""
         if not isinstance(node, Items):
-            refuse(node, key, "a list", problems)
+            dash = isinstance(node, Scalar) and str(node.value).startswith("-")
+            near = "; a dash needs a blank after it" if dash else ""
+            refuse(node, key, "a list", problems, near)
             return None
         if len(node.items) < self.at_least:
             message = f"expected a list of {self.at_least} or more, found an empty one"

@@ -117,6 +117,38 @@ def test_every_number_has_bounds(refuse: Refuse, line: str, bounds: str) -> None
     assert f"number from {bounds}, found " in problem
 
 
+@pytest.mark.parametrize(
+    ("found", "meant"),
+    [("EOI", "EIO"), ("EACCESS", "EACCES"), ("ENOSCP", "ENOSPC"), ("ESRCH ", "ESRCH")],
+)
+def test_two_letters_that_changed_places_are_the_likeliest_mistake(
+    refuse: Refuse, found: str, meant: str
+) -> None:
+    """Of names that are as near as others the one of the same letters is meant."""
+    (problem,) = refuse(f"guardian: {{anomalies: {{error: {{track_codes: ['{found}']}}}}}}")
+    assert problem.endswith(f"; did you mean '{meant}'?")
+
+
+def test_a_number_of_too_many_digits_is_told_so(refuse: Refuse) -> None:
+    """It is of the right type."""
+    (problem,) = refuse(f"recorder: {{max_events: 1{'0' * 200}}}")
+    assert "max_events: expected a value of type int of 1-100 digits, found" in problem
+
+
+def test_a_dash_without_a_blank_makes_no_list(refuse: Refuse) -> None:
+    """YAML takes all of its lines for one text."""
+    (problem,) = refuse("""
+        watcher:
+          actions:
+            -dmesg
+            -stats
+        """)
+    assert problem == (
+        "f:3:5: watcher.actions: expected a list, found '-dmesg -stats' (it ends in line 4); "
+        "a dash needs a blank after it"
+    )
+
+
 def test_a_whole_number_may_be_written_with_a_fraction_of_zero(accept: Accept) -> None:
     """As JSON Schema has it."""
     assert accept("recorder: {max_events: 2000.0}").recorder.max_events == 2000
