@@ -12,10 +12,11 @@ import numpy.typing as npt
 
 from aodasync.detection.long_waits import may_wait
 from aodasync.detection.trouble_rows import SESSION_SETUP, WAITED_FOR_BY_NONE
-from aodasync.events import NS_PER_MS, REQUEST, RETRY, EventArray, Kind, latency_ns
+from aodasync.events import NS_PER_MS, REQUEST, RETRY, EventArray, Kind, Outcome, latency_ns
 from aodasync.evidence.arrays import is_in
 from aodasync.evidence.model import Connection, Finding, Sample, Symptom
 from aodasync.smb.commands import SMB_PORT
+from aodasync.verdict.concerned import waited_for
 from aodasync.verdict.lost_data import data_lost
 from aodasync.verdict.phases import Phases, phases_of
 from aodasync.verdict.stated import Stated, stated
@@ -35,6 +36,7 @@ from aodasync.verdict.waiting import (
 __all__ = ["Figures", "figures_of"]
 
 _UNANSWERED_NS: Final = 500_000_000
+_GIVEN_UP: Final = (Outcome.CANCELLED, Outcome.SHUTDOWN)
 _STARVED: Final = (Kind.CREDIT_TIMEOUT, Kind.INSUFFICIENT_CREDITS)
 _SLACK_NS: Final = 2_000_000_000  # what led to a trouble may be released after it
 
@@ -51,6 +53,9 @@ class Figures:
     ``answered_since`` were answered though issued later, ``answered_lately`` in the last second
     on the same connections, ``answered_elsewhere`` on others; ``announced`` are known as pending;
     ``announced_opens`` wait for another client, or did, the oldest for ``oldest_open_ms``;
+    other servers answered ``answered_by_others`` in that second, and ``unanswered_by_others``
+    wait for them;
+    ``given_up`` ended without a response as their callers, or this host, gave them up;
     ``untaken`` got one during the episode that the waiting thread has not picked up for
     as long; ``cut_off_ms`` is the age of the oldest request that a reconnect cut off;
     ``data_lost`` counts errors of written data, ``starved`` troubles with credits; operations
@@ -67,6 +72,10 @@ class Figures:
     codes: tuple[str, ...]
     idle: bool
     unanswered: int
+    answered_by_others: int
+    unanswered_by_others: int
+    given_up: int
+    given_up_ms: float
     unanswered_logins: int
     unanswered_large: int
     behind_large: bool
@@ -124,8 +133,7 @@ def figures_of(
     opens_ms = pending_ms(finding, waiting, mine, now_ns)
     waiting = waiting[~may_wait(waiting)]
     received_ns = waiting["received_ns"].astype(np.int64)
-    unanswered = waiting[received_ns == 0]
-    unanswered = unanswered[now_ns - unanswered["issued_ns"].astype(np.int64) >= _UNANSWERED_NS]
+    unanswered = _unanswered(waiting, now_ns)
     recent = mine[mine["released_ns"].astype(np.int64) >= finding.first_ns - _SLACK_NS]
     cut_off = recent[recent["outcome"] == RETRY]
     unanswered = still_waiting(finding, unanswered, cut_off)
@@ -135,6 +143,9 @@ def figures_of(
     worst = worst or next(iter(own), None)
     peers = {(c.address, c.port, c.netns) for c in own}
     lately, elsewhere = answered_lately(unanswered, mine, now_ns)
+    given_up = recent[is_in(recent["outcome"], _GIVEN_UP) & waited_for(finding, recent)]
+    others = in_flight[~is_in(in_flight["connection_id"], ids)]
+    theirs = rows[~is_in(rows["connection_id"], ids)]
     series = [*samples, later] if later is not None else list(samples)
     kinds = recent["kind"]
     return Figures(
@@ -148,6 +159,10 @@ def figures_of(
         # What it cut off may have ended only after the decision.
         idle=finding.idle and bool(is_in(cut_off["command"], WAITED_FOR_BY_NONE).all()),
         unanswered=len(unanswered),
+        answered_by_others=answered_lately(unanswered, theirs, now_ns)[1],
+        unanswered_by_others=len(_unanswered(others, now_ns)),
+        given_up=len(given_up),
+        given_up_ms=float(latency_ns(given_up).max(initial=0)) / NS_PER_MS,
         unanswered_logins=int((unanswered["command"] <= SESSION_SETUP).sum()),
         unanswered_large=int(is_in(unanswered["command"], LARGE_ANSWERS).sum()),
         behind_large=behind_large(unanswered if len(unanswered) else cut_off, mine),
@@ -182,6 +197,13 @@ def _of_connections(rows: EventArray, ids: npt.NDArray[np.uint64]) -> EventArray
     sessions = rows["session_id"][mine & (rows["session_id"] != 0)]
     alone = (rows["kind"] != REQUEST) & (rows["connection_id"] == 0)
     found: EventArray = rows[mine | (alone & is_in(rows["session_id"], sessions))]
+    return found
+
+
+def _unanswered(waiting: EventArray, now_ns: int) -> EventArray:
+    """Those of the requests in flight that wait for a response for half a second or longer."""
+    old = now_ns - waiting["issued_ns"].astype(np.int64) >= _UNANSWERED_NS
+    found: EventArray = waiting[old & (waiting["received_ns"] == 0) & ~may_wait(waiting)]
     return found
 
 

@@ -26,6 +26,7 @@ _SLOW_SERVER: Final = "slow to answer"
 _SILENT: Final = "acknowledged but not answered"
 _ANOTHER_CLIENT: Final = "waits for another client"
 _STATED: Final = "stated by the server"
+_UNREACHED: Final = frozenset({"no route to the server", "not sent", "nothing gets through"})
 _LOGIN_FAILED: Final = "login failed"
 
 _LIMIT: Final = "The server is at a limit: memory, sessions, open files, or it throttles."
@@ -78,10 +79,22 @@ def remarks(rule: Rule, figures: Figures) -> Iterator[str]:
             "On other connections it answered {answered_elsewhere} in the last second: it is"
             " what serves this connection, not the whole service."
         )
+    if rule.name in _UNREACHED:
+        yield from _of_other_servers(figures)
     if rule.name == _SLOW_SERVER and figures.commands == ("SMB2_SESSION_SETUP",):
         yield "It is the login: as a rule the server waits for its domain controller."
     elif rule.name == _SLOW_SERVER and figures.phases is not None:
         yield from _of_slow(figures)
+
+
+def _of_other_servers(figures: Figures) -> Iterator[str]:
+    if figures.answered_by_others > 0:
+        yield (
+            "Other servers answered {answered_by_others} in the last second: the network of this"
+            " host itself works."
+        )
+    elif figures.unanswered_by_others > 0:
+        yield "Requests to other servers wait as well: it may be the network of this host itself."
 
 
 def _of_slow(figures: Figures) -> Iterator[str]:

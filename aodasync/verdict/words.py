@@ -30,6 +30,8 @@ def sentence_words(figures: Figures) -> dict[str, Any]:
         **_stated_words(figures.stated),
         "share_statuses": ", ".join(_share_statuses(figures)),
         "untaken_requests": _count(figures.untaken, "request"),
+        "given_up_requests": _count(figures.given_up, "request"),
+        "given_up_sec": round(figures.given_up_ms / 1000, 1),
         "waiting_requests": _count(figures.unanswered, "request"),
         "unanswered_requests": f"{_count(figures.unanswered, 'request')}"
         f" {'waits' if figures.unanswered == 1 else 'wait'}",

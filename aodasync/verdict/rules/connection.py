@@ -102,6 +102,20 @@ def _writeback_lost(f: Figures) -> bool:
 
 
 @CONNECTION_RULES.rule(
+    "given up before an answer",
+    cause="server",
+    confidence="medium",
+    sentence="The server had not answered {given_up_requests} for up to {given_up_sec} s, though"
+    " its host acknowledged everything; then they were given up here (a signal, a time-out,"
+    " umount -f).",
+    refuted_by="on the server: tcpdump -c 50 tcp port {port} shows that it answers",
+)
+def _given_up(f: Figures) -> bool:
+    slow = f.symptom == Symptom.SLOW and f.phases is None and f.cut_off_ms == 0
+    return slow and f.given_up > 0 and f.tcp is not None and f.tcp.sockets > 0 and lossless(f)
+
+
+@CONNECTION_RULES.rule(
     "no credits",
     cause="server",
     confidence="medium",

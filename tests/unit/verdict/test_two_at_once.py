@@ -24,7 +24,7 @@ def _judged(
     type_: str, rows: EventArray = _NONE, waiting: EventArray = _NONE, **given: Any
 ) -> Verdict:
     lossy = given.pop("socket", {})
-    ends = (_AT - SECOND, {}), (_AT + SECOND, lossy)
+    ends: list[tuple[int, dict[str, Any]]] = [(_AT - SECOND, {}), (_AT + SECOND, lossy)]
     samples = [Sample(at_ns, (tcp_socket(**changes),), {}) for at_ns, changes in ends]
     figures = figures_of(
         finding(type_, **{"first_ns": _AT, "last_ns": _AT + SECOND, **given}),
@@ -90,6 +90,53 @@ def test_a_user_who_is_refused_all_day_lost_no_connection(
         _refused(_AT + 9 * MS),
     )
     assert _judged("connection", rows, codes=codes, commands=()).rule == rule
+
+
+@pytest.mark.parametrize(
+    ("others", "says"),
+    [
+        ("answered", "Other servers answered 3 in the last second: the network of this host"),
+        ("wait", "Requests to other servers wait as well: it may be the network of this host"),
+        ("idle", "A server host that is down looks the same, and so does a firewall of this host."),
+    ],
+)
+def test_other_servers_say_whether_it_is_the_network_of_this_host(others: str, says: str) -> None:
+    """A mount that cannot be reached, beside one that works, or one that waits as well."""
+    waiting = [in_flight(issued_ns=_AT)]
+    if others == "wait":
+        waiting.append(in_flight(issued_ns=_AT, connection_id=2))
+    rows = [
+        request(released_ns=at_ns, received_ns=at_ns, connection_id=2)
+        for at_ns in range(_AT + SECOND - 3 * MS, _AT + SECOND, MS)
+        if others == "answered"
+    ]
+    dead = {"retransmits": 9, "backoff": 4, "unacked": 3}
+    judged = _judged("hang", requests(*rows), requests(*waiting), socket=dead)
+    assert judged.rule == "nothing gets through"
+    assert says in judged.sentence
+    assert ("ther servers" in judged.sentence) is (others != "idle")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "socket", "rule"),
+    [
+        (Outcome.CANCELLED, {}, "given up before an answer"),
+        (Outcome.SHUTDOWN, {}, "given up before an answer"),
+        (Outcome.CANCELLED, {"retransmits": 9}, "segments lost"),
+        (Outcome.CANCELLED, {"established": False}, "nothing decides"),
+        (Outcome.SEND_FAILED, {}, "nothing decides"),
+    ],
+)
+def test_what_its_caller_gave_up_was_not_answered(
+    outcome: Outcome, socket: dict[str, Any], rule: str
+) -> None:
+    """``timeout 2 ls`` on a server that is silent for a while: all slow ones end so."""
+    rows = request(released_ns=_AT, latency_ns=2 * SECOND, outcome=outcome)
+    judged = _judged("latency", rows, socket=socket)
+    assert judged.rule == rule
+    if rule.startswith("given"):
+        assert (judged.cause, judged.confidence) == ("server", "medium")
+        assert "had not answered 1 request for up to 2.0 s" in judged.sentence
 
 
 def test_a_full_disk_is_not_told_as_a_session_that_ended() -> None:
