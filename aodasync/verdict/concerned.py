@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
@@ -16,7 +17,7 @@ from aodasync.evidence.model import Finding, Symptom
 from aodasync.smb.commands import COMMAND_CODES
 from aodasync.smb.ntstatus import STATUS_CODES
 
-__all__ = ["failed_by", "in_silence", "waited_for"]
+__all__ = ["failed_by", "in_silence", "shares_of_codes", "waited_for"]
 
 _UNNAMED: Final = "0x"
 
@@ -39,16 +40,34 @@ def failed_by(finding: Finding, rows: EventArray) -> npt.NDArray[np.bool_]:
     Others fail all day: a file that is not there, the end of a listing. Of trouble with a
     connection, those that were to make it again count as well, and writes.
     """
+    failed: npt.NDArray[np.bool_] = _stated(finding, rows) | (rows["outcome"] != ANSWERED)
+    if finding.symptom == Symptom.CONNECTION:
+        failed |= (rows["command"] <= TREE_CONNECT) & (rows["status"] != 0)
+        failed |= failed_writes(rows)
+    return failed
+
+
+def shares_of_codes(
+    finding: Finding, rows: EventArray, shares: Mapping[tuple[int, int], str]
+) -> frozenset[str]:
+    """The shares whose requests since its beginning were answered with the finding's codes.
+
+    Rows have shape (N,); ``shares`` are names, ``//server/share``, by session id and tree id.
+    """
+    found = rows[_stated(finding, rows) & is_in(rows["connection_id"], finding.connections)]
+    found = found[found["released_ns"] >= np.uint64(max(0, finding.first_ns))]
+    trees = set(zip(found["session_id"].tolist(), found["tree_id"].tolist(), strict=True))
+    return frozenset(shares[tree] for tree in trees if tree[1] and tree in shares)
+
+
+def _stated(finding: Finding, rows: EventArray) -> npt.NDArray[np.bool_]:
+    """Which rows bear an NTSTATUS that the finding names."""
     codes = [
         int(code, 16) if code.startswith(_UNNAMED) else STATUS_CODES[code]
         for code in finding.codes
         if code.startswith(_UNNAMED) or code in STATUS_CODES
     ]
-    failed: npt.NDArray[np.bool_] = is_in(rows["status"], codes) | (rows["outcome"] != ANSWERED)
-    if finding.symptom == Symptom.CONNECTION:
-        failed |= (rows["command"] <= TREE_CONNECT) & (rows["status"] != 0)
-        failed |= failed_writes(rows)
-    return failed
+    return is_in(rows["status"], codes)
 
 
 def in_silence(waiting: EventArray, rows: EventArray, now_ns: int) -> npt.NDArray[np.bool_]:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from aodasync.events import NO_OPERATIONS, EventArray, OperationArray
 from aodasync.evidence.file_book import NO_FILES, FileBook
 from aodasync.evidence.model import Connection, Sample, Trigger
+from aodasync.verdict.concerned import shares_of_codes
 from aodasync.verdict.figures import Figures, figures_of
 from aodasync.verdict.mounts import mounts_of
 from aodasync.verdict.next_steps import next_steps, where_it_runs
@@ -56,6 +57,10 @@ _ABOUT_MOUNTS: Final = frozenset(
         "session expired",
     }
 )
+_OF_A_SHARE: Final = frozenset(
+    {"asked in vain", "held by another", "no such share", "stated by the server"}
+)
+"""Rules about what was asked of a share, whose name is known then."""
 _SAID: Final = {
     REFUSED: "write_statuses",
     "login failed": "login_statuses",
@@ -106,6 +111,8 @@ def judge(
         where = verdict.evidence["address"], verdict.evidence["port"]
         names = {trigger.finding.server, *(n for c in own for n in (c.server, c.address))}
         concerned = mounts_of(mounts, names)
+        if verdict.rule in _OF_A_SHARE:
+            concerned = concerned.of_shares(shares_of_codes(trigger.finding, rows, shares))
         said = verdict.evidence[_SAID[verdict.rule]] if verdict.rule in _SAID else ()
         steps = next_steps(verdict.rule, verdict.cause, trigger.finding.server, *where, said=said)
         about = concerned.sentence() if verdict.rule in _ABOUT_MOUNTS else ""

@@ -34,12 +34,20 @@ class Mounts:
         ]
         more = len(named) - _MOST
         listed = ", ".join(named[:_MOST]) + (f" and {more} more" if more > 0 else "")
-        return f"It is about {listed}." if named else ""
+        is_ = "is" if len(named) == 1 else "may be"  # others of the server may work
+        return f"It {is_} about {listed}." if named else ""
 
     def shares(self) -> tuple[str, ...]:
         """The shares that they show, ``//server/share``."""
-        parts = (server_and_share(source) for source in self.sources)
-        return tuple(f"//{server}/{share}" for server, share in parts if share)
+        return tuple(filter(None, map(_share_of, self.sources)))
+
+    def of_shares(self, names: Collection[str]) -> Mounts:
+        """Those that show one of these shares; all of them, if none does."""
+        wanted = {name.casefold() for name in names}
+        shares = (_share_of(source).casefold() for source in self.sources)
+        places = [place for place, share in enumerate(shares) if share in wanted]
+        columns = self.sources, self.points, self.usernames
+        return Mounts(*(tuple(each[n] for n in places) for each in columns)) if places else self
 
     def filled_in(self, text: str) -> str:
         """The text with USER and SHARE replaced, where all mounts agree on them."""
@@ -62,6 +70,11 @@ def mounts_of(states: Any, names: Collection[str]) -> Mounts:
         tuple(_shown(each["mount_point"]) for each in found),
         tuple(_shown(each.get("username", "")) for each in found),
     )
+
+
+def _share_of(source: str) -> str:
+    server, share = server_and_share(source)
+    return f"//{server}/{share}" if share else ""
 
 
 def _shown(text: str) -> str:

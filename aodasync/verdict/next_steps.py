@@ -145,8 +145,8 @@ _BY_CAUSE: Final[Mapping[str, tuple[str, ...]]] = {
         "here: grep -E 'cifs|smb3' /proc/mounts (user name, sec=); klist for Kerberos mounts",
         "here: smbclient -L {address} -U USER (does the password still work?)",
         (
-            "on {server} or its domain controller: net user USER /domain (Samba: pdbedit -v USER):"
-            " is the account locked, disabled or expired?"
+            "on {server}: net user USER /domain (Samba: pdbedit -v USER): is the account locked,"
+            " disabled or expired?"
         ),
     ),
     "unknown": (

@@ -58,6 +58,33 @@ def test_users_that_differ_are_not_guessed() -> None:
     assert "//NAS/data1 on /mnt/1 (username=svc), //NAS/data2 on /mnt/2" in judged.sentence
 
 
+@pytest.mark.parametrize(
+    ("tree", "sentence", "command"),
+    [
+        (6, "It is about //NAS/data2 on /mnt/2 (username=jane).", "-U jane"),
+        (7, "It may be about //NAS/data1 on /mnt/1 (username=svc), //NAS/data2 on", "-U USER"),
+    ],
+)
+def test_a_share_that_is_gone_is_the_one_that_is_named(
+    tree: int, sentence: str, command: str
+) -> None:
+    """The requests that said so tell which; where none does, others may work."""
+    gone = "STATUS_NETWORK_NAME_DELETED"
+    row = request(released_ns=100 * SECOND, session_id=9, tree_id=tree, status=STATUS_CODES[gone])
+    found = finding("connection", codes=(gone,), first_ns=100 * SECOND)
+    judged = judge(
+        Trigger("connection", found, (), 101 * SECOND, 0, 1),
+        rows=row,
+        in_flight=np.zeros(0, EVENT),
+        connections=_NAS,
+        shares={(9, 5): "//nas/data1", (9, 6): "//nas/data2"},
+        later=None,
+        mounts=[_mount(), _mount(2, username="jane")],
+    )
+    assert sentence in judged.sentence
+    assert command in judged.refuted_by
+
+
 def test_many_mounts_are_counted() -> None:
     """Three are named."""
     sentence = mounts_of([_mount(n) for n in range(9)], ["nas"]).sentence()
