@@ -58,6 +58,7 @@ __all__ = ["UNKNOWN_CONNECTION", "Connections", "Troubles"]
 UNKNOWN_CONNECTION: Final = 0
 _REMEMBERED: Final = 4096
 _GIVEN_UP_NS: Final = 60_000_000_000
+_MOUNT_TRIES_NS: Final = 2_000_000_000  # one mount asks for its share in several spellings
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ class _Connection:
     again: bool = False  # it has reconnected
     refused: bool = False  # its last login was refused
     timed_out: bool = False  # its server's storage did, for which the client reconnects
+    asked_ns: int = 0  # since when each share that was asked for is refused, or is gone
     expired: bool = False  # its session is over, and was told so
     busy: bool = False  # its last reconnect cut off a request, or came of such time-outs
     reconnected_ns: int = 0  # what was issued before belongs to that reconnect
@@ -146,8 +148,8 @@ class Connections:
     def unusable(self) -> list[int]:
         """Ids of the connections that the client is trying to re-establish, or to log in on again.
 
-        So are those of which a share is gone that was used. A mount that failed is not among
-        them: neither session nor share was lost.
+        So are those of which a share is gone that was used, or that is asked for again and
+        again. A mount that failed is not among them: neither session nor share was lost.
         """
         troubled = ((c, self._known[c]) for c in self._troubled)
         lost = {c for c, k in troubled if k.reconnecting or (k.refused and (k.again or k.expired))}
@@ -227,6 +229,7 @@ class Connections:
             self._channels.note_tree_connect(connection)
             if status == 0:
                 self._without_share.pop(connection, None)
+                self._get(connection).asked_ns = 0
         if status == IO_TIMEOUT:
             self._get(connection).timed_out = True
         if status in SESSION_ENDED:
@@ -235,9 +238,11 @@ class Connections:
             return "" if told else status_name(status)
         if not is_lost_share(row, status):
             return ""
-        known_lost = connection in self._without_share or self._get(connection).again
-        if known_lost or row["command"] != TREE_CONNECT:
-            self._without_share[connection] = int(row["released_ns"])
+        known, at_ns = self._get(connection), int(row["released_ns"])
+        known.asked_ns = known.asked_ns or at_ns
+        insists = at_ns - known.asked_ns >= _MOUNT_TRIES_NS
+        if known.again or insists or row["command"] != TREE_CONNECT:
+            self._without_share[connection] = at_ns
         return status_name(status)
 
     def _cut_off(self, connection: int, batch: Batch, i: int) -> str:

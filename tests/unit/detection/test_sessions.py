@@ -135,6 +135,16 @@ def test_a_mount_of_a_share_that_never_was_ends_at_once() -> None:
     assert _lived({10: mount}, 30) == (1, [1])
 
 
+def test_a_share_that_is_asked_for_again_and_again_is_one_episode_more() -> None:
+    """Whether it was ever used is not known: the agent was started later, or it is a typo."""
+    asked = {
+        s: _answer("SMB2_TREE_CONNECT", s * SECOND, "STATUS_BAD_NETWORK_NAME")
+        for s in range(10, 100, 9)
+    }
+    at_once = requests(*(asked[10] for _ in range(3)))
+    assert _lived({**asked, 10: at_once}, 110) == (2, [1])
+
+
 def test_a_share_that_nobody_asks_for_any_more_is_given_up() -> None:
     """After a minute: it was unmounted."""
     lost = requests(
