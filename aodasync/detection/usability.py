@@ -16,10 +16,17 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from aodasync.detection.long_waits import may_wait
 from aodasync.detection.lost_shares import LostShares, Tree
-from aodasync.detection.trouble_rows import ECHO, TREE_CONNECT, ended_session, is_odd
+from aodasync.detection.trouble_rows import (
+    ECHO,
+    TREE_CONNECT,
+    answered,
+    ended_session,
+    is_odd,
+)
 from aodasync.events import EventArray, Kind, Outcome
 from aodasync.evidence.arrays import distinct, is_in
 from aodasync.evidence.model import Connection
@@ -77,8 +84,8 @@ class Usability:
     """Takes batches in, and judges mounts when asked.
 
     ``recent`` returns the rows that were released since a time (CLOCK_MONOTONIC in ns); it is
-    asked only while a request waits for ``age_ms``. ``shares`` returns names by session id
-    and tree id, and is asked only while a share is gone.
+    asked only while a request waits for ``age_ms``, and when a login is refused. ``shares``
+    returns names by session id and tree id, and is asked only while a share is gone.
     """
 
     def __init__(
@@ -92,6 +99,7 @@ class Usability:
         self._age_ns = round(age_ms * _MS)
         self._recent = recent
         self._trouble: dict[int, _Trouble] = {}
+        self._well: set[int] = set()
         self.forgotten = 0
         """Connections in trouble that gave way to others."""
 
@@ -155,8 +163,23 @@ class Usability:
         signs |= further & is_in(rows["connection_id"], list(self._trouble))
         for row in rows[signs & (rows["connection_id"] != 0)]:
             why = _why(row)
-            if why:
-                self._sign(int(row["connection_id"]), int(row["released_ns"]), why)
+            connection = int(row["connection_id"])
+            login = row["command"] == _SESSION_SETUP and row["outcome"] == _ANSWERED
+            if why and not (login and self._is_well(connection)):
+                self._sign(connection, int(row["released_ns"]), why)
+
+    def _is_well(self, connection: int) -> bool:
+        """Whether it has a session that nothing was said against: one more user is refused."""
+        if connection in self._trouble:
+            return False
+        if connection not in self._well:
+            rows = self._recent(0)
+            mine = rows[(rows["connection_id"] == connection) & (rows["command"] != ECHO)]
+            if not _works(mine).any():
+                return False
+            if len(self._well) < _MAX_CONNECTIONS:
+                self._well.add(connection)
+        return True
 
     def _sign(self, connection: int, at_ns: int, why: str) -> None:
         known = self._trouble.get(connection)
@@ -171,6 +194,7 @@ class Usability:
 
     def _begin(self, connection: int, at_ns: int, why: str) -> None:
         self._trouble[connection] = _Trouble(at_ns, at_ns, why)
+        self._well.discard(connection)
         while len(self._trouble) > _MAX_CONNECTIONS:
             del self._trouble[next(iter(self._trouble))]
             self.forgotten += 1
@@ -189,27 +213,31 @@ class Usability:
             oldest[number] = min(issued_ns, oldest.get(number, issued_ns))
         since_ns = max(0, now_ns - self._age_ns)
         rows = self._recent(since_ns)
-        answered = (rows["kind"] == _REQUEST) & (rows["outcome"] == _ANSWERED)
-        alive = set(distinct(rows["connection_id"][answered & (rows["received_ns"] >= since_ns)]))
+        ended = (rows["kind"] == _REQUEST) & (rows["outcome"] == _ANSWERED)
+        alive = set(distinct(rows["connection_id"][ended & (rows["received_ns"] >= since_ns)]))
         for number, issued_ns in oldest.items():
             if number and number not in self._trouble and number not in alive:
                 self._begin(number, issued_ns, "no response")
 
     def _recover(self, rows: EventArray) -> None:
-        answered = (rows["kind"] == _REQUEST) & (rows["outcome"] == _ANSWERED)
-        answered &= rows["command"] > _SESSION_SETUP
-        answered &= (rows["command"] != TREE_CONNECT) | (rows["status"] == 0)
-        answered &= ~ended_session(rows)
+        works = _works(rows)
         ids = rows["connection_id"]
-        for number in self._trouble.keys() & set(ids[answered].tolist()):
+        for number in self._trouble.keys() & set(ids[works].tolist()):
             trouble = self._trouble[number]
-            ours = answered & (ids == number)
+            ours = works & (ids == number)
             silent = trouble.why == "no response"
             if not silent:
                 ours &= rows["command"] != ECHO  # it is answered without a session
             ours &= rows["received_ns" if silent else "issued_ns"] > np.uint64(trouble.last_ns)
             if ours.any():
                 del self._trouble[number]
+
+
+def _works(rows: EventArray) -> npt.NDArray[np.bool_]:
+    """Which answers show that the connection works, of rows of shape (N,)."""
+    found: npt.NDArray[np.bool_] = (rows["command"] != TREE_CONNECT) | (rows["status"] == 0)
+    found &= answered(rows)
+    return found
 
 
 def _why(row: np.void) -> str:

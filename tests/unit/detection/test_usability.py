@@ -102,6 +102,18 @@ def test_an_echo_is_no_sign_of_a_session() -> None:
     assert _look(usability, 22).usable
 
 
+def test_one_more_user_who_is_refused_does_not_concern_a_mount_that_works() -> None:
+    """Another mount is tried over the same connection; until that is lost, nothing is wrong."""
+    used = request(released_ns=9 * SECOND)
+    login = request("SMB2_SESSION_SETUP", released_ns=10 * SECOND, status=_LOGON_FAILURE)
+    usability = _world(requests(used, login))
+    usability.observe(login)
+    assert _look(usability, 60).usable
+    usability.observe(trouble(Kind.RECONNECT, at_ns=70 * SECOND, connection_id=1))
+    usability.observe(request("SMB2_SESSION_SETUP", released_ns=71 * SECOND, status=_LOGON_FAILURE))
+    assert _look(usability, 80).why == "login refused: STATUS_LOGON_FAILURE"
+
+
 def test_an_ordinary_login_is_no_trouble() -> None:
     """STATUS_MORE_PROCESSING_REQUIRED is how every login begins."""
     usability = _world()
