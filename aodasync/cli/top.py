@@ -67,10 +67,21 @@ def top(*, seconds: float, view: str, once: bool, json_: bool, out: TextIO) -> i
                 drawn = draw(window, screen, width=width, height=_ONCE_LINES)
                 out.writelines(f"{text.rstrip()}\n" for text, _ in drawn[:-1])
             return ExitCode.OK
-        if not sys.stdin.isatty() or not out.isatty():
-            raise UsageError("top needs a terminal", hint="aodasync top --once, or --json")
+        if not sys.stdin.isatty() or not out.isatty() or not _can_draw(out):
+            raise UsageError(
+                "top needs a terminal on which a cursor can be moved (TERM)",
+                hint="aodasync top --once, or --json",
+            )
         curses.wrapper(_run, connection, window, screen, seconds)
     return ExitCode.OK
+
+
+def _can_draw(out: TextIO) -> bool:
+    try:
+        curses.setupterm(fd=out.fileno())
+    except curses.error:  # TERM is not set, or not known here
+        return False
+    return curses.tigetstr("cup") is not None
 
 
 def _fill(connection: LiveConnection, window: Window, seconds: float) -> None:

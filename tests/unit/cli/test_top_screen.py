@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aodasync.cli import main as cli
 from aodasync.cli.top import as_json
 from aodasync.cli.top_screen import Screen, Style, draw, lines_of
 from aodasync.live.window import Window
@@ -141,3 +146,20 @@ def test_a_wide_screen_names_services_and_containers() -> None:
     screen.filter = "docker"
     assert [line.key[0] for line in lines_of(_window(), "process", screen)] == ["victim"]
     assert as_json(_window(), screen.unit_of)["process"][0]["unit"] == "docker 3f2a9c0d1e4b"
+
+
+@pytest.mark.parametrize(
+    ("term", "able"), [("xterm", True), ("vt100", True), ("dumb", False), ("none-such", False)]
+)
+def test_a_terminal_without_a_cursor_is_no_screen(term: str, *, able: bool) -> None:
+    """Where lines can only follow one another, or nothing is known of the terminal."""
+    asked = "import sys; from aodasync.cli import top; print(top._can_draw(sys.stdout))"
+    done = subprocess.run(
+        [sys.executable, "-c", asked],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(cli.__file__).parents[2],
+        env={**os.environ, "TERM": term},
+    )
+    assert done.stdout == f"{able}\n"
