@@ -110,7 +110,7 @@ def why(
         )
     found: tuple[PastEpisode, ...] = ()
     now_ns: int | None = None
-    if named is not None and os.path.lexists(named):
+    if named is not None and (os.sep in named or os.path.lexists(named)):
         episode = episode_of_bundle(Path(named))
     else:
         found = load(directory)
@@ -139,7 +139,7 @@ def _of_stored(
         path = find_bundle(named)
     except AodasyncError:
         raise error from None
-    if os.sep not in str(path) and not os.path.lexists(path):
+    if not os.path.lexists(path):
         raise error  # no path was meant, and without an output directory there is no bundle
     return episode_of_bundle(path)
 

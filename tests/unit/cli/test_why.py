@@ -210,6 +210,7 @@ def test_what_is_no_path_is_an_episode_that_is_not_there(tmp_path: Path) -> None
     with pytest.raises(BundleError, match="no episode '99'"):
         why(tmp_path, "99", as_json=False, out=io.StringIO(), find_bundle=lambda _: Path("99"))
     gone = tmp_path / "gone.tar.zst"
+    (tmp_path / "history.jsonl").mkdir()  # which is nothing that a path has to do with
     with pytest.raises(BundleError, match="no such file or directory"):
         why(tmp_path, str(gone), as_json=False, out=io.StringIO(), find_bundle=lambda _: gone)
 
