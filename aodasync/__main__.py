@@ -14,9 +14,12 @@ def main() -> int:
     hold()
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # libraries warn developers, of what a bundle holds, too
-    from aodasync.cli.main import main as run_command  # noqa: PLC0415  # after the signals
+    try:
+        from aodasync.cli.main import main as run_command  # noqa: PLC0415  # after the signals
 
-    return run_command()
+        return run_command()
+    except KeyboardInterrupt:  # while it imported, or flushed at its end
+        return 128 + 2
 
 
 if __name__ == "__main__":

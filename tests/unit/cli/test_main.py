@@ -9,9 +9,11 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from aodasync import __main__ as entry
 from aodasync import __version__
 from aodasync.cli import main as cli
 from aodasync.cli.arguments import parser
@@ -189,6 +191,21 @@ def test_check_config_as_json_names_a_file_that_may_not_be_read(
         "message": "cannot be read: permission denied",
     }
     assert printed.err == "aodasync: error: /etc/c.yaml: permission denied (hint: sudo)\n"
+
+
+def test_an_interrupt_before_the_command_is_as_quiet_as_in_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Importing takes a third of a second: Ctrl-C then is exit 130, too, without a traceback."""
+
+    class Interrupted(ModuleType):
+        def __getattr__(self, name: str) -> object:
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "aodasync.cli.main", Interrupted("aodasync.cli.main"))
+    monkeypatch.setattr(entry, "hold", lambda: None)
+    assert entry.main() == 130
+    assert capsys.readouterr().err == ""
 
 
 def test_replay_of_nothing_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
