@@ -16,9 +16,9 @@ from aodasync.config import schema
 __all__ = ["command", "configuration", "fish"]
 
 _REQUIREMENTS: Final = """.SH REQUIREMENTS
-Linux 5.15 or newer with BTF of the kernel and of the cifs module. Root, or the capabilities that
-the unit names. bcc from the distribution (python3\\-bpfcc), unless byte code for this kernel's
-layout was imported (\\fBaodasync probe import\\fR). What is missing, \\fBaodasync doctor\\fR says.
+Linux 5.15 or newer with BTF of the kernel and of the cifs module. Root. bcc from the distribution
+(python3\\-bpfcc), unless byte code for this kernel's layout was imported
+(\\fBaodasync probe import\\fR). What is missing, \\fBaodasync doctor\\fR says.
 """
 _README: Final = Path(__file__).resolve().parents[1] / "README.md"
 _REST: Final = """.SH FILES
@@ -27,14 +27,18 @@ _REST: Final = """.SH FILES
 The configuration, see
 .BR aodasync.yaml (5).
 .TP
+.I /etc/aodasync/conf.d/*.yaml
+Settings that differ from it, read in the order of their names.
+.TP
 .I /var/log/aod/batches/
 Bundles (aod_output_dir).
 .TP
 .I /var/lib/aodasync/
-What was learnt, the history of episodes, and imported byte code.
+What was learnt, the history of episodes, imported byte code, and which name stands for which in
+anonymised copies.
 .TP
 .I /var/cache/aodasync/
-Byte code of the probe. It may be deleted.
+Byte code of the probe, and what captures have recorded. It may be deleted.
 .TP
 .I /run/aodasync/
 The control socket, and the lock: one agent for each host.
@@ -44,7 +48,8 @@ last minutes. It holds no file contents and no session keys. It can be read by r
 \\fBaodasync bundles anonymise\\fR makes a copy with other names.
 .SH EXIT STATUS
 0 done; 1 failed; 64 wrong usage; 69 something that is needed is missing; 77 not permitted;
-78 the configuration was refused.
+78 the configuration was refused. \\fBaodasync check\\fR has those of Nagios: 0 ok, 1 warning,
+2 critical, 3 unknown.
 .SH SEE ALSO
 .BR aodasync.yaml (5),
 .BR mount.cifs (8),

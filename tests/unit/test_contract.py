@@ -11,6 +11,7 @@ import argparse
 import ast
 import asyncio
 import json
+import re
 import subprocess
 import sys
 import syslog
@@ -125,6 +126,18 @@ def test_the_readme_names_every_event() -> None:
     """Whoever finds a line in a log finds it there, too."""
     readme = (PACKAGE.parent / "README.md").read_text()
     assert [event for event in sorted(_logged()) if f"`{event}`" not in readme] == []
+
+
+def test_the_readme_names_fields_that_the_events_have() -> None:
+    """A filter that somebody writes from its table finds them."""
+    readme = (PACKAGE.parent / "README.md").read_text()
+    table = readme.partition("## Log events")[2].partition("## Bundles")[0]
+    prose = {"and", "its", "or", "rule"}
+    modules = [set(_identifiers(ast.parse(path.read_text()))) for path in PACKAGE.rglob("*.py")]
+    for events, fields_ in re.findall(r"^\| (`[^|]+`) \|.*\| (.*?) ?\|$", table, re.MULTILINE):
+        named = set(re.findall(r"\w+", events))
+        known = set().union(*(names for names in modules if names & named))
+        assert set(re.findall(r"[a-z_]+", fields_)) - prose <= known, events
 
 
 @pytest.fixture(scope="module")
