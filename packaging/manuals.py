@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, Final
 from aodasync import __version__
 from aodasync.cli.arguments import parser
 from aodasync.config import schema
+from aodasync.config.guardian import settings_of
 
 __all__ = ["command", "configuration", "fish"]
 
@@ -147,14 +149,24 @@ def _overhead(readme: str) -> Iterator[str]:
 
 
 def _settings(part: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Each setting below a part of the schema, by its path; what lists hold is ``KEY[]``."""
     for key, setting in (part.get("properties") or {}).items():
         name = f"{path}.{key}" if path else key
         yield name, setting
-        below = setting.get("additionalProperties")
-        if setting.get("properties"):
-            yield from _settings(setting, name)
-        elif isinstance(below, Mapping):
-            yield from _settings(below, f"{name}.NAME")
+        yield from _settings(setting, name)
+    for inner, sign in (("additionalProperties", ".NAME"), ("items", "[]")):
+        if isinstance(part.get(inner), Mapping):
+            yield from _settings(part[inner], path + sign)
+
+
+def _by_type(whole: dict[str, Any]) -> dict[str, Any]:
+    """The schema, where each anomaly has what its type has, and no more."""
+    anomalies = whole["properties"]["guardian"]["properties"]["anomalies"]
+    for name, part in anomalies["properties"].items():
+        part |= {"properties": settings_of(name).schema()["properties"]}
+    anomalies["description"] += ' One of another name has a "type", and its settings.'
+    del anomalies["additionalProperties"]
+    return whole
 
 
 def configuration() -> str:
@@ -168,7 +180,7 @@ def configuration() -> str:
             "\\fBaodasync check\\-config\\fR prints the effective configuration.\n.SH SETTINGS\n"
         ),
     ]
-    for name, setting in _settings(schema()):
+    for name, setting in _settings(_by_type(schema())):
         bounds = _bounds(setting)
         text = _escaped(str(setting.get("description", "")))
         parts.append(f".TP\n.B {_escaped(name)}\n{text}{_escaped(bounds)}\n")
@@ -183,7 +195,7 @@ def _bounds(setting: Mapping[str, Any]) -> str:
     if "enum" in setting:
         found.append("one of " + ", ".join(map(str, setting["enum"])))
     if "default" in setting:
-        found.append(f"default: {setting['default']}")
+        found.append(f"default: {json.dumps(setting['default'])}")
     return f" ({'; '.join(found)})" if found else ""
 
 

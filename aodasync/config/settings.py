@@ -39,7 +39,7 @@ COLLECTOR: Final = _limits(
     (
         "max_action_bytes",
         Number(4096, 1 << 30, whole=True),
-        "Of an action's output, the last so many bytes are kept.",
+        "So much of an action's output is kept; the manifest says what was cut.",
     ),
     ("look_back_sec", Number(0, _DAY_SEC), "Logs are collected from so long before the anomaly."),
     (
@@ -94,7 +94,7 @@ _CLEANUP: Final = _limits(
             advised=20,
             consequence="bundles are cut short; 200 is a good size",
         ),
-        "Over it the oldest bundles are deleted, and under 20 new ones are cut short.",
+        "Over it the least important and oldest bundles go; under 20 new ones are cut short.",
     ),
     (
         "min_free_mb",
