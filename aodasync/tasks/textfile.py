@@ -23,7 +23,7 @@ from aodasync.host import safe_files
 from aodasync.host.threads import in_thread
 from aodasync.tasks.heartbeat import Beat, steady
 
-__all__ = ["Textfile"]
+__all__ = ["Textfile", "problem_of"]
 
 _EVERY_SEC: Final = 15.0
 _MODE: Final = 0o644
@@ -68,13 +68,26 @@ class Textfile:
             await in_thread(partial(_write, path, self._facts()), abandon=True)
         except (OSError, ValueError, RequirementError) as error:
             if self.failed == 0:
-                reason = error.strerror if isinstance(error, OSError) else None
-                said = reason.lower() if reason else str(error)
-                self._log.warning("metrics_not_written", path=str(path), error=said)
+                self._log.warning("metrics_not_written", path=str(path), error=_said(error))
             self.failed += 1
         else:
             self.written += 1
             self.failed = 0
+
+
+def problem_of(path: Path) -> str:
+    """Why the directory of a textfile cannot be used, "" if it can. Blocks."""
+    try:
+        os.close(_open(path.parent))
+    except (OSError, ValueError) as error:
+        said = _said(error)
+        return said if str(path.parent) in said else f"{path.parent}: {said}"
+    return ""
+
+
+def _said(error: Exception) -> str:
+    reason = error.strerror if isinstance(error, OSError) else None
+    return reason.lower() if reason else str(error)
 
 
 def _write(path: Path, facts: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from aodasync.cli.doctor import host_checks, start_checks
+from aodasync.cli.doctor import host_checks, own_checks, start_checks
 from aodasync.cli.doctor.check import Check
 from aodasync.config.model import Config
 from aodasync.errors import AodasyncError, ExitCode
@@ -43,6 +43,8 @@ async def diagnose(
         host_checks.stacks(),
         *host_checks.tools(),
         *(host_checks.captures(config) if config else ()),
+        *(own_checks.commands(config) if config else ()),
+        *(own_checks.textfile(config) if config else ()),
         *host_checks.service(),
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,17 @@ from typing import Any
 import pytest
 
 from aodasync import probes
-from aodasync.cli.doctor import host_checks, start_checks
+from aodasync.actions import UserAction
+from aodasync.cli.doctor import host_checks, own_checks, start_checks
 from aodasync.cli.doctor.check import Check
 from aodasync.cli.doctor.diagnosis import as_json, as_text, diagnose, exit_code
 from aodasync.cli.doctor.left_out import retry_actions
 from aodasync.cli.doctor.probe_checks import probe_checks
 from aodasync.config import load
+from aodasync.config.model import Metrics
 from aodasync.errors import AgentUnreachableError, LayoutError, RequirementError
 from aodasync.host import state_file
+from aodasync.host.mountinfo import Mount
 from aodasync.probes.interface import Attachment, Candidate, ProbePlan
 from aodasync.probes.requirements import lockdown_hint
 from aodasync.process import launch
@@ -258,3 +262,59 @@ def test_a_kernel_that_keeps_its_memory_from_root_is_known(tmp_path: Path) -> No
     assert lockdown_hint(lockdown) == ""
     lockdown.write_text("none integrity [confidentiality]\n")
     assert lockdown_hint(lockdown).startswith("boot with lockdown=integrity")
+
+
+def test_commands_of_the_users_are_found_as_the_agent_finds_them(tmp_path: Path) -> None:
+    """Hooks and actions: by its PATH, by their path; what cannot be run is news now."""
+    (tmp_path / "hook").write_text("#!/bin/sh\n")
+    (tmp_path / "hook").chmod(0o755)
+    (tmp_path / "plain").write_text("#!/bin/sh\n")
+    (tmp_path / "plain").chmod(0o644)
+    own = tuple(
+        UserAction(name, (program,), 1.0)
+        for name, program in (
+            ("plain", f"{tmp_path}/plain"),
+            ("gone", f"{tmp_path}/gone"),
+            ("directory", str(tmp_path)),
+            ("unknown", "no-such-program"),
+        )
+    )
+    found = own_checks.commands(
+        config(on_bundle=(f"{tmp_path}/hook", "x"), on_episode=("true",), user_actions=own)
+    )
+    assert [(check.name, check.state) for check in found] == [
+        ("on_bundle", "ok"),
+        ("on_episode", "ok"),
+        *((f"action: {action.name}", "warning") for action in own),
+    ]
+    assert [check.fix for check in found][2:] == [
+        *("name a file, and chmod +x it", "install it, or name another") * 2,
+    ]
+    assert own_checks.commands(config()) == []
+
+
+def test_what_is_on_a_network_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Doctor runs while its server hangs."""
+    mount = Mount("0:9", "/mnt/share", "cifs", "//nas/share")
+    monkeypatch.setattr(own_checks, "read_mounts", lambda: (mount,))
+    monkeypatch.setattr(os, "stat", None)
+    monkeypatch.setattr(os, "access", None)
+    there = config(on_bundle=("/mnt/share/hook",), metrics=Metrics("/mnt/share/a.prom"))
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    for check in (*own_checks.commands(there), *own_checks.textfile(there)):
+        assert check.state == "warning"
+        assert "is on /mnt/share (cifs), which hangs when its server does" in check.detail
+
+
+def test_a_textfile_that_cannot_be_written_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the reason that the log would have."""
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    owner = os.stat_result((0o40755, 0, 0, 0, 0, 0, 0, 0, 0, 0))
+    monkeypatch.setattr(os, "fstat", lambda _: owner)
+    good = own_checks.textfile(config(metrics=Metrics(f"{tmp_path}/a.prom")))
+    assert good == [Check("metrics", "ok", f"{tmp_path}/a.prom")]
+    (missing,) = own_checks.textfile(config(metrics=Metrics(f"{tmp_path}/none/a.prom")))
+    assert missing.detail == f"{tmp_path}/none: no such file or directory"
+    assert own_checks.textfile(config()) == []
