@@ -20,6 +20,7 @@ _UNPRINTABLE: Final = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
     "\ud800-\udfff\ufeff\ufff9-\ufffb\ufffe\uffff\U000e0000-\U000e0fff]"
 )
+_ESCAPED: Final = re.compile(rf"{_UNPRINTABLE.pattern}|\\(?=u[0-9a-f]{{4}})")
 
 
 def printable(text: str) -> str:
@@ -35,8 +36,11 @@ def printable_text(text: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """The same with such a character as JSON has it: names that differ stay different."""
-    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    """The same with such a character as JSON has it: names that differ stay different.
+
+    So a backslash is escaped where it stands before what would be taken for such a character.
+    """
+    return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def wants_colour(stream: TextIO) -> bool:

@@ -110,3 +110,21 @@ def test_names_that_no_text_may_hold_cost_no_metric() -> None:
         "/mnt/\\u202e",
     ]
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", text)
+
+
+def test_no_two_names_are_one_series() -> None:
+    """The same labels twice cost all that node_exporter has, not ours alone."""
+    points = [
+        "/mnt/\x1b",
+        "/mnt/\\u001b",
+        "/mnt/\\u005cu001b",
+        "/mnt/\\\x1b",
+        "/mnt/\\users",
+        "\ud800",
+    ]
+    mounts = [{"mount_point": point, "server": "nas", "usable": True} for point in points]
+    text = exposition({**FACTS, "mounts": mounts}).decode()
+    families = {f.name: f for f in text_string_to_metric_families(text)}
+    shown = [s.labels["mount_point"] for s in families["aodasync_mount_usable"].samples]
+    assert len(set(shown)) == len(points)
+    assert "/mnt/\\users" in shown
