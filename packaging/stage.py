@@ -54,6 +54,7 @@ def stage(into: Path, vendor: Path) -> None:
     _write(into / "usr/lib/systemd/system/aodasync.service", unit)
     shipped = (ROOT / "config/config.yaml").read_text(encoding="utf-8")
     _write(into / "etc/aodasync/config.yaml", shipped)
+    (into / "etc/aodasync/conf.d").mkdir()
     _compress(into / "usr/share/man/man8/aodasync.8.gz", manuals.command())
     _compress(into / "usr/share/man/man5/aodasync.yaml.5.gz", manuals.configuration())
     for shell, path in _COMPLETIONS.items():
