@@ -47,7 +47,8 @@ _OTHER_FILE_SYSTEM: Final = re.compile(
 )
 _PAIR: Final = re.compile(
     rb"(?:%b)?[a-z0-9_.-]{1,64}(?:%b)?[ \t]{0,8}[,;]?[ \t]{0,8}(?:%b)?value(?:%b)?[ \t]{0,8}[:=]"
-    rb"|(?:%b)[a-z0-9_.-]{0,40}?%b(?:%b)" % (QUOTE, QUOTE, QUOTE, QUOTE, QUOTE, SECRET_NAMES, QUOTE)
+    rb"|(?:%b)?[a-z0-9_.-]{0,40}?%b(?:%b|(?=[\s,}\]]|$))"
+    % (QUOTE, QUOTE, QUOTE, QUOTE, QUOTE, SECRET_NAMES, QUOTE)
 )
 _PROSE: Final = frozenset(
     b"and authentication by change changed did expired expires expiry failed for from has in is "

@@ -26,12 +26,18 @@ _SERVICES: Final = re.compile(
     rb"(?:(?:files|compat|sss|systemd|winbind|ldap|nis|db|altfiles"
     rb"|extrausers|\[[a-z!=]{1,32}\])[ \t]{0,8}){1,9}"
 )
+# What passwd(1) says.
+_PASSWD: Final = re.compile(
+    rb"user '|password (?:changed|expiry|unchanged|updated)|authentication token|you (?:may|must) "
+)
 _PAM: Final = re.compile(rb"\bpam_[a-z0-9_]{1,24}\([a-z0-9_.@-]{0,16}$")
 _PROSE: Final = re.compile(rb"[a-z]{2,20}[ \t]|[^\s]{1,128} -> ")
-# What a message says of a key, of a token: where it is, whose it is, in which state.
-_STATE: Final = re.compile(
-    rb"(?:(?:expired|invalid|missing|revoked|unknown|unset|empty)|[a-z0-9._-]{1,64}@[a-z0-9-]{1,32}"
-    rb"\.[a-z]{2,24}|(?:/[a-z0-9._-]{1,32}){2,8})(?![^\s,;:.)\]}\"'\\])|rc[ =]|sas_addr|sha256:"
+# What a message says of a key, of a token: in which state it is, where, whose.
+_STATES: Final = rb"(?:expired|invalid|missing|not [a-z]{3,12}|revoked|unknown|unset|empty)"
+_STATE: Final = re.compile(_STATES + rb"(?=[,;:.)\]}\"']|[ \t\r\n]*$)")
+_ABOUT: Final = re.compile(
+    rb"(?:%b|[a-z0-9._-]{1,64}@[a-z0-9-]{1,32}\.[a-z]{2,24}|(?:/[a-z0-9._-]{1,32}){2,8})"
+    rb"(?![^\s,;:.)\]}\"'\\])|rc[ =]|sas_addr|sha256:" % _STATES
 )
 _FAILED: Final = re.compile(
     rb"\b(?:could ?n[o']t|can ?not|can't|failed to|unable to|error|failure)[ \t][a-z ]{0,40}$"
@@ -100,12 +106,13 @@ def _is_prose(line: Line, key: Key) -> bool:
     said = _FUNCTION.search(head) and _SENTENCE.match(line.low, key.value)
     if said or (_FAILED.search(head) and _FAILURE.match(line.text, key.value)):
         return True
-    about = not key.strong and not line.low.startswith((b"pass", b"pw"), key.start)
-    if about and _STATE.match(line.low, key.value):
+    about = not line.low.startswith((b"pass", b"pw"), key.start)
+    if about and (_STATE if key.strong else _ABOUT).match(line.low, key.value):
         return True
+    about = about and not key.strong
     about = about or _FILE_NAME.search(head) is not None
-    if line.low.startswith(b"passwd", key.start) and _SERVICES.fullmatch(
-        line.low[key.value :].strip()
+    if line.low.startswith(b"passwd", key.start) and (
+        _SERVICES.fullmatch(line.low[key.value :].strip()) or _PASSWD.match(line.low, key.value)
     ):
         return True
     return about and _PROSE.match(line.text, key.value) is not None
