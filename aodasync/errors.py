@@ -8,6 +8,7 @@ is a defect.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -149,13 +150,24 @@ class ConfigProblem:
 
 
 class ConfigError(AodasyncError):
-    """A configuration was refused; holds all of its problems, the first of which is in ``file``."""
+    """A configuration was refused; holds all of its problems, the first of which is in ``file``.
+
+    ``warnings`` are what did not refuse it.
+    """
 
     exit_code = ExitCode.CONFIG
 
-    def __init__(self, file: str, problems: list[ConfigProblem], *, hint: str = "") -> None:
+    def __init__(
+        self,
+        file: str,
+        problems: Sequence[ConfigProblem],
+        *,
+        hint: str = "",
+        warnings: Sequence[ConfigProblem] = (),
+    ) -> None:
         self.file = file
         self.problems = tuple(problems)
+        self.warnings = tuple(warnings)
         super().__init__("\n".join(str(problem) for problem in self.problems), hint=hint)
 
     @property

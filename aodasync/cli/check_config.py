@@ -88,9 +88,15 @@ def _differing(own: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, 
 
 
 def _load(path: Path | None, *, strict: bool) -> Config:
-    config = load(path)
+    try:
+        config = load(path)
+    except ConfigError as error:
+        if not strict:
+            raise
+        problems = sorted((*error.problems, *error.warnings))
+        raise ConfigError(problems[0].file, problems, hint=error.hint) from error
     if strict and config.warnings:
-        raise ConfigError(config.warnings[0].file, list(config.warnings))
+        raise ConfigError(config.warnings[0].file, config.warnings)
     return config
 
 

@@ -79,7 +79,8 @@ def _overlaid(source: Path, path: Path | None, problems: Problems) -> tuple[Node
             refusals.append(error)
     if refusals:
         found = sorted([*problems.errors, *(p for error in refusals for p in error.problems)])
-        raise ConfigError(found[0].file, found, hint=refusals[0].hint)
+        hint, warnings = refusals[0].hint, problems.warnings
+        raise ConfigError(found[0].file, found, hint=hint, warnings=warnings)
     return reduce(overlay, documents), bool(over)
 
 
@@ -108,10 +109,11 @@ def _interpret(root: Node, source: Path | None, problems: Problems) -> Config:
         anomalies += guardian.unnamed(newer.types)
     collector = Collector(**values["collector"] | _limits(newer, root, problems))
     defined = user_actions(values["actions"], collector.action_timeout_sec, problems)
+    if problems.errors:
+        errors, warnings = problems.errors, problems.warnings
+        raise ConfigError(errors[0].file, errors, warnings=warnings)
     used = set(watcher).union(*(anomaly.actions for anomaly in anomalies))
     report_unused(values["actions"], used, problems)
-    if problems.errors:
-        raise ConfigError(problems.errors[0].file, problems.errors)
     return Config(
         source=source,
         watch_interval_sec=values["watch_interval_sec"],

@@ -175,6 +175,16 @@ def test_strict_refuses_what_is_warned_of(path: Path) -> None:
     assert check_config(path, as_json=True, out=out, err=err, strict=True) == 0
 
 
+def test_strict_refuses_it_beside_errors_too(path: Path) -> None:
+    """In file order: one round of fixing is enough. Otherwise the errors alone are shown."""
+    path.write_text("watcher: {actions: [dmesg, dmseg]}\naudit: 7\nrecorder: {max_events: 1}\n")
+    for strict, lines in ((False, [2, 3]), (True, [1, 2, 3])):
+        out, err = io.StringIO(), io.StringIO()
+        assert check_config(path, as_json=True, out=out, err=err, strict=strict) == 78
+        assert [problem["line"] for problem in json.loads(out.getvalue())["problems"]] == lines
+        assert len(err.getvalue().splitlines()) == len(lines)
+
+
 def test_what_cannot_be_read_is_refused_with_a_hint(tmp_path: Path) -> None:
     """A missing file, a directory and a FIFO; none of them waits."""
     os.mkfifo(tmp_path / "fifo")
