@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
 import os
@@ -157,6 +158,9 @@ def _open_without_waiting(path: str, flags: int) -> int:
 
 
 def _decode(content: bytes, file: str) -> str:
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        remedy = "iconv -f UTF-16 -t UTF-8 converts it"
+        refuse(file, 1, 1, f"expected UTF-8, found UTF-16, as Windows writes it; {remedy}")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:

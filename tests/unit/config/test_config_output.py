@@ -228,6 +228,24 @@ def test_text_that_is_not_utf_8_is_refused_where_it_stands(path: Path) -> None:
     assert str(caught.value) == f"{path}:2:5: (file): expected UTF-8, found the byte 0xfc"
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_what_windows_calls_unicode_is_told_by_its_name(path: Path, encoding: str) -> None:
+    """Notepad and PowerShell write it; a byte says nothing to whoever used them."""
+    path.write_bytes("\ufeffaudit: {}".encode(encoding))
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert str(caught.value) == (
+        f"{path}:1:1: (file): expected UTF-8, found UTF-16, as Windows writes it; "
+        "iconv -f UTF-16 -t UTF-8 converts it"
+    )
+
+
+def test_a_byte_order_mark_of_utf_8_is_no_fault(path: Path) -> None:
+    """Notepad writes one as well."""
+    path.write_bytes("\ufeffwatch_interval_sec: 3\r\n".encode())
+    assert load(path).watch_interval_sec == 3
+
+
 def test_a_byte_order_mark_is_taken(path: Path) -> None:
     """Some editors write one."""
     path.write_bytes(b"\xef\xbb\xbfwatch_interval_sec: 3\n")
