@@ -27,6 +27,9 @@ _OPENED: Final = frozenset(
         "scanning a quoted scalar",
     )
 )
+_NO_QUOTE: Final = ("while scanning a quoted scalar", "found unexpected end of stream")
+_MORE: Final = "'<scalar>'"
+_QUOTES: Final = ('"', "'")
 _REMEDIES: Final = {
     _SECOND_COLON: "; a key's colon needs a blank after it, a text with a colon needs quotes",
 }
@@ -64,7 +67,7 @@ def syntax_problem(error: yaml.MarkedYAMLError, text: str, seen: Seen) -> tuple[
         return mark.line + 1, mark.column + 1, "expected spaces, found a tab"
     if error.context == _KEY_WITHOUT_COLON and begin is not None:
         return _no_key(begin, text)
-    if other := _before_it(error, mark, text, seen):
+    if other := _of_quotes(error, mark, seen) or _before_it(error, mark, text, seen):
         return other
     what = ", ".join(part for part in (error.context, error.problem) if part)
     if error.context and error.context.startswith(_ANCHOR_TWICE) and begin is not None:
@@ -110,6 +113,25 @@ def _before_it(
     if found.endswith(_DEEPER) and alone and above.column <= mark.column:
         return _no_key(above, text, question)
     return None
+
+
+def _of_quotes(
+    error: yaml.MarkedYAMLError, mark: yaml.Mark, seen: Seen
+) -> tuple[int, int, str] | None:
+    """Of a text in quotes that has no end, or ends with the first quote of the next one."""
+    begun = error.context_mark
+    if (error.context, error.problem) == _NO_QUOTE and begun is not None:
+        message = "not valid YAML: expected a quote at the end of this text, found the file's end"
+        return begun.line + 1, begun.column + 1, message
+    before = seen.scalar
+    if not (error.problem or "").endswith(_MORE) or not isinstance(before, yaml.ScalarNode):
+        return None
+    if before.style not in _QUOTES or seen.ended or before.end_mark.line != mark.line:
+        return None
+    where = f"in line {mark.line + 1}, column {mark.column + 1}"
+    found = f"expected nothing more after this text in quotes, found a text {where}"
+    message = f"not valid YAML: {found}; is a quote or a comma missing?"
+    return before.start_mark.line + 1, before.start_mark.column + 1, message
 
 
 def _of_many_lines(colon: yaml.Mark, begun: yaml.Mark, text: str) -> tuple[int, int, str]:

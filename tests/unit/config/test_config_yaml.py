@@ -159,6 +159,46 @@ def test_syntax_errors_have_a_position(refuse: Refuse, text: str, problem: str) 
     assert refuse(text) == [problem]
 
 
+_MORE = "(file): not valid YAML: expected nothing more after this text in quotes, found a text in"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('a: "x\nb: "y"\n', f"f:1:4: {_MORE} line 2, column 5; is a quote or a comma missing?"),
+        ("a: 'it's'\n", f"f:1:4: {_MORE} line 1, column 8; is a quote or a comma missing?"),
+        ("a: ['b', 'c, 'd']", f"f:1:10: {_MORE} line 1, column 15; is a quote or a comma missing?"),
+        ('a: ["b" "c"]', f"f:1:5: {_MORE} line 1, column 9; is a quote or a comma missing?"),
+        (
+            'a: 1\nb: "c\nd: 2\n',
+            (
+                "f:2:4: (file): not valid YAML: "
+                "expected a quote at the end of this text, found the file's end"
+            ),
+        ),
+        (
+            "a: |\n  b\n c\nd: 1\n",
+            (
+                "f:3:2: (file): not valid YAML: while parsing a block mapping, expected "
+                "<block end>, but found '<scalar>'; it begins in line 1; is the indentation right?"
+            ),
+        ),
+        (
+            'a: "b"\n c\nd: 1\n',
+            (
+                "f:2:2: (file): not valid YAML: while parsing a block mapping, expected "
+                "<block end>, but found '<scalar>'; it begins in line 1; is the indentation right?"
+            ),
+        ),
+    ],
+)
+def test_a_missing_quote_is_told_where_its_text_begins(
+    refuse: Refuse, text: str, problem: str
+) -> None:
+    """YAML notices it at the next quote, or at the end of the file."""
+    assert refuse(text) == [problem]
+
+
 @pytest.mark.parametrize("text", ['"\\UFFFFFFFF"', '"\\U00110000"', f"%YAML {'9' * 5000}.1\n---\n"])
 def test_numbers_beyond_all_bounds_in_the_syntax_are_syntax_errors(
     refuse: Refuse, text: str
