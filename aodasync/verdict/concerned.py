@@ -10,14 +10,24 @@ import numpy as np
 import numpy.typing as npt
 
 from aodasync.detection.long_waits import may_wait
-from aodasync.detection.trouble_rows import TREE_CONNECT, WAITED_FOR_BY_NONE, failed_writes
-from aodasync.events import ANSWERED, REQUEST, EventArray
+from aodasync.detection.trouble_rows import (
+    ECHO,
+    NEGOTIATE,
+    RECONNECTS,
+    SESSION_SETUP,
+    TREE_CONNECT,
+    WAITED_FOR_BY_NONE,
+    answered,
+    ended_session,
+    failed_writes,
+)
+from aodasync.events import ANSWERED, REQUEST, RETRY, EventArray
 from aodasync.evidence.arrays import distinct, is_in
 from aodasync.evidence.model import Finding, Symptom
 from aodasync.smb.commands import COMMAND_CODES
 from aodasync.smb.ntstatus import STATUS_CODES
 
-__all__ = ["failed_by", "in_silence", "shares_of_codes", "waited_for"]
+__all__ = ["failed_by", "has_session", "in_silence", "shares_of_codes", "waited_for"]
 
 _UNNAMED: Final = "0x"
 
@@ -45,6 +55,22 @@ def failed_by(finding: Finding, rows: EventArray) -> npt.NDArray[np.bool_]:
         failed |= (rows["command"] <= TREE_CONNECT) & (rows["status"] != 0)
         failed |= failed_writes(rows)
     return failed
+
+
+def has_session(finding: Finding, rows: EventArray) -> bool:
+    """Whether the finding's connections worked when a login was refused there last.
+
+    They had answered then since they were lost last, if ever: it is the login of a mount that
+    is tried, over the connection of those that work. Rows have shape (N,), oldest first.
+    """
+    mine = rows[is_in(rows["connection_id"], finding.connections)]
+    refused = np.flatnonzero((mine["command"] == SESSION_SETUP) & _stated(finding, mine))
+    before = mine[: refused[-1]] if len(refused) else mine[:0]
+    lost = is_in(before["kind"], [*RECONNECTS]) | (before["outcome"] == RETRY)
+    lost |= ended_session(before) | ((before["kind"] == REQUEST) & (before["command"] == NEGOTIATE))
+    works = answered(before) & (before["command"] != ECHO)
+    last_ns = before["released_ns"][lost].max(initial=0)
+    return bool((before["issued_ns"][works] > last_ns).any())
 
 
 def shares_of_codes(
@@ -76,11 +102,11 @@ def in_silence(waiting: EventArray, rows: EventArray, now_ns: int) -> npt.NDArra
     That of their connection; ``rows`` may go on. They wait for what the oldest of them waits
     for, however young they are.
     """
-    answered = (rows["kind"] == REQUEST) & (rows["outcome"] == ANSWERED)
-    answered &= rows["received_ns"] <= np.uint64(max(0, now_ns))
+    ended = (rows["kind"] == REQUEST) & (rows["outcome"] == ANSWERED)
+    ended &= rows["received_ns"] <= np.uint64(max(0, now_ns))
     silent = np.ones(len(waiting), np.bool_)
     for connection_id in distinct(waiting["connection_id"]):
         own = waiting["connection_id"] == connection_id
-        answers = rows["received_ns"][answered & (rows["connection_id"] == connection_id)]
+        answers = rows["received_ns"][ended & (rows["connection_id"] == connection_id)]
         silent[own] = waiting["issued_ns"][own] > answers.max(initial=0)
     return silent

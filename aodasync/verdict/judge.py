@@ -10,9 +10,9 @@ from typing import Any, Final
 from aodasync.events import NO_OPERATIONS, EventArray, OperationArray
 from aodasync.evidence.file_book import NO_FILES, FileBook
 from aodasync.evidence.model import Connection, Sample, Trigger
-from aodasync.verdict.concerned import shares_of_codes
+from aodasync.verdict.concerned import has_session, shares_of_codes
 from aodasync.verdict.figures import Figures, figures_of
-from aodasync.verdict.mounts import mounts_of
+from aodasync.verdict.mounts import Mounts, mounts_of
 from aodasync.verdict.next_steps import next_steps, where_it_runs
 from aodasync.verdict.remarks import remarks
 from aodasync.verdict.rules import DOUBTS, REFUSED, RULES, UNKNOWN
@@ -56,6 +56,9 @@ _ABOUT_MOUNTS: Final = frozenset(
         "no such share",
         "session expired",
     }
+)
+_OF_LOGINS: Final = frozenset(
+    {"clocks differ", "credentials refused", "login failed", "login not checked"}
 )
 _OF_A_SHARE: Final = frozenset(
     {"asked in vain", "held by another", "no such share", "stated by the server"}
@@ -111,6 +114,8 @@ def judge(
         where = verdict.evidence["address"], verdict.evidence["port"]
         names = {trigger.finding.server, *(n for c in own for n in (c.server, c.address))}
         concerned = mounts_of(mounts, names)
+        if verdict.rule in _OF_LOGINS and has_session(trigger.finding, rows):
+            concerned = Mounts()
         if verdict.rule in _OF_A_SHARE:
             concerned = concerned.of_shares(shares_of_codes(trigger.finding, rows, shares))
         said = verdict.evidence[_SAID[verdict.rule]] if verdict.rule in _SAID else ()

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aodasync.events import EVENT
+from aodasync.events import EVENT, EventArray, Kind
 from aodasync.evidence.model import Connection, Trigger
 from aodasync.smb.ntstatus import STATUS_CODES
 from aodasync.verdict.judge import Verdict, judge
 from aodasync.verdict.mounts import mounts_of
-from tests.builders import SECOND, finding, request
+from tests.builders import SECOND, finding, request, requests, trouble
 
 _NAS = {1: Connection(1, "nas", "10.0.0.1", 445)}
 
@@ -49,6 +49,37 @@ def test_refused_credentials_name_the_mount_and_its_user() -> None:
     assert judged.sentence.endswith("It is about //NAS/data1 on /mnt/1 (username=svc).")
     assert judged.refuted_by.startswith("smbclient -L //10.0.0.1 -U svc succeeds:")
     assert any("-U svc" in step for step in judged.next)
+
+
+def _login(status: str) -> EventArray:
+    at_ns, code = 100 * SECOND, STATUS_CODES[status]
+    return request("SMB2_SESSION_SETUP", released_ns=at_ns, latency_ns=SECOND, status=code)
+
+
+@pytest.mark.parametrize(("lost", "named"), [(False, False), (True, True)])
+def test_a_mount_that_works_is_not_named_for_one_that_is_tried(lost: bool, named: bool) -> None:
+    """Over the same connection, as another user; unless it was lost before that login."""
+    refused = "STATUS_LOGON_FAILURE"
+    rows = [
+        request(released_ns=90 * SECOND),
+        *([trouble(Kind.RECONNECT, at_ns=95 * SECOND, connection_id=1)] if lost else []),
+        _login(refused),
+        request(released_ns=101 * SECOND),
+    ]
+    found = finding("connection", codes=(refused,), first_ns=100 * SECOND)
+    judged = judge(
+        Trigger("connection", found, (), 101 * SECOND, 0, 1),
+        rows=requests(*rows),
+        in_flight=np.zeros(0, EVENT),
+        connections=_NAS,
+        shares={},
+        later=None,
+        mounts=[_mount()],
+    )
+    assert judged.rule == "credentials refused"
+    assert ("//NAS/data1" in judged.sentence) is named
+    assert ("-U svc" in judged.refuted_by) is named
+    assert bool(judged.who.shares) is named
 
 
 def test_users_that_differ_are_not_guessed() -> None:
