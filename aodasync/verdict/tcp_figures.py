@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -17,6 +17,9 @@ __all__ = ["Pressure", "TcpFigures", "pressure", "tcp_figures"]
 
 Peer: TypeAlias = tuple[str, int, int]
 """Address, port and network namespace."""
+
+Sight: TypeAlias = tuple[int, Mapping[int, TcpSocket]]
+"""The sockets of one moment (CLOCK_MONOTONIC), by cookie."""
 
 _S = 1e9
 _LEAST_SEC = 0.2
@@ -94,6 +97,7 @@ def tcp_figures(
     lost = sum(max(0, _lost(s) - _lost(_then(first, s))) for s in last.values())
     out_of_order = sum(s.out_of_order - _then(first, s).out_of_order for s in last.values())
     seen = _sockets(during, peers)
+    sights = [(sample.monotonic_ns, _by_cookie([sample], peers)) for sample in during]
     calm = [sample for sample in before if sample.monotonic_ns <= begin_ns]
     rtt_ms, usual_rtt_ms = _round_trip(last, seen, _sockets(calm, peers))
     established = [s for s in alive.values() if s.established]
@@ -106,12 +110,12 @@ def tcp_figures(
         needless=sum(s.duplicates - _then(first, s).duplicates for s in last.values()),
         lost=max(0.0, lost - _expected(before, during, peers)),
         backoff=max(s.backoff if s.unacked or s.unsent_bytes else 0 for s in seen),
-        unheard_ms=max((_unheard_ms(during, peers, cookie) for cookie in last), default=0.0),
+        unheard_ms=max((_unheard_ms(sights, cookie) for cookie in last), default=0.0),
         unacked=sum(s.unacked for s in alive.values()),
         unsent_bytes=sum(s.unsent_bytes for s in alive.values()),
         unread_bytes=max(s.unread_bytes for s in seen),
         still_unread_bytes=_still_unread(during, peers),
-        unread_for_ms=max((_unread_for_ms(during, peers, cookie) for cookie in last), default=0.0),
+        unread_for_ms=max((_unread_for_ms(sights, cookie) for cookie in last), default=0.0),
         quiet_ms=min((s.quiet_ms for s in established), default=0),
         vanished=len(set(first) - set(alive)),
     )
@@ -125,14 +129,21 @@ def _round_trip(
     One way to a server may always be longer than another. A socket that was made meanwhile is
     held against those to the same address before, else against all.
     """
+    most_of_it, own = _median_rtts(seen, "cookie"), _median_rtts(calm, "cookie")
+    same, of_all = _median_rtts(calm, "address"), _median_rtt(calm)
     rises = []
     for cookie, socket in last.items():
-        own = (s for s in calm if s.cookie == cookie)
-        same = (s for s in calm if s.address == socket.address)
-        usual_ms = _median_rtt(own) or _median_rtt(same) or _median_rtt(calm)
-        most_ms = _median_rtt([s for s in seen if s.cookie == cookie]) or 0.0
-        rises.append((max(socket.rtt_ms, most_ms), usual_ms))
+        usual_ms = own.get(cookie) or same.get(socket.address) or of_all
+        rises.append((max(socket.rtt_ms, most_of_it.get(cookie) or 0.0), usual_ms))
     return max(rises, key=lambda rise: (rise[0] - (rise[1] or 0.0), rise[0]))
+
+
+def _median_rtts(sockets: Sequence[TcpSocket], key: str) -> dict[Any, float | None]:
+    """That of the sockets of each value of ``key``."""
+    groups: dict[Any, list[TcpSocket]] = {}
+    for each in sockets:
+        groups.setdefault(getattr(each, key), []).append(each)
+    return {value: _median_rtt(group) for value, group in groups.items()}
 
 
 def _median_rtt(sockets: Iterable[TcpSocket]) -> float | None:
@@ -148,30 +159,30 @@ def _still_unread(samples: Sequence[Sample], peers: Collection[Peer]) -> int:
     return max(both, default=0)
 
 
-def _unread_for_ms(samples: Sequence[Sample], peers: Collection[Peer], cookie: int) -> float:
+def _unread_for_ms(sights: Sequence[Sight], cookie: int) -> float:
     """The longest time, from sample to sample, in which one socket was never read empty."""
     longest, since_ns = 0.0, 0
-    for sample in samples:
-        found = _by_cookie([sample], peers).get(cookie)
+    for at_ns, sockets in sights:
+        found = sockets.get(cookie)
         if found is None or found.unread_bytes == 0:
             since_ns = 0
         else:
-            since_ns = since_ns or sample.monotonic_ns
-            longest = max(longest, (sample.monotonic_ns - since_ns) / 1e6)
+            since_ns = since_ns or at_ns
+            longest = max(longest, (at_ns - since_ns) / 1e6)
     return longest
 
 
-def _unheard_ms(samples: Sequence[Sample], peers: Collection[Peer], cookie: int) -> float:
+def _unheard_ms(sights: Sequence[Sight], cookie: int) -> float:
     """The longest time, from sample to sample, in which one socket waited and heard nothing."""
     longest, since_ns = 0.0, 0
-    for sample in samples:
-        found = _by_cookie([sample], peers).get(cookie)
+    for at_ns, sockets in sights:
+        found = sockets.get(cookie)
         if found is None or found.unacked == 0:
             since_ns = 0
             continue
-        waited_ms = (sample.monotonic_ns - since_ns) / 1e6
+        waited_ms = (at_ns - since_ns) / 1e6
         if since_ns == 0 or found.quiet_ms < waited_ms:
-            since_ns = sample.monotonic_ns
+            since_ns = at_ns
         else:
             longest = max(longest, waited_ms)
     return longest

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -87,6 +88,19 @@ def test_the_round_trip_is_that_of_the_socket_on_which_it_rose_most(
     figures = tcp_figures(_samples({1: 60.0, 2: 0.5}, then), _PEERS, _AT)
     assert figures is not None
     assert (figures.rtt_ms, figures.usual_rtt_ms) == expected
+
+
+def test_many_sockets_to_one_server_take_no_longer_each() -> None:
+    """A mount for each user: four times as many take four times as long, and not sixteen."""
+
+    def took_sec(number: int) -> float:
+        sockets = tuple(tcp_socket(cookie=n, address="10.0.1.1") for n in range(number))
+        samples = [Sample(_AT + second * SECOND, sockets, {}) for second in range(-30, 30)]
+        started = time.process_time()
+        assert tcp_figures(samples, _PEERS, _AT) is not None
+        return time.process_time() - started
+
+    assert min(took_sec(400) for _ in range(3)) < 9 * min(took_sec(100) for _ in range(3))
 
 
 @pytest.mark.parametrize(
