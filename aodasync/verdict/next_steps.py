@@ -12,6 +12,10 @@ from aodasync.verdict.meanings import AT_A_LIMIT, FAULTY_STORAGE, NO_RIGHT, NO_R
 
 __all__ = ["address_words", "next_steps", "where_it_runs"]
 
+_OF_LOCKS: Final = (
+    "on {server}: smbstatus -L (Windows: Get-SmbOpenFile): who holds the lock or the file?",
+    "here: cat /proc/locks /proc/fs/cifs/open_files",
+)
 _BY_RULE: Final[Mapping[str, tuple[str, ...]]] = {
     "connection refused": (
         "on {server}: ss -ltn sport = :{port}; systemctl status smbd (or its SMB service)",
@@ -82,10 +86,8 @@ _BY_RULE: Final[Mapping[str, tuple[str, ...]]] = {
         "on {server}: smbstatus -L (Windows: Get-SmbOpenFile): who has the file open?",
         "here: cat /proc/fs/cifs/open_files",
     ),
-    "held by another": (
-        "on {server}: smbstatus -L (Windows: Get-SmbOpenFile): who holds the lock or the file?",
-        "here: cat /proc/locks /proc/fs/cifs/open_files",
-    ),
+    "held by another": _OF_LOCKS,
+    "writes refused by a lock": _OF_LOCKS,
     "asked in vain": (
         "here: aodasync slow 0 --errors (which program asks for which file?)",
         "here: smbclient //{address}/SHARE -U USER -c ls (what is there?)",

@@ -18,7 +18,7 @@ from aodasync.verdict.meanings import (
     NOT_ON_DISK,
     READ_ONLY,
 )
-from aodasync.verdict.rules import LOST, LOST_WRITES, REFUSED, Rule
+from aodasync.verdict.rules import LOCKED, LOST, LOST_WRITES, REFUSED, Rule
 
 __all__ = ["remarks"]
 
@@ -62,16 +62,15 @@ def remarks(rule: Rule, figures: Figures) -> Iterator[str]:
     """Formats over the figures, beside the sentence of the rule that decided."""
     lost = figures.data_lost > 0 and figures.symptom == Symptom.CONNECTION
     lost |= not LOST_WRITES.isdisjoint(figures.codes)
-    if lost and rule.name not in (LOST, REFUSED):
+    if lost and rule.name not in (LOCKED, LOST, REFUSED):
         yield "Data that programs had written before was lost."
     if rule.name != _ANOTHER_CLIENT and figures.announced_opens > 0:
         yield (
             "Besides, it announced {opens} as pending: usually another client does not give up"
             " its lease or oplock."
         )
-    for names, meaning in _MEANINGS:
-        if rule.name == _STATED and not names.isdisjoint(figures.codes):
-            yield meaning
+    said = {_STATED: figures.codes, REFUSED: figures.stated.write_statuses}.get(rule.name, ())
+    yield from (meaning for names, meaning in _MEANINGS if not names.isdisjoint(said))
     if rule.name == _LOGIN_FAILED and not AT_A_LIMIT.isdisjoint(figures.stated.login_statuses):
         yield _LIMIT
     if rule.name == _SILENT and figures.answered_elsewhere > 0:

@@ -14,13 +14,23 @@ from typing import Final
 from aodasync.verdict.rules.answers import ANSWER_RULES
 from aodasync.verdict.rules.client import CLIENT_RULES
 from aodasync.verdict.rules.connecting import CONNECTING_RULES
-from aodasync.verdict.rules.connection import CONNECTION_RULES, LOST, LOST_WRITES, REFUSED
+from aodasync.verdict.rules.connection import CONNECTION_RULES, LOCKED, LOST, LOST_WRITES, REFUSED
 from aodasync.verdict.rules.doubts import DOUBTS
 from aodasync.verdict.rules.latency import LATENCY_RULES
 from aodasync.verdict.rules.rule import Doubt, Rule
 from aodasync.verdict.rules.status import STATUS_RULES
 
-__all__ = ["DOUBTS", "LOST", "LOST_WRITES", "REFUSED", "RULES", "UNKNOWN", "Doubt", "Rule"]
+__all__ = [
+    "DOUBTS",
+    "LOCKED",
+    "LOST",
+    "LOST_WRITES",
+    "REFUSED",
+    "RULES",
+    "UNKNOWN",
+    "Doubt",
+    "Rule",
+]
 
 RULES: Final = (
     *STATUS_RULES.rules,

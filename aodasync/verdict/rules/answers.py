@@ -6,9 +6,8 @@ from __future__ import annotations
 from typing import Final
 
 from aodasync.evidence.model import Symptom
-from aodasync.smb.ntstatus import status_names
 from aodasync.verdict.figures import Figures
-from aodasync.verdict.meanings import IN_VAIN
+from aodasync.verdict.meanings import HELD, IN_VAIN
 from aodasync.verdict.rules.rule import RuleTable
 
 __all__ = ["ANSWER_RULES"]
@@ -19,10 +18,6 @@ ANSWER_RULES: Final = RuleTable()
 _NTSTATUS: Final = ("STATUS_", "0x")
 _TORN_DOWN: Final = frozenset({"SHUTDOWN", "EHOSTDOWN"})
 _MALFORMED: Final = ("EIO",)  # of what has no NTSTATUS
-_HELD: Final = status_names(
-    "DELETE_PENDING FILE_LOCK_CONFLICT LOCK_NOT_GRANTED OPLOCK_NOT_GRANTED SHARING_VIOLATION"
-    " USER_MAPPED_FILE"
-)
 
 
 @ANSWER_RULES.rule(
@@ -34,7 +29,7 @@ _HELD: Final = status_names(
     refuted_by="on the server: smbstatus -L (Windows: Get-SmbOpenFile) shows nothing of the files",
 )
 def _held(f: Figures) -> bool:
-    return not _HELD.isdisjoint(f.codes[:1]) and set(f.codes) <= _HELD | IN_VAIN
+    return not HELD.isdisjoint(f.codes[:1]) and set(f.codes) <= HELD | IN_VAIN
 
 
 @ANSWER_RULES.rule(
@@ -47,7 +42,7 @@ def _held(f: Figures) -> bool:
 )
 def _in_vain(f: Figures) -> bool:
     asked = f.symptom == Symptom.STATUS and bool(f.codes)
-    return asked and set(f.codes) <= _HELD | IN_VAIN
+    return asked and set(f.codes) <= HELD | IN_VAIN
 
 
 @ANSWER_RULES.rule(

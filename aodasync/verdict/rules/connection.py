@@ -7,14 +7,16 @@ from typing import Final
 
 from aodasync.evidence.model import Symptom
 from aodasync.verdict.figures import Figures
+from aodasync.verdict.meanings import HELD
 from aodasync.verdict.rules.rule import SILENT_MS, RuleTable, lossless
 
-__all__ = ["CONNECTION_RULES", "LOST", "LOST_WRITES", "REFUSED"]
+__all__ = ["CONNECTION_RULES", "LOCKED", "LOST", "LOST_WRITES", "REFUSED"]
 
 CONNECTION_RULES: Final = RuleTable()
 
 LOST_WRITES: Final = frozenset({"FLUSH_ERROR", "FSYNC_ERROR"})
 LOST: Final = "writes refused late"
+LOCKED: Final = "writes refused by a lock"
 REFUSED: Final = "writes refused with their reason"
 
 
@@ -75,6 +77,18 @@ def _merely_slow(f: Figures) -> bool:
     if f.symptom != Symptom.SLOW or f.phases is None:
         return False
     return f.oldest_ms < 2 * f.phases.most_wire_ms
+
+
+@CONNECTION_RULES.rule(
+    LOCKED,
+    cause="unknown",
+    confidence="medium",
+    sentence="Data that programs had written before was lost: another program or client had the"
+    " files locked when it was written back, and the server answered {write_statuses}.",
+    refuted_by="on the server: smbstatus -L (Windows: Get-SmbOpenFile) shows nothing of the files",
+)
+def _writeback_locked(f: Figures) -> bool:
+    return _writeback_refused(f) and HELD.issuperset(f.stated.write_statuses)
 
 
 @CONNECTION_RULES.rule(

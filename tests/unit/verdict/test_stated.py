@@ -120,6 +120,26 @@ def test_errors_are_the_servers_only_where_they_say_something_of_it(
     assert says in judged.sentence
 
 
+@pytest.mark.parametrize(
+    ("status", "cause", "rule", "says"),
+    [
+        ("FILE_LOCK_CONFLICT", "unknown", "writes refused by a lock", "had the files locked"),
+        ("IO_DEVICE_ERROR", "server", "writes refused with their reason", "The storage of the"),
+        ("FILE_CLOSED", "server", "writes refused with their reason", "not know the open files"),
+        ("ACCESS_DENIED", "server", "writes refused with their reason", "has no right to"),
+    ],
+)
+def test_data_that_was_lost_says_why_the_server_did_not_take_it(
+    status: str, cause: str, rule: str, says: str
+) -> None:
+    """Another client's lock is no fault of the server's; the other statuses say what it lacks."""
+    lost = trouble(Kind.FLUSH_ERROR, at_ns=_AT + MS, connection_id=1)
+    judged = _judged(_answer("SMB2_WRITE", f"STATUS_{status}"), lost, codes=("FLUSH_ERROR",))
+    assert (judged.cause, judged.rule) == (cause, rule)
+    assert says in judged.sentence
+    assert judged.sentence.count("was lost") == 1
+
+
 def test_a_login_that_fails_says_nothing_of_files() -> None:
     """What a status means for a file, it does not mean for a login."""
     judged = _judged(_answer("SMB2_SESSION_SETUP", "STATUS_INVALID_HANDLE", _AT + MS))
