@@ -76,9 +76,9 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 def _status(arguments: argparse.Namespace) -> int:
     from aodasync.cli.ask_agent import ask
-    from aodasync.cli.status_screen import summary
+    from aodasync.cli.status_screen import narrowed, summary
 
-    status = ask("status", timeout_sec=_STATUS_SEC)
+    status = narrowed(ask("status", timeout_sec=_STATUS_SEC), arguments.server)
     if arguments.json:
         print(json.dumps(status, indent=2))
     elif arguments.all:
@@ -86,7 +86,7 @@ def _status(arguments: argparse.Namespace) -> int:
 
         print(render(status), end="")
     else:
-        print(summary(status, arguments.server), end="")
+        print(summary(status), end="")
     return ExitCode.OK
 
 

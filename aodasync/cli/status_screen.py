@@ -9,7 +9,7 @@ from typing import Any, Final
 from aodasync.cli.durations import duration
 from aodasync.host.printable import printable
 
-__all__ = ["summary"]
+__all__ = ["narrowed", "summary"]
 
 _LINES: Final = 24
 _COLUMNS: Final = 80
@@ -18,13 +18,28 @@ _MOST_EPISODES: Final = 4
 _MOST_SERVERS: Final = 5
 
 
+def narrowed(status: Mapping[str, Any], server: str) -> dict[str, Any]:
+    """Of mounts, open episodes and servers those alone whose server's name holds ``server``."""
+    sought = server.casefold()
+    found = dict(status)
+    if mounts := status.get("mounts"):
+        named = (m for m in mounts.items() if sought in " ".join(map(str, m)).casefold())
+        found["mounts"] = dict(named)
+    if episodes := status.get("open_episodes"):
+        found["open_episodes"] = [e for e in episodes if sought in e["server"].casefold()]
+    if servers := status.get("servers"):
+        found["servers"] = {k: v for k, v in servers.items() if sought in k.casefold()}
+    return found
+
+
 def summary(status: Mapping[str, Any], server: str = "") -> str:
     """The screen; with ``server`` only what concerns servers whose name holds it."""
+    status = narrowed(status, server)
     lines = [
         *_agent(status),
-        *_mounts(status, server),
-        *_episodes(status, server),
-        *_servers(status, server),
+        *_mounts(status),
+        *_episodes(status),
+        *_servers(status),
         *_losses(status),
         *_cost(status),
     ]
@@ -43,12 +58,8 @@ def _agent(status: Mapping[str, Any]) -> Iterator[str]:
     yield f"watching   {seeing}"
 
 
-def _mounts(status: Mapping[str, Any], server: str) -> Iterator[str]:
-    mounts = [
-        (point, str(text))
-        for point, text in (status.get("mounts") or {}).items()
-        if server.casefold() in f"{point} {text}".casefold()
-    ]
+def _mounts(status: Mapping[str, Any]) -> Iterator[str]:
+    mounts = [(point, str(text)) for point, text in (status.get("mounts") or {}).items()]
     mounts.sort(key=lambda mount: "NOT USABLE" not in mount[1])
     for place, (point, text) in enumerate(mounts[:_MOST_MOUNTS]):
         yield f"{'mounts' if place == 0 else '':<10} {point}  {text}"
@@ -58,10 +69,8 @@ def _mounts(status: Mapping[str, Any], server: str) -> Iterator[str]:
         yield "mounts     none"
 
 
-def _episodes(status: Mapping[str, Any], server: str) -> Iterator[str]:
-    found = [
-        e for e in status.get("open_episodes") or [] if server.casefold() in e["server"].casefold()
-    ]
+def _episodes(status: Mapping[str, Any]) -> Iterator[str]:
+    found = status.get("open_episodes") or []
     for place, episode in enumerate(found[:_MOST_EPISODES]):
         worst = f", worst {episode['max_latency_ms']:.0f} ms" if episode["max_latency_ms"] else ""
         since = duration(round(episode["for_ms"] * 1e6))
@@ -71,13 +80,8 @@ def _episodes(status: Mapping[str, Any], server: str) -> Iterator[str]:
         yield "episodes   none is open"
 
 
-def _servers(status: Mapping[str, Any], server: str) -> Iterator[str]:
-    servers = [
-        (name, figures)
-        for name, figures in (status.get("servers") or {}).items()
-        if server.casefold() in name.casefold()
-    ]
-    servers.sort(key=lambda item: -item[1]["per_sec"])
+def _servers(status: Mapping[str, Any]) -> Iterator[str]:
+    servers = sorted((status.get("servers") or {}).items(), key=lambda item: -item[1]["per_sec"])
     if servers:
         heads = ("req/s", "median", "p99", "errors", "silent")
         yield f"{'last min.':<10} {'server':<24}" + "".join(head.rjust(9) for head in heads)

@@ -5,6 +5,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from aodasync.cli import ask_agent
+from aodasync.cli import main as cli
 from aodasync.cli.status_screen import summary
 
 _STATUS: dict[str, Any] = {
@@ -77,6 +81,22 @@ def test_a_server_leaves_what_concerns_it() -> None:
     assert "/mnt/a" in text
     assert "/mnt/b" not in text
     assert "hang" not in text
+
+
+@pytest.mark.parametrize("form", ["--json", "--all"])
+def test_a_server_narrows_every_form(
+    form: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """JSON and the long text, too: what is of no server stays."""
+    monkeypatch.setattr(ask_agent, "ask", lambda *_, **__: _STATUS)
+    assert cli.main(["status", "NAS", form]) == 0
+    out = capsys.readouterr().out
+    assert "/mnt/a" in out
+    assert "/etc/aodasync/config.yaml" in out
+    assert "/mnt/b" not in out
+    assert "SMB2_READ" in out
+    assert '"server": "other"' not in out
+    assert "for_ms" not in out
 
 
 def test_an_agent_that_waits_has_a_screen() -> None:
