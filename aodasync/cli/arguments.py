@@ -46,9 +46,14 @@ _ELSEWHERE: Final = MappingProxyType(
         **dict.fromkeys(("html", "page"), "report"),
         **dict.fromkeys(("thresholds", "tune"), "suggest"),
         **dict.fromkeys(("test", "selftest", "preflight"), "doctor"),
+        **dict.fromkeys(("collect", "capture", "dump", "trigger"), "snapshot"),
+        **dict.fromkeys(("prometheus", "exporter"), "metrics"),
+        **dict.fromkeys(("nagios", "icinga", "health"), "check"),
+        **{word: f"probe {word}" for word in ("export", "import")},
+        **{word: f"systemctl {word} aodasync" for word in ("stop", "restart", "reload", "enable")},
     }
 )
-"""Words that other tools have for what a command does, and actions of ``bundles``."""
+"""Words that other tools have for what a command does, and actions of two commands."""
 
 
 def parser() -> Parser:

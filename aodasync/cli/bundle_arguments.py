@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+from types import MappingProxyType
 from typing import Final
 
 from aodasync.cli.parsing import SINCE_HELP, Commands, Parser, milliseconds, path, whole
@@ -11,6 +12,19 @@ from aodasync.cli.parsing import SINCE_HELP, Commands, Parser, milliseconds, pat
 __all__ = ["add_bundles"]
 
 _WHICH: Final = "a path, a name or the beginning of one, or latest; without: the newest"
+
+
+_ELSEWHERE: Final = MappingProxyType(
+    {
+        "latest": "show latest",
+        **dict.fromkeys(("info", "cat", "open", "view", "describe"), "show"),
+        **dict.fromkeys(("check", "test", "validate"), "verify"),
+        **dict.fromkeys(("compare", "cmp"), "diff"),
+        **dict.fromkeys(("export", "csv", "requests"), "events"),
+        **dict.fromkeys(("redact", "mask", "scrub"), "anonymise"),
+    }
+)
+"""Words that other tools have for what an action does."""
 
 
 def add_bundles(commands: Commands, common: Parser) -> None:
@@ -23,6 +37,7 @@ def add_bundles(commands: Commands, common: Parser) -> None:
     bundles.add_argument("-o", dest="target", type=path, help=argparse.SUPPRESS)
     actions: Commands = bundles.add_subparsers(metavar="ACTION", dest="action")
     bundles.usual = "ls"
+    bundles.elsewhere = _ELSEWHERE
     bundles.set_defaults(action="ls", most=0, since=None, anomaly="", server="")
 
     def action(name: str, said: str, *aliases: str, json: bool = True) -> Parser:
