@@ -106,6 +106,7 @@ def test_nothing_is_overwritten_or_followed(batches: int, tmp_path: Path) -> Non
 
 
 _OPERATIONS = range(28, 120)  # from the first directory made to a bundle packed, and the next
+_STRIDE = 35  # prime to their number: the first ten are spread, and later ones come between
 
 # Imports once; then forks an agent for each number on standard input, which kills itself at
 # that moment: the number of an operation on files, and every second time a little later.
@@ -154,7 +155,8 @@ for line in sys.stdin:
 def test_killed_at_any_moment_nothing_broken_is_left(tmp_path: Path) -> None:
     """SIGKILL during collection: at the next start every archive is whole and nothing else is.
 
-    Ten moments, spread over one bundle and more; AODASYNC_KILLS=100 for as many.
+    Ten moments, spread over one bundle and more, and as many as it takes to find one that
+    leaves a bundle to be made; AODASYNC_KILLS=100 for as many.
     """
     kills = int(os.environ.get("AODASYNC_KILLS", "10"))
     output = tmp_path / "aod"
@@ -170,8 +172,10 @@ def test_killed_at_any_moment_nothing_broken_is_left(tmp_path: Path) -> None:
     assert agents.stdin is not None
     assert agents.stdout is not None
     with agents, agents.stdin, agents.stdout:
-        for kill in range(kills):
-            agents.stdin.write(f"{_OPERATIONS[kill * len(_OPERATIONS) // kills]}\n")
+        for kill in range(kills + len(_OPERATIONS)):
+            if kill >= kills and salvaged:
+                break
+            agents.stdin.write(f"{_OPERATIONS[_STRIDE * kill % len(_OPERATIONS)]}\n")
             agents.stdin.flush()
             assert int(agents.stdout.readline()) in (signal.SIGKILL, signal.SIGALRM)
             with OutputDirectory.prepare(output) as prepared:
