@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -196,3 +196,11 @@ def config(*anomalies: Anomaly, output_dir: Path = Path("/nonexistent"), **chang
         warnings=(),
     )
     return replace(base, **changes)
+
+
+def archives(batches: Path) -> Iterator[Path]:
+    """The bundles in a directory, in the order of their names; manifests alone are beside them."""
+    found = sorted(batches.glob("*.tar.zst"))
+    manifests = [path.with_name(path.name.removesuffix(".tar.zst") + ".json") for path in found]
+    assert sorted(batches.iterdir()) == sorted([*found, *manifests])
+    return iter(found)

@@ -7,9 +7,17 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["ARCHIVE_SUFFIX", "PARTIAL_SUFFIX", "PREFIX", "BundleName", "is_leftover"]
+__all__ = [
+    "ARCHIVE_SUFFIX",
+    "MANIFEST_SUFFIX",
+    "PARTIAL_SUFFIX",
+    "PREFIX",
+    "BundleName",
+    "is_leftover",
+]
 
 ARCHIVE_SUFFIX: Final = ".tar.zst"
+MANIFEST_SUFFIX: Final = ".json"
 PARTIAL_SUFFIX: Final = ".partial"
 PREFIX: Final = "aod_quick_"
 
@@ -43,12 +51,17 @@ class BundleName:
         return f"{self}{ARCHIVE_SUFFIX}"
 
     @property
+    def manifest(self) -> str:
+        """The file name of the manifest beside the archive."""
+        return f"{self}{MANIFEST_SUFFIX}"
+
+    @property
     def directory(self) -> str:
         """The directory it is collected in."""
         return f"{self}{PARTIAL_SUFFIX}"
 
 
 def is_leftover(name: str) -> bool:
-    """Whether this is what an interrupted collection leaves: a directory or half an archive."""
+    """Whether this is what an interrupted collection leaves: a directory or half a file."""
     whole = name.removesuffix(PARTIAL_SUFFIX)
-    return whole != name and BundleName.parse(whole) is not None
+    return whole != name and BundleName.parse(whole.removesuffix(MANIFEST_SUFFIX)) is not None

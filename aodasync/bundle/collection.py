@@ -27,7 +27,7 @@ from aodasync.bundle.bundle_name import BundleName
 from aodasync.bundle.collection_context import CollectionContext, action_context
 from aodasync.bundle.lost_connection import LostConnection
 from aodasync.bundle.output_dir import OutputDirectory
-from aodasync.bundle.packing import pack
+from aodasync.bundle.packing import publish
 from aodasync.errors import BundleError
 from aodasync.evidence.model import ClockPair, Trigger
 from aodasync.host.threads import in_thread
@@ -162,5 +162,5 @@ def _none_run(chosen: tuple[Action, ...]) -> tuple[ActionResult, ...]:
 async def _pack(name: BundleName, batches_fd: int, started: ClockPair) -> int:
     cancelled = threading.Event()
     mtime_sec = started.realtime_ns // 1_000_000_000
-    work = partial(pack, name, batches_fd=batches_fd, mtime_sec=mtime_sec, cancelled=cancelled)
+    work = partial(publish, name, batches_fd=batches_fd, mtime_sec=mtime_sec, cancelled=cancelled)
     return await in_thread(work, hurry=cancelled.set)

@@ -2,11 +2,13 @@
 """From the directory a bundle was collected in to the archive that is visible.
 
 The archive is written under another name, synced, and renamed: it is there
-whole or not at all. Everything blocks and belongs in a worker thread.
+whole or not at all. So is the manifest beside it, for those who index bundles without
+unpacking them. Everything blocks and belongs in a worker thread.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import tarfile
@@ -19,12 +21,71 @@ from aodasync.bundle.bundle_name import PARTIAL_SUFFIX, BundleName
 from aodasync.errors import BundleError
 from aodasync.host import safe_files
 
-__all__ = ["pack"]
+__all__ = ["is_orphan", "pack", "publish", "remove_with_manifest"]
 
+_MANIFEST: Final = "manifest.json"
 # Read from the front of the archive, so that a listing needs its first block only.
-_FIRST: Final = ("manifest.json", "inflight.json")
+_FIRST: Final = (_MANIFEST, "inflight.json")
 _LEVEL: Final = 3
 _LATEST_SEC: Final = 8**11 - 1  # in the year 2242, the last that a ustar header can tell
+
+
+def publish(
+    name: BundleName, *, batches_fd: int, mtime_sec: int, cancelled: threading.Event
+) -> int:
+    """:func:`pack`, and before it ``NAME.json``: whoever sees the archive has its manifest.
+
+    Raises:
+        BundleError: cancelled.
+        OSError: one of them could not be written; neither is there.
+    """
+    _copy_manifest(name, batches_fd)
+    try:
+        return pack(name, batches_fd=batches_fd, mtime_sec=mtime_sec, cancelled=cancelled)
+    except BaseException:
+        safe_files.remove(name.manifest, dir_fd=batches_fd)
+        raise
+
+
+def remove_with_manifest(archive: str, *, batches_fd: int) -> None:
+    """Remove an archive, if it is there, and then its manifest.
+
+    Raises:
+        OSError: one of them stays.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(archive, dir_fd=batches_fd)
+    if name := BundleName.parse(archive):
+        safe_files.remove(name.manifest, dir_fd=batches_fd)
+
+
+def is_orphan(name: BundleName, *, batches_fd: int) -> bool:
+    """Whether the manifest of that name has no archive, and will not get one."""
+    # In this order: the directory goes when the archive is there.
+    return not (
+        safe_files.exists(name.directory, dir_fd=batches_fd)
+        or safe_files.exists(name.archive, dir_fd=batches_fd)
+    )
+
+
+def _copy_manifest(name: BundleName, batches_fd: int) -> None:
+    temporary = name.manifest + PARTIAL_SUFFIX
+    source_fd = safe_files.open_directory(name.directory, dir_fd=batches_fd)
+    try:
+        with os.fdopen(safe_files.open_regular(_MANIFEST, dir_fd=source_fd), "rb") as source:
+            manifest = source.read()
+    finally:
+        os.close(source_fd)
+    safe_files.remove(temporary, dir_fd=batches_fd)
+    try:
+        with os.fdopen(safe_files.create(temporary, dir_fd=batches_fd), "wb") as file:
+            file.write(manifest)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(temporary, name.manifest, src_dir_fd=batches_fd, dst_dir_fd=batches_fd)
+    except BaseException:
+        safe_files.remove(temporary, dir_fd=batches_fd)
+        raise
 
 
 def pack(name: BundleName, *, batches_fd: int, mtime_sec: int, cancelled: threading.Event) -> int:

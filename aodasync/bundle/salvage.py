@@ -4,7 +4,7 @@
 A collection that was cut off (SIGKILL, power) leaves ``NAME.partial``. As soon as its
 first manifest is there, so are the requests in flight and the recorder; with whatever
 actions had finished that is a bundle: the manifest is brought up to what is there and
-says so. Anything less is removed, and so is half an archive.
+says so. Anything less is removed, and so are half an archive, and a manifest without one.
 """
 
 from __future__ import annotations
@@ -15,10 +15,16 @@ import stat
 import threading
 from typing import Any, Final
 
-from aodasync.bundle.bundle_name import ARCHIVE_SUFFIX, PARTIAL_SUFFIX, BundleName, is_leftover
+from aodasync.bundle.bundle_name import (
+    ARCHIVE_SUFFIX,
+    MANIFEST_SUFFIX,
+    PARTIAL_SUFFIX,
+    BundleName,
+    is_leftover,
+)
 from aodasync.bundle.events_file import MAX_EVENTS_BYTES, decode
 from aodasync.bundle.manifest import dump
-from aodasync.bundle.packing import pack
+from aodasync.bundle.packing import is_orphan, publish
 from aodasync.errors import AodasyncError
 from aodasync.host import safe_files
 
@@ -47,7 +53,18 @@ def salvage_leftovers(batches_fd: int) -> tuple[int, int]:
     for leftover in sorted(leftovers, key=lambda name: not name.endswith(_HALF_SUFFIX)):
         salvaged += _salvage(leftover, batches_fd)
         safe_files.remove(leftover, dir_fd=batches_fd)
+    _remove_orphans(batches_fd)
     return salvaged, len(leftovers) - salvaged
+
+
+def _remove_orphans(batches_fd: int) -> None:
+    """Remove the manifests whose archives were not finished, or were deleted since."""
+    with os.scandir(batches_fd) as entries:
+        files = [entry.name for entry in entries if entry.name.endswith(MANIFEST_SUFFIX)]
+    for file in files:
+        name = BundleName.parse(file.removesuffix(MANIFEST_SUFFIX))
+        if name and file == name.manifest and is_orphan(name, batches_fd=batches_fd):
+            safe_files.remove(file, dir_fd=batches_fd)
 
 
 def _salvage(leftover: str, batches_fd: int) -> bool:
@@ -65,7 +82,7 @@ def _salvage(leftover: str, batches_fd: int) -> bool:
         return False
     try:
         _bring_up_to_date(name, directory_fd)
-        pack(
+        publish(
             name,
             batches_fd=batches_fd,
             mtime_sec=name.realtime_ns // 1_000_000_000,

@@ -7,7 +7,7 @@ import asyncio
 import os
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,8 +16,9 @@ import anyio
 from structlog.typing import FilteringBoundLogger
 
 from aodasync.bundle.archive import read_manifest
-from aodasync.bundle.bundle_name import BundleName
+from aodasync.bundle.bundle_name import MANIFEST_SUFFIX, BundleName
 from aodasync.bundle.output_dir import OutputDirectory
+from aodasync.bundle.packing import is_orphan, remove_with_manifest
 from aodasync.bundle.retention import (
     Budget,
     Plan,
@@ -168,11 +169,17 @@ class Cleaner:
 
 
 def _stored(batches_fd: int) -> tuple[list[StoredFile], dict[str, str]]:
-    """The bundles, and the error of each that cannot be looked at."""
-    files, failures = [], {}
+    """The bundles with the space that they take, and the error of each that cannot be looked at.
+
+    A manifest whose archive was deleted by somebody else goes.
+    """
+    files: list[StoredFile] = []
+    failures: dict[str, str] = {}
+    manifests: dict[BundleName, int] = {}
     with os.scandir(batches_fd) as entries:
         for entry in entries:
-            if BundleName.parse(entry.name) is None:
+            name = BundleName.parse(entry.name.removesuffix(MANIFEST_SUFFIX))
+            if name is None:
                 continue
             try:
                 status = entry.stat(follow_symlinks=False)
@@ -182,22 +189,38 @@ def _stored(batches_fd: int) -> tuple[list[StoredFile], dict[str, str]]:
             except OSError as error:
                 failures[entry.name] = _reason(error)
                 continue
-            if stat.S_ISREG(status.st_mode):
+            if entry.name == name.manifest:
+                manifests[name] = status.st_size
+            elif stat.S_ISREG(status.st_mode):
                 files.append(StoredFile(entry.name, status.st_size, status.st_mtime_ns))
-    return files, failures
+    for name in manifests:
+        if is_orphan(name, batches_fd=batches_fd):
+            failures |= _removed(name.manifest, batches_fd)
+    return [_with_manifest(file, manifests) for file in files], failures
+
+
+def _with_manifest(file: StoredFile, manifests: Mapping[BundleName, int]) -> StoredFile:
+    """The archive with the space that its manifest takes."""
+    name = BundleName.parse(file.name)
+    more_bytes = manifests.get(name, 0) if name else 0
+    return replace(file, size_bytes=file.size_bytes + more_bytes)
 
 
 def _delete(plan: Plan, batches_fd: int) -> dict[str, str]:
     """Delete what the plan says; returns the error of each that stays."""
-    stuck = {}
+    stuck: dict[str, str] = {}
     for file in plan.delete:
-        try:
-            os.unlink(file.name, dir_fd=batches_fd)
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            stuck[file.name] = _reason(error)
+        stuck |= _removed(file.name, batches_fd)
     return stuck
+
+
+def _removed(file: str, batches_fd: int) -> dict[str, str]:
+    """Remove a bundle, or a manifest; the error if it stays."""
+    try:
+        remove_with_manifest(file, batches_fd=batches_fd)
+    except OSError as error:
+        return {file: _reason(error)}
+    return {}
 
 
 def _reason(error: OSError) -> str:

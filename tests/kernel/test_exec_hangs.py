@@ -20,7 +20,7 @@ import pytest
 from aodasync.bundle.archive import read_manifest, verify
 from aodasync.bundle.output_dir import OutputDirectory
 from aodasync.bundle.unpacking import members
-from tests.builders import config
+from tests.builders import archives, config
 from tests.kernel.collecting import collect, collector, sampled_lag, trigger
 from tests.kernel.frozen_mount import FLUSH, FrozenMount
 from tests.unit.tasks.test_stack_reader import _Probe, _reader
@@ -72,7 +72,7 @@ def test_who_reads_its_stack_waits_for_the_server(hanging: tuple[int, FrozenMoun
 
 
 def _manifest(output: OutputDirectory) -> tuple[dict[str, Any], str]:
-    (path,) = output.batches.iterdir()
+    (path,) = archives(output.batches)
     assert verify(path) == ()
     with members(path) as found:
         stacks = next(each.read(1 << 24) for each in found if each.name == "stacks.log")

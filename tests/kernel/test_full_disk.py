@@ -24,7 +24,7 @@ from aodasync.cli import main as cli
 from aodasync.config.model import Cleanup, Config
 from aodasync.config.model import Collector as Limits
 from aodasync.tasks.cleaner import Cleaner
-from tests.builders import config
+from tests.builders import archives, config
 from tests.kernel.collecting import collect, collector, trigger
 from tests.unit.bundle.test_salvage import _NAME, _leave
 
@@ -81,7 +81,7 @@ def _descriptors() -> int:
 
 
 def _names(output: OutputDirectory) -> list[str]:
-    return sorted(path.name for path in output.batches.iterdir())
+    return [path.name for path in archives(output.batches)]
 
 
 async def _drops_the_noise_only(output: OutputDirectory, noise: UserAction) -> None:
@@ -92,7 +92,7 @@ async def _drops_the_noise_only(output: OutputDirectory, noise: UserAction) -> N
     (failed,) = [entry for entry in logs if entry["event"] == "action_failed"]
     assert failed["name"] == "noise"
     assert re.fullmatch(r"the disk is full: \d+ bytes left out", failed["error"])
-    path = max(output.batches.iterdir())
+    path = max(archives(output.batches))
     manifest, rows = load_recording(path)
     assert len(rows) == manifest["events"]["count"] == 1000
     assert manifest["in_flight"]["count"] == 1
@@ -102,7 +102,7 @@ async def _drops_the_noise_only(output: OutputDirectory, noise: UserAction) -> N
     assert (entries["good"]["error"], entries["good"]["bytes"]) == (None, 5)
     await collect(full, trigger("good"))
     assert len(_names(output)) == 3
-    assert all(verify(path) == () for path in output.batches.iterdir())
+    assert all(verify(path) == () for path in archives(output.batches))
     assert (full.metrics.bundles_written, full.metrics.bundles_failed) == (3, 0)
 
 

@@ -23,7 +23,7 @@ from aodasync.bundle.unpacking import members
 from aodasync.config.model import Collector as Limits
 from aodasync.config.model import Config
 from aodasync.process import launch
-from tests.builders import config
+from tests.builders import archives, config
 from tests.kernel.collecting import collect, collector, sampled_lag, trigger
 from tests.kernel.frozen_mount import FrozenMount
 
@@ -100,13 +100,13 @@ def _descriptors() -> int:
 
 def _manifest(output: OutputDirectory) -> dict[str, Any]:
     """The newest bundle's, whole as it must be."""
-    path = max(output.batches.iterdir())
+    path = max(archives(output.batches))
     assert verify(path) == ()
     return read_manifest(path)
 
 
 def _content(output: OutputDirectory, file: str) -> bytes:
-    with members(max(output.batches.iterdir())) as found:
+    with members(max(archives(output.batches))) as found:
         return next(member.read(1 << 30) for member in found if member.name == file)
 
 

@@ -20,6 +20,7 @@ from aodasync.bundle.output_dir import OutputDirectory
 from aodasync.bundle.partial import PartialBundle
 from aodasync.bundle.salvage import salvage_leftovers
 from aodasync.events import EVENT
+from tests.builders import archives
 
 _NAME = BundleName(5, "hang")
 _MANIFEST = {
@@ -62,8 +63,8 @@ def test_leftovers_become_whole_bundles(batches: int, tmp_path: Path) -> None:
     _leave(batches)
     (tmp_path / f"{_NAME.archive}.partial").write_bytes(b"half")
     assert salvage_leftovers(batches) == (1, 1)
-    assert [path.name for path in tmp_path.iterdir()] == [_NAME.archive]
-    path = tmp_path / _NAME.archive
+    (path,) = archives(tmp_path)
+    assert path.name == _NAME.archive
     assert verify(path) == ()
     manifest, rows = load_recording(path)
     assert (len(rows), manifest["salvaged"]) == (3, True)
@@ -103,6 +104,18 @@ def test_nothing_is_overwritten_or_followed(batches: int, tmp_path: Path) -> Non
     assert salvage_leftovers(batches) == (0, 2)
     assert (tmp_path / _NAME.archive).read_bytes() == b"whole"
     assert secret.read_text() == "secret"
+
+
+def test_manifests_without_an_archive_go(batches: int, tmp_path: Path) -> None:
+    """Those of a collection that came to nothing, and of archives that somebody deleted."""
+    _leave(batches, "events.npy")
+    for name in (_NAME.manifest, "aod_quick_6_hang.json", "aod_quick_7_hang.json", "own.json"):
+        (tmp_path / name).write_text("{}")
+    (tmp_path / "aod_quick_7_hang.tar.zst").write_bytes(b"whole")
+    (tmp_path / "aod_quick_8_hang.json.partial").write_text("{")
+    assert salvage_leftovers(batches) == (0, 2)
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == ["aod_quick_7_hang.json", "aod_quick_7_hang.tar.zst", "own.json"]
 
 
 _OPERATIONS = range(28, 120)  # from the first directory made to a bundle packed, and the next
@@ -180,7 +193,7 @@ def test_killed_at_any_moment_nothing_broken_is_left(tmp_path: Path) -> None:
             assert int(agents.stdout.readline()) in (signal.SIGKILL, signal.SIGALRM)
             with OutputDirectory.prepare(output) as prepared:
                 salvaged += prepared.salvaged
-                for path in prepared.batches.iterdir():
+                for path in archives(prepared.batches):
                     assert verify(path) == ()
                     assert read_manifest(path)["anomaly"]["name"] == "x"
     assert salvaged > 0

@@ -57,6 +57,20 @@ def _names(output: OutputDirectory) -> set[str]:
     return {path.name for path in output.batches.iterdir()}
 
 
+async def test_manifests_go_with_their_archives(output: OutputDirectory) -> None:
+    """One beside a bundle counts in its size and goes with it, or when somebody deleted that."""
+    expired, kept = _bundle(output, 90_000, "latency"), _bundle(output, 0, "latency")
+    for archive in (expired, kept, "aod_quick_9_latency.tar.zst"):
+        (output.batches / archive.replace(".tar.zst", ".json")).write_bytes(b"{}")
+    (output.batches / "aod_quick_8_latency.partial").mkdir()
+    (output.batches / "aod_quick_8_latency.json").write_bytes(b"{}")
+    cleaner = _cleaner(output)
+    await cleaner.clean_once()
+    collected = {"aod_quick_8_latency.partial", "aod_quick_8_latency.json"}
+    assert _names(output) == {kept, kept.replace(".tar.zst", ".json")} | collected
+    assert cleaner.metrics.freed_bytes == cleaner.metrics.total_bytes == _MB + 2
+
+
 async def test_old_and_excess_bundles_go(output: OutputDirectory) -> None:
     """Past their age, then over the size oldest first; strangers and partial ones stay."""
     expired = _bundle(output, 90_000, "latency")

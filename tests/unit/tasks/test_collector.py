@@ -39,7 +39,7 @@ from aodasync.smb.ntstatus import STATUS_CODES
 from aodasync.tasks import collector as module
 from aodasync.tasks.collector import Collector
 from aodasync.verdict.judge import NOT_JUDGED, Verdict
-from tests.builders import MS, config, latency_anomaly, request, requests, trouble
+from tests.builders import MS, archives, config, latency_anomaly, request, requests, trouble
 from tests.builders import finding as made_finding
 from tests.loop_lag import loop_lag
 
@@ -127,7 +127,7 @@ async def _collect(collector: Collector, *triggers: Trigger) -> list[Any]:
 
 
 def _names(output: OutputDirectory) -> list[str]:
-    return sorted(path.name for path in output.batches.iterdir())
+    return [path.name for path in archives(output.batches)]
 
 
 def _files(path: Path) -> dict[str, bytes]:
@@ -138,7 +138,10 @@ def _files(path: Path) -> dict[str, bytes]:
 
 
 async def test_a_trigger_becomes_a_whole_archive(output: OutputDirectory) -> None:
-    """From the trigger to a .tar.zst with manifest, requests, and a file an action."""
+    """From the trigger to a .tar.zst with manifest, requests, and a file an action.
+
+    The manifest is also beside it, for those who index bundles without unpacking them.
+    """
     collector = _collector(_config(_GOOD, _BAD), output)
     trigger = _trigger("bad", "mounts", "good")
     logs = await _collect(collector, trigger)
@@ -147,6 +150,9 @@ async def test_a_trigger_becomes_a_whole_archive(output: OutputDirectory) -> Non
     path = output.batches / name.archive
     assert verify(path) == ()
     manifest, rows = load_recording(path)
+    beside = output.batches / name.manifest
+    assert json.loads(beside.read_bytes()) == manifest
+    assert beside.stat().st_mode & 0o777 == 0o600
     assert len(rows) == 10
     assert manifest["anomaly"]["max_latency_ms"] == 77.5
     assert manifest["anomaly"]["configured"]["acceptable_count"] == 3
@@ -192,7 +198,7 @@ async def test_captures_are_in_every_bundle_of_a_live_host(output: OutputDirecto
 
     capture = Action("tcpdump", "tcpdump.pcap", Cost.LOG, window)
     await _collect(_collector(_config(), output, captures=(capture,)), _trigger("mounts"))
-    path = next(output.batches.iterdir())
+    path = next(archives(output.batches))
     assert [a["file"] for a in read_manifest(path)["actions"]] == ["mounts.log", "tcpdump.pcap"]
     assert _files(path)["tcpdump.pcap"] == b"packets"
 
@@ -200,7 +206,7 @@ async def test_captures_are_in_every_bundle_of_a_live_host(output: OutputDirecto
 async def test_requests_in_flight_are_those_of_the_decision(output: OutputDirectory) -> None:
     """inflight.json is taken first, and says who waits for what, and how long."""
     await _collect(_collector(_config(), output), _trigger())
-    (entry,) = json.loads(_files(next(output.batches.iterdir()))["inflight.json"])
+    (entry,) = json.loads(_files(next(archives(output.batches)))["inflight.json"])
     assert 5000 <= entry["age_ms"] < 20_000
     assert (entry["command"], entry["server"]) == ("SMB2_WRITE", "nas")
 
@@ -208,7 +214,7 @@ async def test_requests_in_flight_are_those_of_the_decision(output: OutputDirect
 async def test_operations_are_those_of_the_decision(output: OutputDirectory) -> None:
     """operations.json says what each waits for; the stacks of those that wait are shown."""
     await _collect(_collector(_config(), output), _trigger("stacks"))
-    path = next(output.batches.iterdir())
+    path = next(archives(output.batches))
     (entry,) = json.loads(_files(path)["operations.json"])
     assert 5000 <= entry.pop("age_ms") < 20_000
     assert entry.pop("started_ns") > 0
@@ -229,7 +235,7 @@ async def test_a_table_that_cannot_be_read_costs_one_entry(output: OutputDirecto
     source = _Source()
     source.errors = {"shares": "lookup_batch: Cannot allocate memory"}
     await _collect(_collector(_config(_GOOD), output, source), _trigger("good"))
-    (path,) = output.batches.iterdir()
+    (path,) = archives(output.batches)
     assert verify(path) == ()
     assert read_manifest(path)["unreadable"] == source.errors
 
@@ -245,7 +251,7 @@ async def test_events_reach_to_the_end_of_collection(output: OutputDirectory) ->
     source.recorder.append(request(released_ns=99 * MS))
     await collector.finish(20)
     runner.cancel()
-    _, rows = load_recording(next(output.batches.iterdir()))
+    _, rows = load_recording(next(archives(output.batches)))
     assert rows["released_ns"].tolist() == [n * MS for n in (*range(1, 11), 99)]
 
 
@@ -255,7 +261,7 @@ async def test_events_over_their_share_are_shortened_and_the_manifest_says_so(
     """With AODv2's half a megabyte and less, a quarter of it is all that events may take."""
     cleanup = Cleanup(max_total_log_size_mb=4 * 3 * 96 / (1 << 20))
     await _collect(_collector(_config(cleanup=cleanup), output), _trigger())
-    manifest, rows = load_recording(next(output.batches.iterdir()))
+    manifest, rows = load_recording(next(archives(output.batches)))
     assert rows["released_ns"].tolist() == [8 * MS, 9 * MS, 10 * MS]
     assert manifest["events"]["count"] == 3
     assert [t["left_out_rows"] for t in manifest["truncations"]] == [7]
@@ -266,7 +272,7 @@ async def test_truncated_output_is_in_the_manifest(output: OutputDirectory) -> N
     limits = Limits(max_action_bytes=2000)
     collector = _collector(_config(_own("big", "seq 100000"), collector=limits), output)
     await _collect(collector, _trigger("big"))
-    manifest = read_manifest(next(output.batches.iterdir()))
+    manifest = read_manifest(next(archives(output.batches)))
     (entry,) = manifest["actions"]
     assert (entry["truncated"], entry["error"]) == (True, None)
     assert entry["bytes"] <= 2000
@@ -293,7 +299,7 @@ async def test_replay_collects_what_needs_no_host(output: OutputDirectory) -> No
     """In a replay nothing is run: an entry each, no file, and the requests all the same."""
     collector = _collector(_config(_GOOD), output, _Source(live=False))
     logs = await _collect(collector, _trigger("good", "dmesg"))
-    path = next(output.batches.iterdir())
+    path = next(archives(output.batches))
     assert verify(path) == ()
     manifest = read_manifest(path)
     assert manifest["live"] is False
@@ -314,7 +320,7 @@ async def test_the_verdict_is_in_manifest_and_log(
     monkeypatch.setattr(writing, "judge", judge)
     collector = _collector(_config(_GOOD), output, sample=lambda: later)
     logs = await _collect(collector, _trigger("good"))
-    verdict = read_manifest(next(output.batches.iterdir()))["verdict"]
+    verdict = read_manifest(next(archives(output.batches)))["verdict"]
     assert (verdict["cause"], verdict["sentence"]) == ("server", "It is slow.")
     assert verdict["evidence"] == {"rows": 10}
     assert [e["verdict"] for e in logs if e["event"] == "bundle_written"] == ["server"]
@@ -369,7 +375,7 @@ async def test_hostile_actions_cost_their_entries_and_no_more(output: OutputDire
     names = [action.name for action in hostile]
     await _collect(_collector(_config(*hostile, _GOOD), output), _trigger(*names, "good"))
     assert time.monotonic() - begun < 10
-    path = next(output.batches.iterdir())
+    path = next(archives(output.batches))
     assert verify(path) == ()
     errors = {a["name"]: a["error"] for a in read_manifest(path)["actions"]}
     assert errors == {
@@ -390,7 +396,7 @@ async def test_secrets_are_in_no_file_of_a_bundle(output: OutputDirectory) -> No
     logs = await _collect(
         _collector(_config(shows, fails, states), output), _trigger("shows", "fails", "states")
     )
-    contents = _files(next(output.batches.iterdir()))
+    contents = _files(next(archives(output.batches)))
     assert contents["shows.log"].startswith(b"mount -o user=u,password=********")
     assert b"Hunter2" not in b"".join(contents.values())
     assert "Hunter2" not in str(logs)
@@ -441,7 +447,7 @@ async def test_finish_cuts_slow_actions_short_and_keeps_the_bundle(
         await collector.finish(20)
         runner.cancel()
     assert 2.0 <= time.monotonic() - begun < 5.0
-    (path,) = output.batches.iterdir()
+    (path,) = archives(output.batches)
     assert verify(path) == ()
     errors = {a["name"]: a["error"] for a in read_manifest(path)["actions"]}
     cut = "cut short: the agent is stopping"
@@ -476,7 +482,7 @@ async def test_finish_drops_what_is_late_and_leaves_nothing(
         await collector.finish(1.0)
         runner.cancel()
     assert len(_names(output)) == 1
-    assert verify(next(output.batches.iterdir())) == ()
+    assert verify(next(archives(output.batches))) == ()
     failed = [entry["error"] for entry in logs if entry["event"] == "bundle_failed"]
     assert failed == ["the agent stopped before it was collected"]
     assert collector.in_hand == 0
@@ -595,7 +601,7 @@ async def test_an_action_left_out_for_crashes_is_reported_at_the_start(
     logs = await _collect(collector, _trigger("good", "other"))
     (line,) = [entry for entry in logs if entry["event"] == "action_left_out"]
     assert (line["name"], line["crashes"], line["hint"]) == ("good", 2, "aodasync doctor --retry")
-    (path,) = output.batches.iterdir()
+    (path,) = archives(output.batches)
     errors = {entry["name"]: entry["error"] for entry in read_manifest(path)["actions"]}
     assert errors["other"] is None
     assert str(errors["good"]).startswith("left out: it ran at two crashes in a row")
@@ -617,7 +623,7 @@ async def test_an_early_end_runs_nothing_that_crashed(
     collector = _collector(_config(_GOOD), output, memory=Slow(tmp_path, "1"))
     logs = await _collect(collector, _trigger("good"))
     assert "action_left_out" in [entry["event"] for entry in logs]
-    (path,) = output.batches.iterdir()
+    (path,) = archives(output.batches)
     (action,) = read_manifest(path)["actions"]
     assert str(action["error"]).startswith("left out")
 
@@ -637,7 +643,7 @@ class _FailedOver(_Source):
 async def test_the_verdict_is_about_the_server_that_failed(output: OutputDirectory) -> None:
     """Not about the one that a DFS failover led to while the evidence was collected."""
     await _collect(_collector(_config(_GOOD), output, _FailedOver()), _trigger("good"))
-    verdict = read_manifest(next(output.batches.iterdir()))["verdict"]
+    verdict = read_manifest(next(archives(output.batches)))["verdict"]
     assert verdict["evidence"]["address"] == "10.0.0.1"
     assert any("10.0.0.1" in step for step in verdict["next"])
     assert not any("10.0.0.2" in step for step in verdict["next"])
@@ -663,6 +669,6 @@ async def test_the_verdict_on_a_lost_connection_waits_for_the_next_login(
     refusing = asyncio.create_task(refuse())
     await _collect(_collector(_config(_GOOD), output, source), trigger)
     await refusing
-    verdict = read_manifest(next(output.batches.iterdir()))["verdict"]
+    verdict = read_manifest(next(archives(output.batches)))["verdict"]
     assert verdict["rule"] == "credentials refused"
     assert time.monotonic_ns() - now_ns < 5000 * MS
