@@ -39,6 +39,7 @@ def rclone(tmp_path: Path) -> Path:
 remote={tmp_path}/remote; shift 4
 mkdir -p "$(dirname "$remote/$2")" && cp "$1" "$remote/$2\""""
     _program(tmp_path, "rclone", script)
+    _program(tmp_path, "sleep", '[ "$1" -lt 10 ]')
     return tmp_path / "remote"
 
 

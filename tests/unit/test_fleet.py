@@ -135,7 +135,9 @@ def test_the_hook_lays_files_out_as_the_queries_read_them(bundle: Path, tmp_path
     remote, programs = tmp_path / "remote", tmp_path / "bin"
     programs.mkdir()
     (programs / "rclone").write_text(_RCLONE.format(remote=remote))
-    (programs / "rclone").chmod(0o755)
+    (programs / "sleep").write_text("#!/bin/sh\n")
+    for program in programs.iterdir():
+        program.chmod(0o755)
     environment = {"PATH": f"{programs}:/usr/bin:/bin", "BUNDLE": str(bundle)}
     hook = PACKAGE.parent / "contrib/hooks/upload-bundle"
     subprocess.run(["/bin/sh", hook], env=environment, check=True)
