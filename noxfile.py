@@ -130,6 +130,11 @@ def lab(session: nox.Session) -> None:
 
 @nox.session
 def packages(session: nox.Session) -> None:
-    """The .deb and the .rpm, into ``dist/``; needs debhelper and rpmbuild."""
-    session.install("-e", ".[packages]", "pip")
+    """The .deb, the .rpm, a wheel and an sdist, into ``dist/``; needs debhelper and rpmbuild.
+
+    With ``-- deb`` or ``-- rpm`` that one alone.
+    """
+    session.install("-e", ".[packages]", "pip", "build")
+    if not {"deb", "rpm"}.intersection(session.posargs):
+        session.run("python", "-m", "build", "--outdir", "dist")
     session.run("python", "packaging/build.py", *session.posargs)

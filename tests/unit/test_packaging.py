@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,18 @@ def test_the_rpm_owns_what_is_laid_out(staged: Path) -> None:
                 "zsh/vendor-completions", "zsh/site-functions"
             )
             assert any(name == one or name.startswith(f"{one}/") for one in listed), name
+
+
+def test_each_library_is_pinned_by_hash() -> None:
+    """What pyproject.toml asks for, in versions that it allows; each line has a hash."""
+    text = (ROOT / "packaging/requirements.txt").read_text().replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert all("--hash=sha256:" in line for line in lines)
+    pinned = {line.partition("==")[0].lower() for line in lines}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for requirement in project["dependencies"]:
+        name, _, least = requirement.lower().partition(">=")
+        assert name in pinned
+        found = re.search(rf"^{name}==(\S+)", text, re.MULTILINE | re.IGNORECASE)
+        assert found is not None
+        assert [*map(int, found[1].split("."))] >= [*map(int, least.split("."))]
