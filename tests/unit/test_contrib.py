@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is shipped in contrib/ fits the agent: programs, rules over its log, units."""
+"""What is shipped in contrib/ fits the agent: programs, rules over its log, units, manifests."""
 
 from __future__ import annotations
 
@@ -8,13 +8,23 @@ import io
 import json
 import os
 import re
+import shlex
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
+from aodasync.cli.arguments import parser
+from aodasync.cli.check_config import check_config
 from aodasync.config import load
+from aodasync.config.files import DROP_INS
 from aodasync.host import logs
+from aodasync.host.capabilities import KEPT
+from aodasync.host.instance_lock import RUN_DIR
+from aodasync.host.state_file import CACHE_DIR, STATE_DIR
+from aodasync.host.tracefs import TRACEFS
 
 ROOT = Path(__file__).parents[2]
 CONTRIB = ROOT / "contrib"
@@ -109,6 +119,181 @@ def test_no_condition_is_set_that_a_log_could_not_clear() -> None:
     assert {rule["type"] for rule in journal["rules"]} == {"temporary"}
     check = json.loads((folder / "aodasync-check.json").read_text())
     assert [c["type"] for c in check["conditions"]] == [r["condition"] for r in check["rules"]]
+
+
+def _yaml(name: str) -> list[Any]:
+    return list(yaml.safe_load_all((CONTRIB / name).read_text()))
+
+
+def _is_fine(drop_in: str, tmp_path: Path, *options: str) -> bool:
+    """What ``aodasync check-config`` says of it; its words go to the test's output."""
+    (tmp_path / "50-site.yaml").write_text(drop_in)
+    words = parser().parse_args(["check-config", *options, str(tmp_path / "50-site.yaml")])
+    out, err = io.StringIO(), io.StringIO()
+    code = check_config(words.file, as_json=words.json, out=out, err=err, strict=words.strict)
+    print(err.getvalue())
+    return code == 0
+
+
+_COLLECTORS = ("opentelemetry/aodasync.yaml", "vector/aodasync.yaml")
+_NEW = (*_COLLECTORS, "ansible/aodasync.yml", "kubernetes/daemonset.yaml")
+
+
+@pytest.mark.parametrize("name", [*_NEW, "kubernetes/Containerfile"])
+def test_its_files_name_commands_settings_and_events_that_exist(name: str) -> None:
+    """In their remarks, too: ``aodasync WORD``, and words in the style of settings and events."""
+    text = (CONTRIB / name).read_text()
+    for command in re.findall(r"(?:`|-- )aodasync ([a-z-]+(?: import)?)", text):
+        parser().parse_args([*command.split(), *(["FILE"] if " " in command else [])])
+    readme = (ROOT / "README.md").read_text()
+    for event in re.findall(r"\b(?:agent|anomaly|bundle|config|metrics)_[a-z_]+\b", text):
+        assert f"| `{event}`" in readme or f"` `{event}`" in readme or f"`{event}` `" in readme, (
+            event
+        )
+
+
+def test_the_collectors_read_what_the_agent_writes() -> None:
+    """The unit's lines: their fields, all levels, and the time, with a fraction or without."""
+    otel, vector = (_yaml(name)[0] for name in _COLLECTORS)
+    receiver = otel["receivers"]["journald/aodasync"]
+    assert otel["service"]["pipelines"]["logs/aodasync"]["receivers"] == ["journald/aodasync"]
+    source = vector["sources"]["aodasync_journal"]
+    assert receiver["units"] == source["include_units"] == ["aodasync.service"]
+    assert (ROOT / "config" / receiver["units"][0]).is_file()
+
+    line = json.loads(_line("anomaly_detected", anomaly="hang", episode=1, server="nas-1"))
+    fields = {"event", "anomaly", "episode", "server"}
+    for name in _COLLECTORS:
+        remarks = " ".join(re.findall(r"^# (.*)$", (CONTRIB / name).read_text(), re.MULTILINE))
+        named = re.search(r"fields[^:]*: (\w+), (\w+), (\w+), (\w+) and others", remarks)
+        assert named is not None
+        assert set(named.groups()) == fields <= line.keys()
+
+    parse = receiver["operators"][0]
+    assert parse["timestamp"]["parse_from"] == "attributes.timestamp"
+    assert parse["severity"]["parse_from"] == "attributes.level"
+    assert {"timestamp", "level"} <= line.keys()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", line["timestamp"])
+    known = {"debug", "info", "error", *parse["severity"]["mapping"].values()}
+    assert known == logs._PRIORITIES.keys()
+
+    transforms = vector["transforms"]
+    assert {"line.timestamp", "parse_json(.message)"} <= set(
+        re.findall(
+            r"line\.timestamp|parse_json\(\.message\)", transforms["aodasync_events"]["source"]
+        )
+    )
+    kept = json.loads(re.findall(r"\[.*\]", transforms["aodasync_warnings"]["condition"])[0])
+    assert set(kept) == {level for level, number in logs._PRIORITIES.items() if number <= 4}
+    names = {*vector["sources"], *transforms}
+    for part in (*transforms.values(), *vector["sinks"].values()):
+        assert set(part["inputs"]) <= names
+
+
+def test_the_playbook_checks_what_it_installs(tmp_path: Path) -> None:
+    """By a call that accepts its own drop-in and refuses a wrong one; a reload where one is due."""
+    ((play,),) = _yaml("ansible/aodasync.yml")
+    tasks = {next(key for key in task if "." in key): task for task in play["tasks"][2:]}
+    copy = tasks["ansible.builtin.copy"]["ansible.builtin.copy"]
+    assert Path(copy["dest"]).parent == DROP_INS
+    assert Path(copy["dest"]).suffix == ".yaml"
+    program, command, *options, file = shlex.split(copy["validate"])
+    assert (program, command, file) == ("aodasync", "check-config", "%s")
+    assert _is_fine(copy["content"], tmp_path, *options)
+    assert not _is_fine("metrics: {textfil: /x.prom}", tmp_path, *options)
+    assert not _is_fine("watcher: {actions: [dmsg]}", tmp_path, *options)
+    _, *words = shlex.split(tasks["ansible.builtin.command"]["ansible.builtin.command"])
+    assert parser().parse_args(words).strict
+    assert [handler["name"] for handler in play["handlers"]] == [
+        tasks["ansible.builtin.copy"]["notify"]
+    ]
+    assert "ExecReload=" in (ROOT / "config/aodasync.service").read_text()
+
+
+def _service(key: str) -> list[str]:
+    """All values of a setting of the unit that is shipped."""
+    text = (ROOT / "config/aodasync.service").read_text()
+    return " ".join(re.findall(rf"^{key}=(.*)$", text, re.MULTILINE)).split()
+
+
+def _daemon() -> tuple[dict[str, Any], dict[str, Any]]:
+    """The pod's specification and its container's."""
+    *_, daemon = _yaml("kubernetes/daemonset.yaml")
+    pod = daemon["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    return pod, container
+
+
+def test_the_container_has_what_the_unit_has() -> None:
+    """Capabilities, memory and time to stop; never the whole host by ``privileged``."""
+    pod, container = _daemon()
+    security = container["securityContext"]
+    assert "privileged" not in security
+    assert security["capabilities"]["drop"] == ["ALL"]
+    added = security["capabilities"]["add"]
+    assert sorted(f"CAP_{name}" for name in added) == sorted(_service("CapabilityBoundingSet"))
+    assert sorted(added) == sorted(capability.name for capability in KEPT)
+    assert [container["resources"]["limits"]["memory"]] == [
+        f"{limit}i" for limit in _service("MemoryMax")
+    ]
+    assert [str(pod["terminationGracePeriodSeconds"])] == _service("TimeoutStopSec")
+    _, *arguments = " ".join(_service("ExecStart")).split()
+    assert container["args"] == arguments
+    assert pod["hostPID"]
+    image = (CONTRIB / "kubernetes/Containerfile").read_text()
+    assert re.findall(r"^(?:ENTRYPOINT|CMD) (.*)$", image, re.MULTILINE) == [
+        '["/usr/bin/aodasync"]',
+        json.dumps(arguments),
+    ]
+
+
+def test_the_container_sees_the_host_where_the_agent_looks(tmp_path: Path) -> None:
+    """Each mount has its volume, at a path of the agent's, written to where it writes."""
+    pod, container = _daemon()
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
+    assert sorted(volumes) == sorted(mount["name"] for mount in mounts.values())
+    for path, mount in mounts.items():
+        host = volumes[mount["name"]].get("hostPath")
+        assert host is None or host["path"] == path
+
+    _, configuration, _ = _yaml("kubernetes/daemonset.yaml")
+    ((file, drop_in),) = configuration["data"].items()
+    assert volumes["config"]["configMap"]["name"] == configuration["metadata"]["name"]
+    assert mounts.pop(str(DROP_INS / file))["subPath"] == file
+    assert _is_fine(drop_in, tmp_path, "--strict")
+    config = load(tmp_path / "50-site.yaml")
+
+    written = {path for path, mount in mounts.items() if not mount.get("readOnly")}
+    output_dir = load(ROOT / "config/config.yaml").output_dir
+    textfile = Path(config.metrics.textfile).parent
+    assert written - {"/tmp"} == {  # noqa: S108  # the container's own
+        str(path) for path in (RUN_DIR, STATE_DIR, CACHE_DIR, output_dir, textfile)
+    }
+    assert mounts.keys() - written == {
+        str(TRACEFS[0]),
+        "/var/log",
+        "/etc/machine-id",
+        "/var/lib/kubelet",
+    }
+    assert mounts["/var/lib/kubelet"]["mountPropagation"] == "HostToContainer"
+
+
+def test_a_mount_that_is_not_usable_does_not_end_the_agent() -> None:
+    """What the probe runs fails when no agent answers, and not by what it answers."""
+    _, container = _daemon()
+    program, *words = container["livenessProbe"]["exec"]["command"]
+    assert (program, parser().parse_args(words).command) == ("aodasync", "status")
+
+
+def test_the_image_has_what_the_package_recommends() -> None:
+    """The installation leaves recommended packages out, so each is named."""
+    image = (CONTRIB / "kubernetes/Containerfile").read_text()
+    control = (ROOT / "packaging/debian/control").read_text()
+    recommended = re.findall(r"Recommends:(.*?)\n\S", control, re.DOTALL)[0].split(",")
+    assert "--no-install-recommends" in image
+    for package in (*map(str.strip, recommended), "systemd"):
+        assert re.search(rf" {re.escape(package)}\b", image), package
 
 
 def _unit(name: str) -> configparser.ConfigParser:

@@ -38,6 +38,12 @@ def test_what_is_for_use_is_there_with_its_mode(staged: Path) -> None:
     for program in ("usr/bin/aodasync", "usr/lib/aodasync/npd-check"):
         assert os.access(staged / program, os.X_OK), program
     assert list((staged / "etc/aodasync/conf.d").iterdir()) == []
+    contrib = staged / "usr/share/doc/aodasync/contrib"
+    for file in (path for path in (ROOT / "contrib").rglob("*") if path.is_file()):
+        if file.name != "npd-check":
+            shipped = contrib / file.relative_to(ROOT / "contrib")
+            assert shipped.read_bytes() == file.read_bytes(), shipped
+            assert shipped.stat().st_mode & 0o777 == 0o644, shipped
     unit = (staged / "usr/lib/systemd/system/aodasync.service").read_text()
     assert "ExecStart=/usr/bin/aodasync run" in unit
     assert "/opt/" not in unit
