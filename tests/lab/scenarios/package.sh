@@ -51,7 +51,7 @@ check "a server that stands still is told" lab_wait_for 60 told anomaly_detected
 aodasync check
 status=$?
 check "aodasync check is critical or warns" test "$status" = 1 -o "$status" = 2
-lab_wait_for 60 told bundle_written
+check "the hang has a bundle" lab_wait_for 60 bundle_of hang
 check "why names the hang" bash -c 'aodasync why | tee /dev/stderr | grep -qi "hang"'
 lab_server_cont
 check "the bundle is whole ($(bundle_of hang))" aodasync bundles verify
