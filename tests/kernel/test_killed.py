@@ -17,9 +17,8 @@ from typing import Final
 import pytest
 
 from aodasync.bundle.archive import load_recording, verify
-from aodasync.bundle.bundle_name import ARCHIVE_SUFFIX, PARTIAL_SUFFIX
+from aodasync.bundle.bundle_name import ARCHIVE_SUFFIX, MANIFEST_SUFFIX, PARTIAL_SUFFIX
 from aodasync.bundle.output_dir import OutputDirectory
-from aodasync.bundle.packing import remove_with_manifest
 from tests.builders import archives
 
 KILLS: Final = 100
@@ -129,7 +128,8 @@ def test_killed_at_a_hundred_random_moments_nothing_broken_is_left(
         for path in left:
             assert verify(path) == (), f"seed {seed}"
             assert len(load_recording(path)[1]) == ROWS
-            remove_with_manifest(path.name, batches_fd=prepared.batches_fd)
+            path.unlink()
+            path.with_name(path.name.replace(ARCHIVE_SUFFIX, MANIFEST_SUFFIX)).unlink()
         whole += len(left)
     deadline_sec = time.monotonic() + 5
     while _orphans(nursery.pid) and time.monotonic() < deadline_sec:

@@ -38,7 +38,7 @@ from aodasync.probes.live_source import LiveEvidence
 from aodasync.process.children import Children
 from aodasync.smb.commands import COMMAND_CODES
 from aodasync.tasks.pipeline import Pipeline
-from tests.builders import SECOND, config, latency_anomaly, request
+from tests.builders import SECOND, archives, config, latency_anomaly, request
 
 pytestmark = pytest.mark.anyio
 
@@ -173,7 +173,7 @@ async def test_a_bundle_of_it_has_the_actions_file(tmp_path: Path) -> None:
             await asyncio.sleep(0)
             await pipeline.collector.finish(20)
             collecting.cancel()
-        path = next(output.batches.iterdir())
+        path = next(archives(output.batches))
         manifest = read_manifest(path)
         assert verify(path) == ()
     assert [entry["event"] for entry in logs] == ["anomaly_detected", "bundle_written"]

@@ -77,13 +77,17 @@ def test_links_planted_among_the_bundles_lead_nowhere(tmp_path: Path, outside: P
         "aod_quick_1_latency.partial": outside,
         "aod_quick_2_latency.tar.zst.partial": outside / "file",
         "aod_quick_3_latency.tar.zst": outside / "file",
+        "aod_quick_4_latency.json": outside / "file",
+        "aod_quick_5_latency.json.partial": outside / "file",
     }.items():
         (batches / name).symlink_to(target)
     assert _replay(tmp_path / "aod") == 0
     assert _untouched(outside)
-    found = {path for path in batches.iterdir() if not path.is_symlink()}
+    found = [path for path in batches.glob("*.tar.zst") if not path.is_symlink()]
     assert found
     assert all(verify(path) == () for path in found)
+    manifests = [path.with_name(path.name.removesuffix(".tar.zst") + ".json") for path in found]
+    assert sorted(p for p in batches.iterdir() if not p.is_symlink()) == sorted(found + manifests)
     assert [path.name for path in batches.iterdir() if path.is_symlink()] == [
         "aod_quick_3_latency.tar.zst"
     ]
