@@ -209,8 +209,8 @@ async def test_an_entry_that_cannot_be_looked_at_costs_itself_alone(
         with scandir(batches_fd) as entries:
             yield [Entry(entry.name) for entry in entries]
 
-    monkeypatch.setattr(os, "scandir", scan)
-    with capture_logs() as logs:
+    with monkeypatch.context() as patch, capture_logs() as logs:
+        patch.setattr(os, "scandir", scan)
         await _cleaner(output).clean_once()
     assert expired not in _names(output)
     assert {broken, newest, "notes.txt"} <= _names(output)
