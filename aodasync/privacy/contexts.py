@@ -6,11 +6,12 @@ from __future__ import annotations
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 from aodasync.privacy import finders
 from aodasync.privacy.commands import COMMANDS
-from aodasync.privacy.context import FLAG_START, GAP, Span, context
+from aodasync.privacy.context import FLAG_START, GAP, Context, Span, context
 from aodasync.privacy.known_by_form import KNOWN_BY_FORM
 from aodasync.privacy.line import Line
 from aodasync.privacy.prose import PROSE
@@ -271,18 +272,28 @@ CONTEXTS: Final = (
 _NEEDLES: Final = tuple(sorted({needle for row in CONTEXTS for needle in row.needles}))
 
 
-def _any_of(words: tuple[bytes, ...]) -> re.Pattern[bytes]:
-    """One of these words. Grouped by their first bytes, which is what makes it quick."""
+def _any_of(words: tuple[bytes, ...]) -> bytes:
+    """The longest of these words. Grouped by their first bytes, which is what makes it quick."""
     rests: dict[bytes, list[bytes]] = {}
-    for word in words:
+    for word in sorted(words, key=len, reverse=True):
         rests.setdefault(word[:1], []).append(re.escape(word[1:]))
-    return re.compile(
-        b"|".join(re.escape(first) + b"(?:%b)" % b"|".join(rest) for first, rest in rests.items())
+    return b"|".join(
+        re.escape(first) + b"(?:%b)" % b"|".join(rest) for first, rest in rests.items()
     )
 
 
-NEEDLE: Final = _any_of(_NEEDLES)
+NEEDLE: Final = re.compile(_any_of(_NEEDLES))
 """A line without any of them, in lower case, holds no secret that the table knows."""
+
+_LONGEST_AT: Final = re.compile(b"(?=(%b))" % _any_of(_NEEDLES))
+"""At each place the longest needle: all others that begin there are its beginnings."""
+
+
+@lru_cache(maxsize=512)
+def _rows_of(longest: frozenset[bytes]) -> tuple[Context, ...]:
+    """The contexts that a line with these may hold."""
+    present = [needle for needle in _NEEDLES if any(each.startswith(needle) for each in longest)]
+    return tuple(row for row in CONTEXTS if not row.needles.isdisjoint(present))
 
 
 def secrets(line: Line, limit: int | None = None) -> Iterator[Span]:
@@ -294,8 +305,7 @@ def secrets(line: Line, limit: int | None = None) -> Iterator[Span]:
     end = len(line.low.rstrip(b"\r\n") if line.whole else line.low)
     last = len(line.low) if limit is None else limit
     at = line.begin
-    present = [needle for needle in _NEEDLES if needle in line.low]
-    rows = [row for row in CONTEXTS if not row.needles.isdisjoint(present)]
+    rows = _rows_of(frozenset(_LONGEST_AT.findall(line.low)))
     waiting = [(m, row) for row in rows if (m := row.trigger.search(line.low, at))]
     while waiting:
         place = min(range(len(waiting)), key=lambda n: waiting[n][0].start())

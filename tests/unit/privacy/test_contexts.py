@@ -13,6 +13,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from aodasync.privacy import contexts
 from aodasync.privacy.redaction import redact_argv, redact_text
 
 _REPORTED: Final = {
@@ -467,3 +468,11 @@ def test_the_words_of_a_command_are_redacted_together() -> None:
     argv = ["tool", "--password", "Two WordsX", "-o", "user=u,password=a b,uid=0", "//s/d"]
     expected = ["tool", "--password", "********", "-o", "user=u,password=********,uid=0", "//s/d"]
     assert redact_argv(argv) == expected
+
+
+@given(st.lists(st.sampled_from([*contexts._NEEDLES, b"a", b"=", b"ss", b"\n"]), max_size=8))
+def test_words_that_overlap_are_all_seen(parts: list[bytes]) -> None:
+    """A line is searched for each context of which it has a word, within another or not."""
+    text = b"".join(parts)
+    wanted = [row for row in contexts.CONTEXTS if any(needle in text for needle in row.needles)]
+    assert [*contexts._rows_of(frozenset(contexts._LONGEST_AT.findall(text)))] == wanted
