@@ -17,11 +17,11 @@ from typing import BinaryIO, Final
 
 import zstandard
 
-from aodasync.bundle.bundle_name import PARTIAL_SUFFIX, BundleName
+from aodasync.bundle.bundle_name import MANIFEST_SUFFIX, PARTIAL_SUFFIX, BundleName
 from aodasync.errors import BundleError
 from aodasync.host import safe_files
 
-__all__ = ["is_orphan", "pack", "publish", "remove_with_manifest"]
+__all__ = ["orphans", "pack", "publish", "remove_with_manifest"]
 
 _MANIFEST: Final = "manifest.json"
 # Read from the front of the archive, so that a listing needs its first block only.
@@ -47,20 +47,31 @@ def publish(
         raise
 
 
-def remove_with_manifest(archive: str, *, batches_fd: int) -> None:
-    """Remove an archive, if it is there, and then its manifest.
+def remove_with_manifest(file: str, *, batches_fd: int) -> None:
+    """Remove a file, if it is there; with an archive its manifest.
 
     Raises:
         OSError: one of them stays.
     """
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(archive, dir_fd=batches_fd)
-    if name := BundleName.parse(archive):
+        os.unlink(file, dir_fd=batches_fd)
+    if name := BundleName.parse(file):
         safe_files.remove(name.manifest, dir_fd=batches_fd)
 
 
-def is_orphan(name: BundleName, *, batches_fd: int) -> bool:
-    """Whether the manifest of that name has no archive, and will not get one."""
+def orphans(batches_fd: int) -> list[str]:
+    """File names of the manifests whose archives were not finished, or were deleted since."""
+    with os.scandir(batches_fd) as entries:
+        files = [entry.name for entry in entries if entry.name.endswith(MANIFEST_SUFFIX)]
+    names = {file: BundleName.parse(file.removesuffix(MANIFEST_SUFFIX)) for file in files}
+    return [
+        file
+        for file, name in names.items()
+        if name and file == name.manifest and _is_orphan(name, batches_fd)
+    ]
+
+
+def _is_orphan(name: BundleName, batches_fd: int) -> bool:
     # In this order: the directory goes when the archive is there.
     return not (
         safe_files.exists(name.directory, dir_fd=batches_fd)

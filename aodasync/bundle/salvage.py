@@ -13,18 +13,13 @@ import json
 import os
 import stat
 import threading
+from contextlib import suppress
 from typing import Any, Final
 
-from aodasync.bundle.bundle_name import (
-    ARCHIVE_SUFFIX,
-    MANIFEST_SUFFIX,
-    PARTIAL_SUFFIX,
-    BundleName,
-    is_leftover,
-)
+from aodasync.bundle.bundle_name import ARCHIVE_SUFFIX, PARTIAL_SUFFIX, BundleName, is_leftover
 from aodasync.bundle.events_file import MAX_EVENTS_BYTES, decode
 from aodasync.bundle.manifest import dump
-from aodasync.bundle.packing import is_orphan, publish
+from aodasync.bundle.packing import orphans, publish
 from aodasync.errors import AodasyncError
 from aodasync.host import safe_files
 
@@ -53,18 +48,10 @@ def salvage_leftovers(batches_fd: int) -> tuple[int, int]:
     for leftover in sorted(leftovers, key=lambda name: not name.endswith(_HALF_SUFFIX)):
         salvaged += _salvage(leftover, batches_fd)
         safe_files.remove(leftover, dir_fd=batches_fd)
-    _remove_orphans(batches_fd)
+    for manifest in orphans(batches_fd):
+        with suppress(OSError):  # no reason not to start: the cleaner logs it
+            safe_files.remove(manifest, dir_fd=batches_fd)
     return salvaged, len(leftovers) - salvaged
-
-
-def _remove_orphans(batches_fd: int) -> None:
-    """Remove the manifests whose archives were not finished, or were deleted since."""
-    with os.scandir(batches_fd) as entries:
-        files = [entry.name for entry in entries if entry.name.endswith(MANIFEST_SUFFIX)]
-    for file in files:
-        name = BundleName.parse(file.removesuffix(MANIFEST_SUFFIX))
-        if name and file == name.manifest and is_orphan(name, batches_fd=batches_fd):
-            safe_files.remove(file, dir_fd=batches_fd)
 
 
 def _salvage(leftover: str, batches_fd: int) -> bool:

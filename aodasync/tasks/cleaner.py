@@ -7,7 +7,7 @@ import asyncio
 import os
 import stat
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from structlog.typing import FilteringBoundLogger
 from aodasync.bundle.archive import read_manifest
 from aodasync.bundle.bundle_name import MANIFEST_SUFFIX, BundleName
 from aodasync.bundle.output_dir import OutputDirectory
-from aodasync.bundle.packing import is_orphan, remove_with_manifest
+from aodasync.bundle.packing import orphans, remove_with_manifest
 from aodasync.bundle.retention import (
     Budget,
     Plan,
@@ -135,17 +135,19 @@ class Cleaner:
             free_bytes=space.f_bavail * space.f_frsize,
             budget=self._budget,
         )
+        left = _delete(orphans(batches_fd), batches_fd)
         stored, failures = _stored(batches_fd)
+        failures |= left
         plan = make_plan(stored)
         if not plan.delete:
             return plan, failures
         # Only now is it of interest what is in them.
         files = self._read([*plan.delete, *plan.keep])
         plan = make_plan(files)
-        stuck = _delete(plan, batches_fd)
+        stuck = _delete((file.name for file in plan.delete), batches_fd)
         if stuck:  # others go in the place of those that stay
             plan = make_plan(files, stay=stuck.keys())
-            stuck |= _delete(plan, batches_fd)
+            stuck |= _delete((file.name for file in plan.delete), batches_fd)
         self._known |= {file.name: (file.rank, file.boottime_ns) for file in plan.keep}
         return plan, failures | stuck
 
@@ -169,10 +171,7 @@ class Cleaner:
 
 
 def _stored(batches_fd: int) -> tuple[list[StoredFile], dict[str, str]]:
-    """The bundles with the space that they take, and the error of each that cannot be looked at.
-
-    A manifest whose archive was deleted by somebody else goes.
-    """
+    """The bundles with the space that they take, and the error of each that cannot be looked at."""
     files: list[StoredFile] = []
     failures: dict[str, str] = {}
     manifests: dict[BundleName, int] = {}
@@ -193,9 +192,6 @@ def _stored(batches_fd: int) -> tuple[list[StoredFile], dict[str, str]]:
                 manifests[name] = status.st_size
             elif stat.S_ISREG(status.st_mode):
                 files.append(StoredFile(entry.name, status.st_size, status.st_mtime_ns))
-    for name in manifests:
-        if is_orphan(name, batches_fd=batches_fd):
-            failures |= _removed(name.manifest, batches_fd)
     return [_with_manifest(file, manifests) for file in files], failures
 
 
@@ -206,21 +202,15 @@ def _with_manifest(file: StoredFile, manifests: Mapping[BundleName, int]) -> Sto
     return replace(file, size_bytes=file.size_bytes + more_bytes)
 
 
-def _delete(plan: Plan, batches_fd: int) -> dict[str, str]:
-    """Delete what the plan says; returns the error of each that stays."""
-    stuck: dict[str, str] = {}
-    for file in plan.delete:
-        stuck |= _removed(file.name, batches_fd)
+def _delete(files: Iterable[str], batches_fd: int) -> dict[str, str]:
+    """Delete files, an archive with its manifest; returns the error of each that stays."""
+    stuck = {}
+    for file in files:
+        try:
+            remove_with_manifest(file, batches_fd=batches_fd)
+        except OSError as error:
+            stuck[file] = _reason(error)
     return stuck
-
-
-def _removed(file: str, batches_fd: int) -> dict[str, str]:
-    """Remove a bundle, or a manifest; the error if it stays."""
-    try:
-        remove_with_manifest(file, batches_fd=batches_fd)
-    except OSError as error:
-        return {file: _reason(error)}
-    return {}
 
 
 def _reason(error: OSError) -> str:
