@@ -27,9 +27,9 @@ from tests.bench.traffic import Background, SlowRequests
 
 __all__ = ["measure"]
 
-VOLATILE_MS = 25.0
+VOLATILE_MS = 20.0
 WORST_VOLATILE_MS = 60.0
-BUNDLE_MS = 120.0
+BUNDLE_MS = 100.0
 
 _BUNDLES = 20
 _EMERGENCY_SEC = 1.0  # the default

@@ -17,7 +17,7 @@ from tests.bench.traffic import Background, Pace
 __all__ = ["measure"]
 
 # Requests a second, and the share of one core in per cent that they may take.
-_BOUNDS = {2_000: 1.0, 100_000: 2.5}
+_BOUNDS = {2_000: 1.0, 100_000: 1.5}
 
 _SETTLE_SEC = 0.5
 _SPAN_SEC = 4.0
