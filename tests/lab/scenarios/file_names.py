@@ -139,8 +139,11 @@ def with_and_without(order: tuple[bool, bool]) -> list[float]:
     probes, programs = {}, {}
     for file_names in order:
         others = bpf_cost.ids()
-        probes[file_names] = asyncio.run(open_probe(cache_dir=CACHE, file_names=file_names))
-        programs[file_names] = bpf_cost.ids() - others
+        probe = asyncio.run(open_probe(cache_dir=CACHE, file_names=file_names))
+        probes[file_names], programs[file_names] = probe, bpf_cost.ids() - others
+        refused = [each for each in probe.plan.tried if each.role == "method"]
+        named = "with" if file_names else "without"
+        check(f"{named} files nothing better was refused", not refused, refused)
     parts: dict[bool, list[dict[str, float]]] = {True: [], False: []}
     for _ in range(COST_PARTS):
         before = {on: bpf_cost.runs(found) for on, found in programs.items()}
