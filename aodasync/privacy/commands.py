@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from aodasync.privacy import values
+from aodasync.privacy import finders, values
 from aodasync.privacy.context import FLAG_START, GAP, NEXT, Span, context
 from aodasync.privacy.line import Line
 from aodasync.privacy.prose import password_word
@@ -21,8 +21,11 @@ _FLAGS: Final = {
     b"-p": (
         *(b"sshpass", b"login", b"smbmap", b"smbtar", b"plink", b"pscp", b"psexec", b"winexe"),
         *(b"crackmapexec", b"nxc", b"netexec", b"evil-winrm", b"7z", b"rdesktop"),
-        *(b"ipmitool", b"sqlcmd", b"useradd", b"usermod"),
+        *(b"ipmitool", b"sqlcmd", b"useradd", b"usermod", b"smbget"),
     ),
+    b"-a": (b"redis-cli", b"snmp"),
+    b"-x": (b"snmp",),
+    b"-k": (b"openssl",),
     b"-w": (*_LDAP, b"kadmin", b"addent"),
     b"/p": (b"freerdp", b"cmdkey", b"ktpass"),
     b"/rp": (b"schtasks",),
@@ -67,6 +70,8 @@ def _login_flag(line: Line, match: re.Match[bytes]) -> Span | None:
         name in head for name in _FLAGS[match["flag"]]
     ):
         return None
+    if b"snmp" in head and not _is_capital(line, match):  # a protocol
+        return None
     number = _NUMBER.fullmatch(line.low, begin, end)
     return None if number and b"sshpass" not in head else (begin, end)
 
@@ -91,10 +96,13 @@ def _user_flag(line: Line, match: re.Match[bytes]) -> Span | None:
     return mark + 1, end
 
 
+def _is_capital(line: Line, match: re.Match[bytes]) -> bool:
+    return line.text[match.start("flag") : match.end("flag")].strip(b"-").isupper()
+
+
 def _zip_flag(line: Line, match: re.Match[bytes]) -> Span | None:
     """``unzip -P X``; its ``-p`` is a pipe."""
-    is_password = line.text[match.start("flag") : match.end("flag")] == b"P"
-    return _word(line, match) if is_password else None
+    return _word(line, match) if _is_capital(line, match) else None
 
 
 def _impacket_target(line: Line, match: re.Match[bytes]) -> Span | None:
@@ -156,7 +164,7 @@ COMMANDS: Final = (
         "a short flag and the word behind it",
         _PASSWORD_COMMANDS,
         FLAG_START
-        + rb"(?P<flag>-[pw]|/rp|/p)(?:(?<=/p)ass(?:word)?)?(?:(?<![-a-z].):|"
+        + rb"(?P<flag>-[pw]|-[akx](?=[ \t\0\"',])|/rp|/p)(?:(?<=/p)ass(?:word)?)?(?:(?<![-a-z].):|"
         + GAP
         + rb")?(?=[^\s])",
         _login_flag,
@@ -237,7 +245,8 @@ COMMANDS: Final = (
     context(
         "a string that PowerShell makes secure",
         (b"-securestring",),
-        rb"\bconvertto-securestring[ \t]{1,8}(?:-string[ \t]{1,8})?(?=[\"'])",
+        rb"\bconvertto-securestring[ \t]{1,8}(?:-string[ \t]{1,8})?"
+        rb"(?=[\"']|[^\s$(-][^\s]{0,255}+[ \t]{1,8}-(?:asplaintext|force))",
         _word,
     ),
     context(
@@ -246,6 +255,28 @@ COMMANDS: Final = (
         rb"\b(?:un)?zip[ \t\0][^\n|;]{0,128}?(?<=[ \t\0])-(?P<flag>p)"
         rb"(?:[ \t\0]{1,64}+)?(?=[^\s])",
         _zip_flag,
+    ),
+    context(
+        "a command that prints a password, as an argument",
+        (b"-file", b"-command"),
+        FLAG_START
+        + rb"--pass[a-z-]{0,16}-(?:file|command)(?:=|"
+        + GAP
+        + rb")[<(\"']{0,4}(?:echo|printf)[ \t]{1,8}[\"']?(?P<value>[^\s\"')]{1,256}+)",
+        finders.claimed,
+    ),
+    context(
+        "rclone obscure X",
+        (b"rclone",),
+        rb"\brclone%bobscure%b(?=[^\s-])" % (NEXT, NEXT),
+        _word,
+    ),
+    context(
+        "htpasswd -b FILE NAME X",
+        (b"htpasswd",),
+        rb"\bhtpasswd%b-[a-z]{0,4}b[a-z]{0,4}%b%b%b%b%b(?=[^\s])"
+        % (NEXT, NEXT, _WORD, NEXT, _WORD, NEXT),
+        _word,
     ),
     context(
         "DOMAIN/user:password@host of impacket",

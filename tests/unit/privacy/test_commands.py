@@ -50,6 +50,16 @@ _MASKED: Final = (
     '["keyctl", "padd", "user", "smb", "@"]',
     'argc=5 a0="samba-tool" a1="user" a2="create" a3="u1" a4="@"',
     '["mysql","-u","root","-p@"]',
+    "smbget -u u1 -p @ smb://s/d/f",
+    "redis-cli -a @ ping",
+    "openssl enc -aes256 -k @ -in f",
+    "snmpget -v3 -a SHA -A @ -x AES h",
+    "snmpget -v3 -a SHA -x AES -X @ h",
+    "ConvertTo-SecureString -String @ -AsPlainText",
+    "rsync --password-file=<(echo @) a b",
+    "restic --password-command 'echo @' snapshots",
+    "rclone obscure @",
+    "htpasswd -b f u1 @",
 )
 
 

@@ -47,6 +47,14 @@ _REPORTED: Final = {
     '"args":["--password","S3cretX","-v"]': '"args":["--password","********","-v"]',
     r"smbclient -U 'D\u1%Two WordsX' //s/d": r"smbclient -U 'D\u1%********' //s/d",
     r"wbinfo -a D\\u1%S3cretX": r"wbinfo -a D\\u1%********",
+    "args:\n- --password\n- S3cretX\n- --x\n": "args:\n- --password\n- ********\n- --x\n",
+    '[\n "--password",\n "S3cretX",\n "x"]\n': '[\n "--password",\n "********\n "x"]\n',
+    "x --password \\\n  S3cretX\n  a b\n": "x --password ********\n  ********\n  a b\n",
+    "[smb]\npassword =\n  S3cretX\nuser = u1\n": "[smb]\npassword =\n  ********\nuser = u1\n",
+    "  password = <<EOT\nS3cretX\nX2\nEOT\n  user = 1\n": (
+        "  password = ********\n********\n********\nEOT\n  user = 1\n"
+    ),
+    'password = """\nS3cretX\n"""\nuser = 1\n': 'password = ********\n********\n"""\nuser = 1\n',
     "stringData:\n  password: |-\n    S3cretX\n    X2\n  username: u1\n": (
         "stringData:\n  password: |-\n    ********\n    ********\n  username: u1\n"
     ),
