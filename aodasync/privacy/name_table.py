@@ -64,7 +64,9 @@ _TO_USER: Final = rf"(?:FAILED SU )?\(to ({ACCOUNT})\) ({ACCOUNT}) on "
 # A host of a domain of two labels or more: what services and files are called like has one dot.
 _MEMBER: Final = r"(?:[\w-]{1,63}\.){2,6}[A-Za-z]{2,24}(?![\w.-])"
 _UNC: Final = r"\\\\(?<![A-Za-z]:\\\\)(?<!\\\\\\)\\{0,6}"
-_SLASHES: Final = r"//(?:(?<=smb://)|(?<=smb3://)|(?<=cifs://)|(?<=file://)|(?<![\w.%@:~/\\-]//))"
+_SLASHES: Final = (
+    r"//(?:(?<=smb://)|(?<=smb3://)|(?<=cifs://)|(?<=file://)|(?<=file:////)|(?<![\w.%@:~/\\-]//))"
+)
 _STORAGE: Final = (  # an account of Azure
     r"[a-z0-9]{3,24}\.(?:privatelink\.)?(?:blob|dfs|file|queue|table|web)\.core\.[a-z.]{4,40}[a-z]"
 )
@@ -115,7 +117,7 @@ TABLE: Final = (
     ),
     _row("share", "not found in map", rf"\bkey \"({_WORD})\" not found in map"),
     _row("share", "mount entry /", rf"\bmount entry (?:/[^\s/]{{1,255}}){{0,8}}/({_WORD})"),
-    _row("share", "connect to service ", rf"\bconnect to service ({_PART})"),
+    _row("share", " to service ", rf"\bconnect(?:ion)? to service ({_PART})"),
     _row("host share", "volume", rf"\bvolume(?:Handle|_?I[Dd])\W{{1,4}}({_LABEL})#({_PART}?)#"),
     _row(
         "host share", "//", rf"{_SLASHES}(?:[^\s/@]{{1,255}}@)?({_HOST})(?::\d{{1,5}})?/({_PART})"
@@ -164,7 +166,8 @@ TABLE: Final = (
     _row(
         "host",
         "server ",
-        rf"\b[Ss]erver ({_HOST}) (?:has not responded|unreachable|does not advertise)",
+        rf"\b[Ss]erver ({_HOST})"
+        r" (?:has not responded|not responding|unreachable|does not advertise)",
     ),
     _row("host", " server ", rf"\bVFS: [^\n]{{0,64}}\brc = -\d{{1,3}} server ({_LABEL})"),
     _row("host", "server ", rf"\b[Ss]erver [\"'\[]?{_NO_MAIL}({_MEMBER})"),
@@ -177,12 +180,13 @@ TABLE: Final = (
     _row(
         "host",
         "address| in |alias",
-        rf"(?<![\w.-])({_FULL})\.? (?:has (?:IPv6 )?address|is an alias|\d{{1,8}} IN )",
+        rf"(?<![\w.-])({_FULL})\.? (?:has (?:IPv6 )?address|is an alias|(?:\d{{1,8}} )?IN )",
     ),
     _row("host", ".", rf"^[ \t]{{0,8}}{_IPV4}[ \t]{{1,32}}({_FULL})"),
     _row("host", " (", rf"\b{_IPV4} \(({_FULL})\)"),
     _row("host", "node", rf"\bnode(?:name)?=\"({_LABEL})\""),
     _row("host", " (", rf"\b(?:from|PING) (?=[^\s(]{{0,64}}[\d.-])({_LABEL}) \({_IPV4}\)"),
+    _row("host", ") c", rf"(?<![\w.:-])({_LABEL}) \({_IPV4}\) (?:closed|connect)"),
     _row("host", " (ipv", rf"(?<![\w.:-])({_LABEL}) \(ipv[46]:"),
     _row("host", "linux ", rf"\bLinux ({_LABEL}) \d{{1,2}}\.\d{{1,3}}\.\d[\w.+~-]{{0,64}} #\d"),
     _row(
@@ -224,6 +228,8 @@ TABLE: Final = (
         rf"\b(?i:domain(?:name)?|dom|workgroup|(?:default_)?realm)(?:=| = )({_WORD})",
     ),
     _row("domain", "realm |krbtgt/|kdcinfo", rf"\b(?:realm [\"']?|krbtgt/|kdcinfo\.)({_REALM})"),
+    _row("domain", "ed domain ", rf"\b[Jj]oined domain ({_WORD})"),
+    _row("domain", " realm ", rf"\b[Dd]omain \S{{1,64}} realm ({_FULL})"),
     _row("domain", " name |_name ", rf"\bdomain[ _]name(?: '| => ')({_WORD})'"),
     _row(
         "domain",
@@ -243,7 +249,7 @@ TABLE: Final = (
     _row(
         "user",
         "=",
-        r"\b(?i:user_?(?:name)?|logname|login|upn|cruser|ruser|acct|auid)=[\"']?" + f"({ACCOUNT})",
+        r"\b(?i:user_?(?:name)?|logname|login|upn|cruser|ruser|acct)=[\"']?" + f"({ACCOUNT})",
     ),
     _row("user", " user ", rf"\bfor (?:invalid |illegal )user \[?[\"']?({ACCOUNT})"),
     _row("user", "user", rf"\b[Uu]sers? [\"'`\[]({ACCOUNT})"),
@@ -281,6 +287,11 @@ TABLE: Final = (
     _row("user", "sudo", rf"\bsudo(?:\[\d{{1,10}}\])?:[ \t]{{1,64}}({ACCOUNT}) : "),
     _row("user", "cron", rf"\b(?i:crond?|crontab)\[\d{{1,10}}\]: \(({ACCOUNT})\) "),
     _row("user", "uid=", rf"\buid=\d{{1,10}}\(({ACCOUNT})\)"),
+    _row("user", "uid=", rf"uid=[\"']?(?!\d|-|unset\b)({ACCOUNT})"),
+    _row("group", "gid=", rf"\b(?:backup)?gid=(?!\d|-|unset\b)({_WORD})"),
+    _row(
+        "user", " for ", rf"\bauthenticat(?:ed|ion) (?:failed|failure|success)? ?for ({ACCOUNT})$"
+    ),
     _row("user", "principal", rf"\b[Pp]rincipal:? ({ACCOUNT})"),
     _row("home", "/home/", r"/home/([^\s,;:\"'/]{1,255}(?:/[^\s,;:\"'/]{1,255})?)"),
 )

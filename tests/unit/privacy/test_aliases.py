@@ -45,6 +45,18 @@ _REPORTED: Final = {
     '{"m":"x","server":"nas60","share":"d12"}': '{"m":"x","server":"host1","share":"share1"}',
     "map[server:nas63 username:jdoe] nas63": "map[server:host1 username:user1] host1",
     "volume:\n  server: nas62\n": "volume:\n  server: host1\n",
+    "file:////nas63/dept7/x": "file:////host1/share1/x",
+    "mount -o uid=jdoe,gid=staff7,cruid=jdoe": "mount -o uid=user1,gid=group1,cruid=user1",
+    "auid=unset uid=0 gid=-1": "auid=unset uid=0 gid=-1",
+    "nfs: server nas64 not responding, timed out": "nfs: server host1 not responding, timed out",
+    "ws14 (10.1.2.3) closed connection to service dept7": (
+        "host1 (192.0.2.1) closed connection to service share1"
+    ),
+    "realmd: * Joined domain CORPDOM realm corp.example": (
+        "realmd: * Joined domain domain1 realm domain2"
+    ),
+    "query: nas65.corp.example IN A": "query: host1.domain1 IN A",
+    "sssd: authentication failed for jdoe": "sssd: authentication failed for user1",
     "smbclient -L //nas68 -U CORP/jdoe": "smbclient -L //host1 -U domain1/user1",
     "wbinfo -U jdoe%******** x": "wbinfo -U user1%******** x",
     "failed [CORP]\\[jdoe]@[WS14]": "failed [domain1]\\[user1]@[host1]",
