@@ -158,5 +158,8 @@ class Attach:
             not_attached={a.target: a.error for a in plan.attachments if a.error},
             notes=list(plan.notes),
         )
+        refused = {each.target: each.why for each in plan.tried if each.role == "method"}
+        if refused:
+            self._log.warning("probe_fallback", probe=plan.name, refused=refused)
         notify(f"READY=1\nSTATUS=watching every SMB request ({plan.name})")
         return probe

@@ -18,6 +18,7 @@ from aodasync.detection.engine import Engine
 from aodasync.errors import BpfError, RequirementError
 from aodasync.evidence.recorder import FlightRecorder
 from aodasync.host.clock import SystemClock
+from aodasync.probes.interface import Candidate, ProbePlan
 from aodasync.probes.live_source import LiveEvidence
 from aodasync.smb.commands import COMMAND_CODES
 from aodasync.tasks import attach
@@ -170,6 +171,32 @@ async def test_systemd_hears_what_it_waits_for_and_when_it_watches(
             await running
     assert waiting == b"READY=1\nSTATUS=waiting for the cifs module"
     assert watching == b"READY=1\nSTATUS=watching every SMB request (pipe)"
+    probe.close()
+
+
+async def test_a_way_to_watch_that_was_refused_is_a_warning(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It watches by another one, which may see less: the first is named, and why."""
+    probe = ToldProbe()
+    tried = (Candidate("method", "fentry", chosen=False, why="permission denied"),)
+    plan = ProbePlan("kprobe", "test", (), (), {}, tried=tried)
+    monkeypatch.setattr(ToldProbe, "plan", plan)
+
+    async def open_probe(**_: Any) -> ToldProbe:
+        return probe
+
+    monkeypatch.setattr(probes, "cifs_loaded", lambda: True)
+    monkeypatch.setattr(probes, "open_probe", open_probe)
+    with structlog.testing.capture_logs() as logs:
+        running = asyncio.create_task(_waiting(tmp_path).run())
+        await asyncio.wait_for(probe.told.wait(), 5)
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+    (fallback,) = (each for each in logs if each["event"] == "probe_fallback")
+    assert (fallback["log_level"], fallback["probe"]) == ("warning", "kprobe")
+    assert fallback["refused"] == {"fentry": "permission denied"}
     probe.close()
 
 
