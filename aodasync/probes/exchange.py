@@ -15,6 +15,8 @@ import os
 import re
 import stat
 from collections.abc import Mapping
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,24 +36,27 @@ _INSTRUCTION_BYTES: Final = 8
 
 
 async def export_probes(cache_dir: Path | None, *, python: str | None = None) -> str:
-    """This host's byte code, by every method that can be had here.
+    """This host's byte code, by every method that can be had here, with files and without.
 
     Raises:
         RequirementError: there is none; what the best method met.
     """
-    probes, first = [], None
-    for method in METHODS:
+    probes: dict[str, dict[str, Any]] = {}
+    first = None
+    for method, file_names in product(METHODS, (True, False)):
+        ask = partial(prepare, cache_dir=cache_dir, python=python, method=method)
         try:
-            found = await prepare(cache_dir=cache_dir, python=python, method=method)
+            found = await ask(file_names=file_names)
         except ProbeError as error:
             first = first or error
             continue
-        probes.append({"method": method, **_entry(found)})
+        entry = {"method": method, "file_names": file_names, **_entry(found)}
+        probes.setdefault(found.key, entry)
     if not probes:
         raise first or RequirementError("there is no byte code")
     host = os.uname()
     facts = {"kernel": host.release, "machine": host.machine, "aodasync": __version__}
-    return json.dumps({"format": _FORMAT, **facts, "probes": probes}, indent=1) + "\n"
+    return json.dumps({"format": _FORMAT, **facts, "probes": [*probes.values()]}, indent=1) + "\n"
 
 
 def _entry(found: Prepared) -> dict[str, Any]:
@@ -85,7 +90,7 @@ def import_probes(path: Path, directory: Path = IMPORTED) -> str:
             kept.store(key, programs)
     except CacheUnusableError as error:
         raise NotPermittedError(f"byte code cannot be kept: {error}") from None
-    methods = ", ".join(str(probe.get("method")) for probe in probes)
+    methods = ", ".join(dict.fromkeys(str(probe.get("method")) for probe in probes))
     return f"imported {methods} of {content.get('kernel')} into {directory}"
 
 

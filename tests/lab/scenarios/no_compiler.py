@@ -37,14 +37,27 @@ def hide_bcc() -> None:
     lab("rm -rf /var/cache/aodasync")
 
 
+def without_files() -> None:
+    """A host may have switched them off: other byte code, by the same method."""
+    changes = {"recorder": {"file_names": False}}
+    agent = Agent("without-files", product.quiet_config(**changes))
+    agent.start()
+    ready = agent.wait("agent_ready", 120)
+    same = ready["byte_code"] == "imported" and ready["probe"].startswith("fentry")
+    check("it runs without files as well, by the same method", same, ready["probe"])
+    check("the agent stops with status 0", agent.stop() == 0)
+
+
 def main() -> None:
     """Export, hide bcc, fail, import, run."""
     lab("modprobe cifs")
     status, said = command("probe", "export", str(EXPORT))
     check("a host with bcc exports its byte code", status == 0, said)
     exported = json.loads(EXPORT.read_text())
-    methods = [probe["method"] for probe in exported["probes"]]
-    check("by every method", methods == ["fentry", "kprobe", "tracepoint"], methods)
+    ways = [(probe["method"], probe["file_names"]) for probe in exported["probes"]]
+    every = [("fentry", True), ("fentry", False), ("kprobe", True), ("kprobe", False)]
+    check("by every method, with files and without", ways[:4] == every, ways)
+    check("the tracepoints tell no files", ways[4:] == [("tracepoint", True)], ways)
     check("for root alone", EXPORT.stat().st_mode & 0o777 == 0o600)
     print(f"{EXPORT.stat().st_size} bytes, compiled by", exported["probes"][0]["compiler"])
 
@@ -85,6 +98,7 @@ def main() -> None:
     check("nothing was lost", not any(manifest["losses"].values()), manifest["losses"])
     check("the manifest has it", manifest["probe"]["byte_code"] == "imported")
     check("nothing was compiled", not list(CACHE.glob("*.json")))
+    without_files()
 
 
 main()

@@ -21,15 +21,17 @@ from aodasync.probes.preparation import Prepared
 from aodasync.probes.program_loader import Program
 
 _KEYS = {"fentry": "a" * 64, "kprobe": "b" * 64}
+_KEYS_WITHOUT_FILES = {"fentry": "c" * 64, "kprobe": "d" * 64}
 _CODE = b"\x95" + bytes(7)
 
 
-async def _prepare(*, method: str, **_: Any) -> Prepared:
+async def _prepare(*, method: str, file_names: bool, **_: Any) -> Prepared:
     """What a host answers that knows no tracepoints."""
     if method not in _KEYS:
         raise LayoutError("no tracepoints")
     program = Program("alloc", f"alloc_{method}", _CODE, method, "f")
-    return Prepared("cifs", (program,), (), {}, key=_KEYS[method], compiler="bcc 0.31")
+    key = (_KEYS if file_names else _KEYS_WITHOUT_FILES)[method]
+    return Prepared("cifs", (program,), (), {}, key=key, compiler="bcc 0.31")
 
 
 @pytest.fixture
@@ -43,12 +45,15 @@ def exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_what_is_exported_can_be_imported(exported: Path, tmp_path: Path) -> None:
-    """Every method that the host had, private, under the key that the compiler's child asks for."""
+    """Every method that the host had, with files and without, for root alone.
+
+    Each is kept under the key that the compiler's child asks for.
+    """
     said = import_probes(exported, tmp_path / "state" / "probes")
     assert "fentry, kprobe" in said
     assert os.uname().release in said
     kept = Cache(tmp_path / "state" / "probes")
-    for method, key in _KEYS.items():
+    for method, key in (*_KEYS.items(), *_KEYS_WITHOUT_FILES.items()):
         assert kept.load(key) == {f"alloc_{method}": _CODE}
     modes = {p.stat().st_mode & 0o777 for p in (tmp_path / "state" / "probes").iterdir()}
     assert modes == {0o600}
@@ -68,7 +73,7 @@ def test_a_host_without_byte_code_says_what_the_best_method_met(
 
 
 def _flip(content: dict[str, Any]) -> None:
-    code = content["probes"][1]["programs"]
+    code = content["probes"][2]["programs"]
     code["alloc_kprobe"] = code["alloc_kprobe"].replace("l", "m", 1)
 
 
@@ -87,7 +92,7 @@ def _of_first(key: str, value: Any) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        (_flip, r"probes\[1\] is not whole"),
+        (_flip, r"probes\[2\] is not whole"),
         (_shorten, r"probes\[0\] is not whole"),
         (_of_first("key", "../../etc/passwd"), r"probes\[0\] is not whole"),
         (_of_first("programs", []), r"probes\[0\] is not whole"),
