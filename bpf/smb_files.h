@@ -115,7 +115,7 @@ static __always_inline void send_name(const struct smb_event *event, u64 at, con
 	struct smb_path *kept = path_of(pid_tgid);
 	struct smb_file_name *name;
 	u64 vectors[3] = {};
-	u64 path, number;
+	u64 path, number = 0;
 
 	if (kept && kept->pid_tgid == pid_tgid)
 		bpf_probe_read_kernel(vectors, sizeof(vectors), (void *)kept->vectors);
