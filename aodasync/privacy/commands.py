@@ -10,7 +10,7 @@ from aodasync.privacy import finders, values
 from aodasync.privacy.context import FLAG_START, GAP, NEXT, Span, context
 from aodasync.privacy.line import Line
 from aodasync.privacy.prose import password_word
-from aodasync.privacy.vocabulary import NUMBER, QUOTE
+from aodasync.privacy.vocabulary import NUMBER, QUOTE, SECRET_NAMES
 
 __all__ = ["COMMANDS"]
 
@@ -264,6 +264,12 @@ COMMANDS: Final = (
         + GAP
         + rb")[<(\"']{0,4}(?:echo|printf)[ \t]{1,8}[\"']?(?P<value>[^\s\"')]{1,256}+)",
         finders.claimed,
+    ),
+    context(
+        "setx NAME X",
+        (b"setx",),
+        rb"\bsetx(?:\.exe)?[ \t]{1,8}[a-z0-9_]{0,40}?" + SECRET_NAMES + rb"[ \t]{1,8}(?=[^\s])",
+        _word,
     ),
     context(
         "rclone obscure X",

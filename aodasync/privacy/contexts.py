@@ -85,7 +85,7 @@ _NO_OPTION: Final = (
 _COLOUR: Final = rb"(?:(?:\x1b|\^\[|#033|\\x1b|\\u001b)\[[0-9;]{0,12}m)?"
 _SEPARATOR: Final = (
     _COLOUR
-    + rb"(?:[ \t]|\xc2\xa0){0,64}+(?P<separator>:=|=>|->|={1,2}|:|%3d|%3a|\xef\xbc\x9a)"
+    + rb"(?:[ \t]|\xc2\xa0){0,64}+(?P<separator>:=|=>|->|\+=|<-|={1,2}|:|%3d|%3a|\xef\xbc\x9a)"
     + _COLOUR
     + rb"(?:[ \t]|\xc2\xa0){0,1024}+"
 )
@@ -164,7 +164,7 @@ CONTEXTS: Final = (
         "a password in the form of netrc",
         (b"pass", b"bindpw", b"rootpw"),
         rb"(?<![a-z0-9_-])(?:bind_?|root_?)?(?:password|passwd|(?<=bind)pw|(?<=root)pw)"
-        rb"[ \t]{1,64}+(?=[^\s=:])",
+        rb"[ \t]{1,64}+(?:(?<=pw[ \t])--[a-z]{4,10}[ \t]{1,8})?(?=[^\s=:])",
         finders.netrc,
     ),
     context(

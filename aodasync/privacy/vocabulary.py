@@ -44,7 +44,7 @@ WEAK_NAMES: Final = frozenset(
 
 SECRET_NAMES: Final = (
     rb"(?P<name>pass(?:[_-]?word|wd|[ _-]?phrase|code|wort)(?<!no-password)|pswd|psk%b"
-    rb"|pwd(?<!oldpwd)|credentials?|secret(?:[_ -]?(?:access[_-]?)?key)?"
+    rb"|pwd(?<!oldpwd)|credentials?|secret(?:[_ -]?(?:(?:access[_-]?)?key|string))?"
     rb"|shared_?access_?(?:signature|key)|authorization|authtok"
     rb"|kennwort|contrase\xc3\xb1a|wachtwoord|senha|mot[_ ]?de[_ ]?passe|has\xc5\x82o"
     rb"|l\xc3\xb6senord|pa\xc3\x9fwort|pas(?:s(?:ow?r|wro?|wo)|w(?:or?|r)?)d(?![a-z])"

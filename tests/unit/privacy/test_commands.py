@@ -59,6 +59,7 @@ _MASKED: Final = (
     "rsync --password-file=<(echo @) a b",
     "restic --password-command 'echo @' snapshots",
     "rclone obscure @",
+    "setx SMB_PASSWORD @ /m",
     "htpasswd -b f u1 @",
 )
 

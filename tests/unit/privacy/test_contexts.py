@@ -50,6 +50,10 @@ _REPORTED: Final = {
     "args:\n- --password\n- S3cretX\n- --x\n": "args:\n- --password\n- ********\n- --x\n",
     '[\n "--password",\n "S3cretX",\n "x"]\n': '[\n "--password",\n "********\n "x"]\n',
     "x --password \\\n  S3cretX\n  a b\n": "x --password ********\n  ********\n  a b\n",
+    '{"SecretString": "S3cretX"}': '{"SecretString": "********"}',
+    "PASSWORD+=S3cretX": "PASSWORD+=********",
+    "password <- S3cretX": "password <- ********",
+    "rootpw --plaintext S3cretX": "rootpw --plaintext ********",
     "[smb]\npassword =\n  S3cretX\nuser = u1\n": "[smb]\npassword =\n  ********\nuser = u1\n",
     "  password = <<EOT\nS3cretX\nX2\nEOT\n  user = 1\n": (
         "  password = ********\n********\n********\nEOT\n  user = 1\n"
