@@ -63,6 +63,7 @@ _PLIST: Final = re.compile(
     rb"|[a-z0-9_. -]{0,40}?%b</key>[ \t\r\n]*$" % SECRET_NAMES
 )
 _TAG: Final = re.compile(rb"[ \t]{0,8}(?:<|&lt;)[a-z]")
+_KEY_FILE: Final = re.compile(rb"[a-z0-9_.-]{1,64}\.(?:asc|cer|crt|der|gpg|key|p12|pem|pfx|pub)")
 _SWITCH: Final = re.compile(rb"--?(?:stdin|ask|prompt|skip)[_-]")
 _SMB_PORT: Final = re.compile(rb"(?:139|445)[/?#]")
 _PORT: Final = re.compile(rb"[0-9]{1,5}[/?#]")
@@ -124,7 +125,9 @@ def flag_word(line: Line, match: re.Match[bytes]) -> Span | None:
     ):
         return None  # another flag
     if match["name"] in WEAK_NAMES and (
-        line.low[begin : begin + 1] in b"/." or _is_number(line, begin, end)
+        line.low[begin : begin + 1] in b"/."
+        or _KEY_FILE.fullmatch(line.low, begin, end)
+        or _is_number(line, begin, end)
     ):
         return None  # --key FILE, --pass 2
     return begin, end

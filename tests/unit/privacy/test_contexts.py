@@ -349,6 +349,7 @@ def test_the_value_goes_and_what_is_beside_it_stays(text: str) -> None:
         "session setup pass=2 fail=7 rc=-13",
         "total=9,pass=2,fail=7 token=17 key=0x1f",
         "NT_STATUS_WRONG_PASSWORD: logon of u1",
+        "openssl s_client -connect h:443 -cert c.pem -key client-key.pem",
         "smb3_lease_done: lease_key=0x1122334455667788aabbccddeeff0011 lease_state=0x7",
         "sshd[1]: Failed password for jdoe from 10.1.2.3 port 22 ssh2",
         "type=SYSCALL msg=audit(1.2:3): a0=ffffff9c a1=55d0c2a5e2b0 exit=-13 key=(null)",
