@@ -196,7 +196,8 @@ def _headline(episode: PastEpisode, now_ns: int | None) -> str:
         span = "still open when the bundle was ordered"
     else:
         span = f"still going on ({duration(now_ns - episode.began_ns)})"
-    usual = f" (usual {episode.usual_ms:g})" if episode.usual_ms else ""
+    digits = ".0f" if episode.usual_ms and episode.usual_ms >= 1000 else ".3g"
+    usual = f" (usual {episode.usual_ms:{digits}})" if episode.usual_ms else ""
     worst = f", worst {episode.worst_ms:.0f} ms{usual}" if episode.worst_ms else ""
     what = f"{episode.anomaly}{' (emergency)' if episode.emergency else ''}"
     what += f" ({episode.rule})" if episode.rule else ""

@@ -53,6 +53,15 @@ def _no_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
 
 
+@pytest.mark.parametrize(
+    ("usual_ms", "shown"), [(11.396, "11.4"), (0.0521, "0.0521"), (1234.6, "1235")]
+)
+def test_what_is_usual_has_three_digits(usual_ms: float, shown: str) -> None:
+    """More would be noise; a large one is not written with an exponent."""
+    lines = explain(replace(_FULL, usual_ms=usual_ms), now_ns=_NOW_NS)
+    assert f"(usual {shown})" in " ".join(lines)
+
+
 def test_an_open_episode_is_explained_in_twelve_lines() -> None:
     """What, since when, how bad, why, who, what would speak against it, and what next."""
     lines = explain(_FULL, now_ns=_NOW_NS)
