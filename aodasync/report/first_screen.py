@@ -19,9 +19,9 @@ _MOST_STEPS: Final = 8
 
 # Of figures whose names are short in the manifest.
 _LABELS: Final[Mapping[str, str]] = {
-    "untaken": "responses not picked up",
+    "not picked up": "responses not picked up",
     "cut off ms": "oldest cut off by a reconnect, ms",
-    "starved": "troubles with credits",
+    "credit troubles": "troubles with credits",
     "oldest ms": "oldest without a response, ms",
     "announced opens": "opens that wait for another client",
     "quarter wire ms": "wire ms of the quickest quarter",

@@ -37,7 +37,7 @@ __all__ = ["Figures", "figures_of"]
 
 _UNANSWERED_NS: Final = 500_000_000
 _GIVEN_UP: Final = (Outcome.CANCELLED, Outcome.SHUTDOWN)
-_STARVED: Final = (Kind.CREDIT_TIMEOUT, Kind.INSUFFICIENT_CREDITS)
+_OF_CREDITS: Final = (Kind.CREDIT_TIMEOUT, Kind.INSUFFICIENT_CREDITS)
 _SLACK_NS: Final = 2_000_000_000  # what led to a trouble may be released after it
 
 
@@ -56,11 +56,11 @@ class Figures:
     other servers answered ``answered_by_others`` in that second, and ``unanswered_by_others``
     wait for them;
     ``given_up`` ended without a response as their callers, or this host, gave them up;
-    ``untaken`` got one during the episode that the waiting thread has not picked up for
+    ``not_picked_up`` got one during the episode that the waiting thread has not picked up for
     as long; ``cut_off_ms`` is the age of the oldest request that a reconnect cut off;
-    ``data_lost`` counts errors of written data, ``starved`` troubles with credits; operations
-    ``waiting_for_credits``, ``_for_reconnect`` and ``_for_client`` (for something of this host)
-    have no request in flight.
+    ``data_lost`` counts errors of written data, ``credit_troubles`` what went wrong with credits;
+    operations ``waiting_for_credits``, ``_for_reconnect`` and ``_for_client`` (for something of
+    this host) have no request in flight.
     """
 
     symptom: Symptom
@@ -83,7 +83,7 @@ class Figures:
     answered_elsewhere: int
     answered_since: int
     announced: int
-    untaken: int
+    not_picked_up: int
     announced_opens: int
     oldest_open_ms: float
     oldest_ms: float
@@ -91,7 +91,7 @@ class Figures:
     cut_off_ms: float
     stated: Stated
     data_lost: int
-    starved: int
+    credit_troubles: int
     waiting_for_credits: int
     waiting_for_client: int
     waiting_for_reconnect: int
@@ -170,7 +170,7 @@ def figures_of(
         answered_elsewhere=elsewhere,
         answered_since=answered_since(unanswered, mine, now_ns),
         announced=number_announced(unanswered),
-        untaken=_untaken(received_ns[received_ns != 0], begin_ns, now_ns),
+        not_picked_up=_not_picked_up(received_ns[received_ns != 0], begin_ns, now_ns),
         announced_opens=len(opens_ms),
         oldest_open_ms=float(opens_ms.max(initial=0)),
         oldest_ms=oldest_ms(unanswered, now_ns),
@@ -178,7 +178,7 @@ def figures_of(
         cut_off_ms=float(latency_ns(cut_off).max(initial=0)) / NS_PER_MS,
         stated=stated(mine, recent, finding.first_ns, finding.codes),
         data_lost=len(data_lost(rows, ids, finding.first_ns)),
-        starved=int(is_in(kinds, _STARVED).sum()),
+        credit_troubles=int(is_in(kinds, _OF_CREDITS).sum()),
         waiting_for_client=sum(s.waits_for == "client" for s in finding.stalls),
         waiting_for_credits=sum(s.waits_for == "credits" for s in finding.stalls),
         waiting_for_reconnect=sum(s.waits_for == "reconnect" for s in finding.stalls),
@@ -207,7 +207,7 @@ def _unanswered(waiting: EventArray, now_ns: int) -> EventArray:
     return found
 
 
-def _untaken(received_ns: npt.NDArray[np.int64], begin_ns: int, now_ns: int) -> int:
+def _not_picked_up(received_ns: npt.NDArray[np.int64], begin_ns: int, now_ns: int) -> int:
     """How many responses of the episode were not picked up for half a second or longer."""
     late = (received_ns >= begin_ns) & (received_ns <= now_ns - _UNANSWERED_NS)
     return int(np.count_nonzero(late))

@@ -29,7 +29,7 @@ def sentence_words(figures: Figures) -> dict[str, Any]:
         "answers": _count(figures.count, "request"),
         **_stated_words(figures.stated),
         "share_statuses": ", ".join(_share_statuses(figures)),
-        "untaken_requests": _count(figures.untaken, "request"),
+        "requests_not_picked_up": _count(figures.not_picked_up, "request"),
         "given_up_requests": _count(figures.given_up, "request"),
         "given_up_sec": round(figures.given_up_ms / 1000, 1),
         "waiting_requests": _count(figures.unanswered, "request"),

@@ -26,12 +26,12 @@ _LATE: Final = 0.2
     "responses not picked up",
     cause="client",
     confidence="high",
-    sentence="The responses to {untaken_requests} have arrived, but the waiting threads have not"
-    " picked them up.",
+    sentence="The responses to {requests_not_picked_up} have arrived, but the waiting threads"
+    " have not picked them up.",
     refuted_by="stacks.log: the waiting threads are in wait_for_response",
 )
 def _not_picked_up(f: Figures) -> bool:
-    return f.untaken > f.unanswered
+    return f.not_picked_up > f.unanswered
 
 
 @CLIENT_RULES.rule(

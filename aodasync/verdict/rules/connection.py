@@ -137,7 +137,7 @@ def _given_up(f: Figures) -> bool:
     refuted_by="grep -i credits /proc/fs/cifs/DebugData: there are plenty",
 )
 def _starved_of_credits(f: Figures) -> bool:
-    return f.symptom == Symptom.CONNECTION and f.starved > 0
+    return f.symptom == Symptom.CONNECTION and f.credit_troubles > 0
 
 
 @CONNECTION_RULES.rule(

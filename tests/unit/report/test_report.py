@@ -46,7 +46,7 @@ _MANIFEST: dict[str, Any] = {
         "cause": "network",
         "sentence": "Segments were lost.",
         "refuted_by": "a capture without gaps",
-        "evidence": {"phases": {"server_ms": 3.25}, "untaken": 4},
+        "evidence": {"phases": {"server_ms": 3.25}, "not_picked_up": 4},
     },
     "collection": {"decided_monotonic_ns": _DECIDED_NS, "decided_realtime_ns": 10**18},
     "actions": [{"name": "dmesg", "file": "dmesg.log", "bytes": 5, "argv": ["dmesg"]}],
