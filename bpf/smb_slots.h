@@ -36,7 +36,7 @@ static __always_inline struct smb_event *slot_at(u32 slot, u64 **holder)
 	u32 number = slot / BLOCK_SLOTS;
 	struct smb_block *block = bpf_map_lookup_elem_(MAP(MAP_IN_FLIGHT), &number);
 
-	/* Written in any case: what is not known may become a register that holds nothing. */
+	/* Set in any case: LLVM 19 made of a value that is not set a register never written. */
 	*holder = NULL;
 	if (!block)
 		return NULL;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the memory of crashes is told while actions run, off the event loop."""
+"""What the memory of crashes learns while actions run, off the event loop."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FOLLOWS_SEC: Final = 0.02
 
 
 class CrashNotes:
-    """What the memory of crashes is told of the actions of one bundle.
+    """What the memory of crashes learns of the actions of one bundle.
 
     That one begins is on disk before it does, together with all that begins at the same time.
     That it has ended follows a moment later, and nobody waits for it.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a collection works with, and what its actions are told of the anomaly."""
+"""What a collection works with, and what its actions get of the anomaly."""
 
 from __future__ import annotations
 

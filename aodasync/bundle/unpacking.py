@@ -152,7 +152,7 @@ def _listed(path: Path) -> Iterator[Member]:
 
 
 def _explain(path: Path, name: str, error: Exception, *, is_bundle: bool) -> None:
-    """Say what a user can mend, where the kernel's words would mislead.
+    """Say what a user can fix, where the kernel's words would mislead.
 
     Raises:
         BundleError: the directory is any other one, or the file in it is a link.

@@ -79,7 +79,7 @@ def refuse(file: str, line: int, column: int, message: str, *, hint: str = "") -
 class _Loader(yaml.SafeLoader):
     """Composes, and refuses nesting and sizes that no configuration has.
 
-    ``seen`` is told what was read, for messages about what is wrong after it.
+    ``seen`` is given what was read, for messages about what is wrong after it.
     """
 
     def __init__(self, text: str, seen: Seen) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is wrong with a text that is not YAML, where it is, and what would mend it."""
+"""What is wrong with a text that is not YAML, where it is, and what would fix it."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ class _Connection:
     refused: bool = False  # its last login was refused
     timed_out: bool = False  # its server's storage did, for which the client reconnects
     asked_ns: int = 0  # since when each share that was asked for is refused, or is gone
-    expired: bool = False  # its session is over, and was told so
+    expired: bool = False  # its session is over, and that was reported
     busy: bool = False  # its last reconnect cut off a request, or came of such time-outs
     reconnected_ns: int = 0  # what was issued before belongs to that reconnect
     trouble_ns: int = 0  # the last sign of a trouble that is not over; 0: none

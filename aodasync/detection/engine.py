@@ -142,7 +142,7 @@ class Engine:
         return list(self.decide(rows, now_ns))
 
     def decide(self, rows: EventArray, now_ns: int) -> Iterator[Started]:
-        """As :meth:`process`, but lazily: an episode is told before the rest is worked out."""
+        """As :meth:`process`, but lazily: an episode is reported before the rest is worked out."""
         self._now_ns = now_ns
         try:
             self._connections.observe(rows)

@@ -73,7 +73,7 @@ class BlindnessCheck:
     async def run(self) -> None:
         """Compare until cancelled: soon after the probe is attached, then every minute.
 
-        A server that is mounted by SMB1 is told within ten seconds.
+        A server that is mounted by SMB1 is reported within ten seconds.
         """
         while True:
             pause_sec = _SOON_SEC if self._looks < 2 else _EVERY_SEC

@@ -171,7 +171,7 @@ def who_suffers(
 
 
 def _losers(lost: EventArray, finding: Finding) -> tuple[Sufferer, ...]:
-    """The processes that were told that what they had written is lost: at fsync, or at close.
+    """The processes that got the error that what they had written is lost: at fsync, or at close.
 
     Others (kworker) have written it back. ``share_of_time`` is their part of the losses.
     """
