@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The lab's own failure: what went wrong, and the mend."""
+"""The lab's own failure: what went wrong, and the fix."""
 
 EXIT_USAGE = 64
 EXIT_TIMEOUT = 124
@@ -16,5 +16,5 @@ class LabError(Exception):
         self.status = status
 
     def __str__(self) -> str:
-        """One line: the failure, and the mend where one is known."""
+        """One line: the failure, and the fix where one is known."""
         return self.what if self.hint is None else f"{self.what} (hint: {self.hint})"

@@ -37,9 +37,9 @@ def ensure_tools(tools: Mapping[str, str], *, keyring: bool = False) -> None:
     if not wanted:
         return
     packages = sorted(wanted)
-    mend = f"apt-get install {' '.join(packages)}"
+    fix = f"apt-get install {' '.join(packages)}"
     if os.geteuid() != 0 or find_tool("apt-get") is None:
-        raise LabError(f"the lab needs {', '.join(packages)}", hint=mend)
+        raise LabError(f"the lab needs {', '.join(packages)}", hint=fix)
     say(f"installing {' '.join(packages)}")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     install = ("apt-get", "install", "-y", "-q", "--no-install-recommends", *packages)
