@@ -47,8 +47,13 @@ __all__ = ["ESSENTIAL", "MADE_UP_FOR", "Loaded", "Program", "create_maps", "load
 ESSENTIAL: Final = frozenset({"release", "freed", "entered", "alloc"})
 """Roles without which nothing can be recorded; any other may fail alone."""
 
-MADE_UP_FOR: Final = frozenset({"alloc", "entered", "received", "release", "freed", "operations"})
-"""Roles of which a run that the kernel skips loses no request: see ``bpf/smb_request.h``."""
+MADE_UP_FOR: Final = frozenset(
+    {"alloc", "entered", "received", "release", "freed", "operations", "paths"}
+)
+"""Roles of which a run that the kernel skips loses no request: see ``bpf/smb_request.h``.
+
+A name that ``paths`` did not see is counted by ``alloc``, as ``name_unseen``.
+"""
 
 _INSTRUCTION: Final = np.dtype(
     [("code", "u1"), ("registers", "u1"), ("off", "<i2"), ("imm", "<i4")]

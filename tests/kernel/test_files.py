@@ -150,6 +150,12 @@ def test_a_create_that_was_built_elsewhere_has_no_name(client: FakeClient) -> No
     assert client.rig.probe.figures()["name_unseen"] == 1
 
 
+def test_a_name_that_the_kernel_let_pass_is_no_lost_request(client: FakeClient) -> None:
+    """How often the kernel skipped the program that notes names is a figure, and no loss."""
+    assert "skipped_paths" in client.rig.probe.figures()
+    assert "skipped_paths" not in client.rig.probe.losses()
+
+
 def test_without_a_book_nothing_is_known(client: FakeClient) -> None:
     """A probe that was told to keep no files answers for none."""
     server = client.server(0, 12, "files.example", "10.9.9.1")
