@@ -49,6 +49,7 @@ _NAME: Final = re.compile(
     + rb"[\"']?[ \t]{0,8},?[\r\n]*$"
 )
 _OPENS: Final = b">[{"
+_CLOSED_BY: Final = {"element": b"</", "list": b"]", "object": b"}"}
 _OPENED: Final = re.compile(
     rb"(?:(?P<element><[a-z0-9_.:-]{0,32}?)|(?:%b)?)" % QUOTE
     + SECRET_NAMES
@@ -72,7 +73,7 @@ class Block:
     """What the next lines may belong to.
 
     ``tag`` stands before each of its lines, and they are further in than ``indent``, where
-    the kind has that; ``closed_by`` is what ends a text.
+    the kind has that; ``closed_by`` is what ends a text, an element, a list or an object.
     """
 
     kind: str
@@ -160,7 +161,7 @@ def _opened(line: bytes, low: bytes) -> Block | None:
     kind = "element" if found["element"] else "list"
     if found["object"]:
         kind = "object" if found["name"].startswith(b"pass") else "value"
-    return Block(kind, _tag(head))
+    return Block(kind, _tag(head), closed_by=_CLOSED_BY.get(kind, b""))
 
 
 _BEGINNINGS: Final[tuple[Callable[[bytes, bytes], Block | None], ...]] = (

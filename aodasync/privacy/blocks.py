@@ -20,7 +20,6 @@ from aodasync.privacy.vocabulary import MASK
 
 __all__ = ["Blocks"]
 
-_CLOSED_BY: Final = {"element": b"</", "list": b"]", "object": b"}"}
 _KEY_LINE: Final = re.compile(rb"[^\s]{1,200}+")
 _LONG_KEY_LINE: Final = re.compile(rb"[A-Za-z0-9+/=]{40,200}+")
 # Samba dumps a key below the line that names it, wherever that begins.
@@ -46,8 +45,10 @@ class Blocks:
             "value": self._in_members,
             "text": self._in_text,
             "argument": self._in_argument,
+            "element": self._in_brackets,
+            "list": self._in_brackets,
+            "object": self._in_brackets,
         }
-        self._kinds |= dict.fromkeys(_CLOSED_BY, self._in_brackets)
         self.masked_lines = 0
 
     @property
@@ -115,7 +116,7 @@ class Blocks:
         return begin
 
     def _in_brackets(self, block: Block, text: bytes, begin: int) -> int:
-        closed = text.find(_CLOSED_BY[block.kind])
+        closed = text.find(block.closed_by)
         if closed >= 0:
             self._block = None
         return begin if text and closed else -1

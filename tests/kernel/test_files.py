@@ -150,7 +150,7 @@ def test_a_create_that_was_built_elsewhere_has_no_name(client: FakeClient) -> No
     assert client.rig.probe.figures()["name_unseen"] == 1
 
 
-def test_a_name_that_the_kernel_let_pass_is_no_lost_request(client: FakeClient) -> None:
+def test_a_skipped_look_at_a_name_is_no_lost_request(client: FakeClient) -> None:
     """How often the kernel skipped the program that notes names is a figure, and no loss."""
     assert "skipped_paths" in client.rig.probe.figures()
     assert "skipped_paths" not in client.rig.probe.losses()
