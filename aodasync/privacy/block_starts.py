@@ -51,7 +51,9 @@ _NAME: Final = re.compile(
 _OPENS: Final = b">[{"
 _CLOSED_BY: Final = {"element": b"</", "list": b"]", "object": b"}"}
 _OPENED: Final = re.compile(
-    rb"(?:(?P<element><[a-z0-9_.:-]{0,32}?)|(?:%b)?)" % QUOTE
+    rb"(?:(?P<element><[a-z0-9_.:-]{0,32}?(?:[ \t]{1,8}(?:name|key)=[\"'][^<>\"']{0,40}?)?)"
+    rb"|(?:%b)?)"
+    % QUOTE
     + SECRET_NAMES
     + rb"(?(element)[^<>]{0,256}>|(?:%b)?[ \t]{0,8}[:=][ \t]{0,8}(?:\[|(?P<object>\{)))"
     rb"[ \t]{0,64}[\r\n]*$" % QUOTE

@@ -32,9 +32,9 @@ _FLAGS: Final = {
 }
 _PASSWORD_COMMANDS: Final = tuple({name for names in _FLAGS.values() for name in names})
 _READERS: Final = (
-    rb"(?:sudo|su|kinit|smbpasswd|passwd|chpasswd|cifscreds|smbclient|mount|keyctl|docker[ \t]login"
-    rb"|cryptsetup|base64|openssl|rclone|realm|adcli|net|wbinfo|ntlm_auth|rpcclient|pdbedit"
-    rb"|samba-tool|ldap[a-z]{3,8})"
+    rb"(?:sudo|su|kinit|smbpasswd|k?passwd|chpasswd|cifscreds|smbclient|mount|keyctl"
+    rb"|docker[ \t]login|cryptsetup|base64|openssl|rclone|realm|adcli|net|wbinfo|ntlm_auth"
+    rb"|rpcclient|pdbedit|samba-tool|ldap[a-z]{3,8})"
 )
 _PIPED_INTO: Final = re.compile(rb"[ \t)]{0,8}\|[ \t]{0,8}" + _READERS + rb"(?![a-z])")
 _UP_TO_PIPE: Final = re.compile(rb"[^|\r\n]{1,256}")
@@ -77,7 +77,7 @@ def _login_flag(line: Line, match: re.Match[bytes]) -> Span | None:
 
 
 def _user_flag(line: Line, match: re.Match[bytes]) -> Span | None:
-    r"""``-U 'D\u%X'``, ``wbinfo -a u%X``, and curl's ``-u u:X``."""
+    r"""``-U 'D\u%X'``, ``wbinfo -a u%X``, curl's ``-u u:X``, lftp's ``-u u,X``."""
     begin, end = values.shell_word(line, match.end(), line.bound(match.end()))
     if _HEX.fullmatch(line.low, begin, end) and b"a" in match[0].rpartition(b" ")[2]:
         plain = bytes.fromhex(line.low[begin:end].decode("ascii"))  # an argument of an audit record
@@ -88,9 +88,10 @@ def _user_flag(line: Line, match: re.Match[bytes]) -> Span | None:
     if match["flag"] in (b"-a", b"-k") and not _WINBIND.search(head):
         return None
     mark = line.low.find(b"%", begin, end)
-    if b"curl" in head:
-        marks = (mark, line.low.find(b":", begin, end))
-        mark = min((at for at in marks if at >= 0), default=-1)
+    for command, between in ((b"curl", b":"), (b"lftp", b",")):
+        if command in head:
+            marks = (mark, line.low.find(between, begin, end))
+            mark = min((at for at in marks if at >= 0), default=-1)
     if mark < 0 or line.low.startswith(b"+", begin):
         return None
     return mark + 1, end
@@ -171,7 +172,7 @@ COMMANDS: Final = (
     ),
     context(
         "user%password behind a flag",
-        (b"%", b"curl", b"execve"),
+        (b"%", b"curl", b"lftp", b"execve"),
         FLAG_START
         + rb"(?P<flag>-[uak]|--(?:proxy-)?user(?:name)?|--authenticate|--krb5auth|--pam-logon)(?:=|"
         + GAP
@@ -236,10 +237,10 @@ COMMANDS: Final = (
         _word,
     ),
     context(
-        "net user NAME X /add",
-        (b"net user", b"net.exe user"),
-        rb"\bnet(?:\.exe)? user[ \t]{1,8}[^\s/-][^\s]{0,128}+[ \t]{1,8}"
-        rb"(?=[^\s/*-][^\s]{0,128}+(?:[ \t]{0,8}$|[ \t]{1,8}/))",
+        "net user NAME X /add, net rpc password NAME X -U admin",
+        (b"net user", b"net.exe user", b"net rpc p", b"net ads p"),
+        rb"\bnet(?:\.exe)? (?:user|(?:rpc|ads) password)[ \t]{1,8}[^\s/-][^\s]{0,128}+[ \t]{1,8}"
+        rb"(?=[^\s/*-][^\s]{0,128}+(?:[ \t\r\n]{0,8}$|[ \t]{1,8}[/-]))",
         _word,
     ),
     context(

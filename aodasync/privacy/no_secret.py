@@ -33,7 +33,7 @@ _PASSWD: Final = re.compile(
 _PAM: Final = re.compile(rb"\bpam_[a-z0-9_]{1,24}\([a-z0-9_.@-]{0,16}$")
 _PROSE: Final = re.compile(rb"[a-z]{2,20}[ \t]|[^\s]{1,128} -> ")
 # What a message says of a key, of a token: in which state it is, where, whose.
-_STATES: Final = rb"(?:expired|invalid|missing|not [a-z]{3,12}|revoked|unknown|unset|empty)"
+_STATES: Final = rb"(?:expired|invalid|missing|not [a-z]{3,12}|revoked|unknown|unset|empty|valid)"
 _STATE: Final = re.compile(_STATES + rb"(?=[,;:.)\]}\"']|[ \t\r\n]*$)")
 _ABOUT: Final = re.compile(
     rb"(?:%b|[a-z0-9._-]{1,64}@[a-z0-9-]{1,32}\.[a-z]{2,24}|(?:/[a-z0-9._-]{1,32}){2,8})"
@@ -44,10 +44,13 @@ _FAILED: Final = re.compile(
 )
 # Samba puts the name of a function before a message: check_ntlm_password.
 _FUNCTION: Final = re.compile(
-    rb"(?<![a-z0-9_])(?:auth_check|check|cm|fetch|get|kerberos|netlogon|rpccli|secrets|verify|winbindd?)"
+    rb"(?<![a-z0-9_])(?:auth_check|change_oem|check|cm|fetch|get|gss|kerberos|krb5|libnet|netlogon"
+    rb"|rpccli|samr|secrets|verify|winbindd?)"
     rb"_(?:[a-z0-9]{1,24}_){0,6}$"
 )
-_SENTENCE: Final = re.compile(rb"[a-z_]{3,24}[ \t][a-z]{2,24}[ \t.:]")
+_SENTENCE: Final = re.compile(
+    rb"[a-z_]{3,24}[ \t](?:[a-z]{2,24}[ \t.:]|(?:denied|expired|failed|incorrect)\b)"
+)
 _FAILURE: Final = re.compile(
     rb"[a-z][a-z0-9]{1,19}[ \t][a-z0-9 \t]{0,48}?"
     rb"\b(?:denied|error|expired|fail|invalid|no|not|wrong)"

@@ -115,6 +115,7 @@ _REPORTED: Final = {
     '"password": [\n  "S3cretX"\n],\n"user": "u1"': (
         '"password": ********\n  ********\n],\n"user": "u1"'
     ),
+    '<param name="password">\nS3cretX\n</param>': ('<param name="password">\n********\n</param>'),
     "<password>\n  S3cretX\n</password>\n<user>u1": (
         "<password>\n  ********\n</password>\n<user>u1"
     ),

@@ -97,6 +97,8 @@ def test_a_secret_that_a_sentence_tells_goes(text: str, secret: str) -> None:
         "GPG error: the public key is not available: NO_PUBKEY 871920D1991BC93C",
         "bad response key: rc=-22; cache key: u1@corp.ex; token: expired",
         "dkms: key: /var/lib/shim-signed/mok/MOK.priv",
+        "krb5_get_init_creds_password: Preauthentication failed",
+        "Password: not set, signing key: valid; password: not required",
         "check_ntlm_password:  Authentication for user [u1] -> [u1] FAILED with error X",
         "check_ntlm_password: sam_ignoredomain authentication for user [u1] succeeded",
         "machine password timeout = 604800, the login password incorrect",
