@@ -161,5 +161,5 @@ class Attach:
         refused = {each.target: each.why for each in plan.tried if each.role == "method"}
         if refused:
             self._log.warning("probe_fallback", probe=plan.name, refused=refused)
-        notify(f"READY=1\nSTATUS=watching every SMB request ({plan.name})")
+        notify(f"READY=1\nSTATUS=watching SMB requests ({plan.name})")
         return probe

@@ -170,7 +170,7 @@ async def test_systemd_hears_what_it_waits_for_and_when_it_watches(
         with contextlib.suppress(asyncio.CancelledError):
             await running
     assert waiting == b"READY=1\nSTATUS=waiting for the cifs module"
-    assert watching == b"READY=1\nSTATUS=watching every SMB request (pipe)"
+    assert watching == b"READY=1\nSTATUS=watching SMB requests (pipe)"
     probe.close()
 
 
