@@ -118,12 +118,15 @@ TABLE: Final = (
     _row("share", "not found in map", rf"\bkey \"({_WORD})\" not found in map"),
     _row("share", "mount entry /", rf"\bmount entry (?:/[^\s/]{{1,255}}){{0,8}}/({_WORD})"),
     _row("share", " to service ", rf"\bconnect(?:ion)? to service ({_PART})"),
-    _row("host share", "volume", rf"\bvolume(?:Handle|_?I[Dd])\W{{1,4}}({_LABEL})#({_PART}?)#"),
+    _row("host share", "volume", rf"\bvolume(?:Handle|_?I[Dd])\W{{1,4}}({_LABEL})[#/]({_PART}?)#"),
     _row(
         "host share", "//", rf"{_SLASHES}(?:[^\s/@]{{1,255}}@)?({_HOST})(?::\d{{1,5}})?/({_PART})"
     ),
     _row("host share", ".core.", rf"//({_STORAGE})/([a-z0-9-]{{3,63}})(?![\w.])"),
     _row("host", ".core.", rf"\b({_STORAGE})\b"),
+    _row("host", "storageaccounts/", r"/(?i:storageAccounts)/([a-z0-9]{3,24})\b"),
+    _row("share", "/shares/", r"/(?i:fileServices)/default/shares/([a-z0-9-]{3,63})\b"),
+    _row("group", "resourcegroups/", r"/(?i:resourceGroups)/([\w.()-]{1,90})"),
     _row("group", "volume(", r"\bvolume\(([\w.-]{1,90})#"),
     _row("host share", "://", rf"//(?:(?<=[ \t]://)|(?<=^://))({_HOST})/({_PART})"),
     _row("share", "\\\\|//", rf"(?:\\\\|//)\[?{_ADDRESS}\]?(?:\\{{1,4}}|/)({_PART})"),
@@ -170,7 +173,7 @@ TABLE: Final = (
         r" (?:has not responded|not responding|unreachable|does not advertise)",
     ),
     _row("host", " server ", rf"\bVFS: [^\n]{{0,64}}\brc = -\d{{1,3}} server ({_LABEL})"),
-    _row("host", "server ", rf"\b[Ss]erver [\"'\[]?{_NO_MAIL}({_MEMBER})"),
+    _row("host", "server ", rf"\b[Ss]erver (?:name: )?[\"'\[]?{_NO_MAIL}({_MEMBER})"),
     _row("host", "server list: ", rf"\bserver list: [\"']?({_MEMBER})"),
     _row("host", "hostname ", rf"\b[Hh]ostname (?:(?:set|changed) )?to [<'\"]?({_LABEL})"),
     _row("host", "fqdn", rf"\b(?i:fqdn)\b\W{{1,4}}({_FULL})"),
@@ -183,9 +186,16 @@ TABLE: Final = (
         rf"(?<![\w.-])({_FULL})\.? (?:has (?:IPv6 )?address|is an alias|(?:\d{{1,8}} )?IN )",
     ),
     _row("host", ".", rf"^[ \t]{{0,8}}{_IPV4}[ \t]{{1,32}}({_FULL})"),
+    _row(
+        "host host",
+        ".",
+        rf"^[ \t]{{0,8}}{_IPV4}[ \t]{{1,32}}([\w-]{{1,63}})[ \t]{{1,32}}(\1\.[\w.-]{{1,190}})",
+    ),
     _row("host", " (", rf"\b{_IPV4} \(({_FULL})\)"),
     _row("host", "node", rf"\bnode(?:name)?=\"({_LABEL})\""),
-    _row("host", " (", rf"\b(?:from|PING) (?=[^\s(]{{0,64}}[\d.-])({_LABEL}) \({_IPV4}\)"),
+    _row(
+        "host", " (", rf"\b(?:from|[Ss]erver|PING) (?=[^\s(]{{0,64}}[\d.-])({_LABEL}) \({_IPV4}\)"
+    ),
     _row("host", ") c", rf"(?<![\w.:-])({_LABEL}) \({_IPV4}\) (?:closed|connect)"),
     _row("host", " (ipv", rf"(?<![\w.:-])({_LABEL}) \(ipv[46]:"),
     _row("host", "linux ", rf"\bLinux ({_LABEL}) \d{{1,2}}\.\d{{1,3}}\.\d[\w.+~-]{{0,64}} #\d"),
@@ -213,6 +223,7 @@ TABLE: Final = (
     _row("host", "cifs/|host/", rf"(?<![\w./-])(?:cifs|host)/({_LABEL})(?!\.[ch]\b)(?![\w./@-])"),
     _row("host", ":", rf"^{_STAMP} {_NO_LEVEL}({_HOST}) [\w./-]{{1,64}}(?:\[\d{{1,10}}\])?:"),
     # Domains.
+    _row("user", "@", rf"\b(?i:smb3?|cifs|sftp|ssh)://({ACCOUNT})(?::[^\s/@]{{0,255}})?@"),
     _row("domain user", ";", rf"//({_WORD});({_WORD})(?::[^\s/@]{{0,255}})?@"),
     _row("user domain", "@", rf"(?<![\w@/.\\-])([\w.$-]{{1,64}})@({_REALM})"),
     _row(

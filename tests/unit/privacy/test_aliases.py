@@ -45,6 +45,15 @@ _REPORTED: Final = {
     '{"m":"x","server":"nas60","share":"d12"}': '{"m":"x","server":"host1","share":"share1"}',
     "map[server:nas63 username:jdoe] nas63": "map[server:host1 username:user1] host1",
     "volume:\n  server: nas62\n": "volume:\n  server: host1\n",
+    "smb://jdoe@nas63/dept7/x": "smb://user1@host1/share1/x",
+    "smb://jdoe:********@nas63/dept7 jdoe": "smb://user1:********@host1/share1 user1",
+    "volumeHandle: nas63.corp.example/dept7##": "volumeHandle: host1.domain1/share1##",
+    "/resourceGroups/rg-7/providers/Microsoft.Storage/storageAccounts/acct7/fileServices"
+    "/default/shares/dept7": "/resourceGroups/group1/providers/Microsoft.Storage"
+    "/storageAccounts/host1/fileServices/default/shares/share1",
+    "lost connection to server nas63 (10.1.2.3)": "lost connection to server host1 (192.0.2.1)",
+    "10.1.2.3 nas63 nas63.corp.example": "192.0.2.1 host1 host1.domain1",
+    "10.1.2.3 dev eth0.100 scope link": "192.0.2.1 dev eth0.100 scope link",
     "file:////nas63/dept7/x": "file:////host1/share1/x",
     "mount -o uid=jdoe,gid=staff7,cruid=jdoe": "mount -o uid=user1,gid=group1,cruid=user1",
     "auid=unset uid=0 gid=-1": "auid=unset uid=0 gid=-1",
