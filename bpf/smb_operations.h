@@ -17,6 +17,7 @@
 #define AODASYNC_SMB_OPERATIONS_H
 
 #include "smb_ring.h"
+#include "smb_thread.h"
 
 #define OPERATION_TRIES 4
 #define OPERATION_STRIDE 521
@@ -24,10 +25,10 @@
 struct smb_operation {
 	u64 started_ns; /* 0: the slot is free */
 	u64 function;	/* address of the name of the client's function that began it */
+	char comm[16];
 	u32 xid;
 	u32 pid;
 	u32 tgid;
-	char comm[16];
 };
 
 _Static_assert(sizeof(struct smb_operation) == OPERATION_BYTES,
@@ -60,7 +61,7 @@ static __always_inline int on_operation_begun(u32 xid, u64 function)
 			operation->xid = xid;
 			operation->pid = pid_tgid;
 			operation->tgid = pid_tgid >> 32;
-			bpf_get_current_comm(operation->comm, sizeof(operation->comm));
+			take_current_name(operation->comm);
 			operation->function = function;
 			operation->started_ns = bpf_ktime_get_ns();
 			mark_block(MAP(MAP_OPERATIONS), MAX_OPERATIONS,

@@ -23,6 +23,7 @@
 #include "smb_files.h"
 #include "smb_mid.h"
 #include "smb_slots.h"
+#include "smb_thread.h"
 
 #ifdef PUT_MID_ARG
 #define PUT_ENDS true
@@ -184,19 +185,23 @@ static __always_inline int on_alloc(u64 request, u64 server, u64 mid)
 	if (smb2_flags & SMB2_FLAGS_SIGNED)
 		flags |= FLAG_SIGNED;
 	pid_tgid = bpf_get_current_pid_tgid();
-	__builtin_memset(event, 0, sizeof(*event));
+	/* Field by field: after a memset most of them would be stored twice. */
 	event->issued_ns = now;
+	event->sent_ns = event->received_ns = event->released_ns = 0;
 	event->message_id = HDR(u64, header, MessageId);
 	event->session_id = HDR(u64, header, SessionId);
 	event->connection_id = connection_id;
 	event->tree_id = HDR(u32, header, TreeId);
+	event->status = 0;
 	event->pid = pid_tgid;
 	event->tgid = pid_tgid >> 32;
 	event->command = HDR(u16, header, Command);
 	event->flags = flags;
 	event->kind = KIND_REQUEST;
 	event->outcome = OUTCOME_IN_FLIGHT;
-	bpf_get_current_comm(event->comm, sizeof(event->comm));
+	event->mid_state = event->mid_flags = 0;
+	event->persistent_id = event->volatile_id = 0;
+	take_current_name(event->comm);
 #ifdef FILE_NAMES
 	read_requested_id(event, header);
 #endif

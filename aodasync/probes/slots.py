@@ -28,10 +28,10 @@ OPERATION_SLOT: Final = np.dtype(
     [
         ("started_ns", "<u8"),  # 0: the slot is free
         ("function", "<u8"),  # address of its name
+        ("comm", "S16"),
         ("xid", "<u4"),
         ("pid", "<u4"),
         ("tgid", "<u4"),
-        ("comm", "S16"),
     ],
     align=True,
 )

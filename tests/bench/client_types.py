@@ -7,6 +7,7 @@ import struct
 from pathlib import Path
 
 from aodasync.probes.compiler.btf import Btf, Kind
+from tests.kernel.running_task import running_task
 from tests.unit.probes.btf_writer import BtfWriter
 from tests.unit.probes.kernel_types import kernel_blobs
 
@@ -31,7 +32,7 @@ def write_types(directory: Path) -> Path:
     running = Btf(data)
     # The first string of any BTF is empty, and the writer adds it.
     base = BtfWriter(next_id=running.end_id, strings=bytearray(running.end_string - 1))
-    client, _ = kernel_blobs(KERNEL, built_in=True, onto=BtfWriter(base))
+    client, _ = kernel_blobs(KERNEL, built_in=True, onto=BtfWriter(base), task=running_task())
     (directory / "vmlinux").write_bytes(data)
     (directory / "cifs").write_bytes(client)
     return directory

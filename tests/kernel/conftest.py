@@ -15,6 +15,7 @@ import pytest
 from aodasync.host.memory_tuning import SWITCH_SEC
 from aodasync.probes.preparation import Prepared, prepare
 from tests.kernel.rig import KPROBE_MACHINE, Rig
+from tests.kernel.running_task import task_of
 from tests.unit.probes.fake_tracefs import write_tracefs
 from tests.unit.probes.kernel_types import write_kernel
 
@@ -60,7 +61,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Prepared
 
     def make(version: str, method: str = "fentry") -> Prepared:
         if (version, method) not in made:
-            btf: Path = write_kernel(tmp_path_factory.mktemp("btf"), version)
+            btf: Path = write_kernel(tmp_path_factory.mktemp("btf"), version, task=task_of(version))
             traces = write_tracefs(tmp_path_factory.mktemp("tracefs"))
             made[version, method] = asyncio.run(
                 prepare(

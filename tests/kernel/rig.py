@@ -25,17 +25,18 @@ from aodasync.probes.preparation import Prepared
 from aodasync.probes.program_loader import Loaded, create_maps, patched
 from aodasync.probes.request_probe import RequestProbe
 from aodasync.probes.shared import MapNumber, StateIndex
+from tests.kernel.running_task import task_of
 from tests.unit.probes.kernel_types import kernel_blobs
 
 _BPF_F_MMAPABLE: Final = 1 << 10
 _BPF_F_TEST_RUN_ON_CPU: Final = 1
 ARENA_BYTES: Final = 1 << 17
-"""Of the arena, for what a request touches; three times as much for sessions and trees."""
+"""Of the arena, for what a request touches; seven times as much for sessions, trees and tasks."""
 
 KPROBE_MACHINE: Final = "aarch64"
 """Whose registers kprobes are compiled for: arguments are where a raw tracepoint has them."""
 
-_MEMORY_BYTES: Final = 4 * ARENA_BYTES
+_MEMORY_BYTES: Final = 8 * ARENA_BYTES
 
 
 def run_repeatedly(program_fd: int, times: int) -> int:
@@ -124,7 +125,7 @@ class Rig:
     def __init__(
         self, prepared: Prepared, version: str, ring_bytes: int, method: str = "fentry"
     ) -> None:
-        kernel, cifs = kernel_blobs(version)
+        kernel, cifs = kernel_blobs(version, task=task_of(version))
         types = Btf(cifs, Btf(kernel))
         layout = decide(types, (), method, KPROBE_MACHINE)
         self.definitions, self.lists = layout.definitions, layout.lists

@@ -72,6 +72,23 @@ def test_an_operation_is_noted_with_its_owner(client: FakeOperations) -> None:
     assert client.rig.probe.read(10).shape == (0,)
 
 
+@pytest.mark.parametrize("name", ["x", "seven77", "eight888", "nine99999", "fifteen-letters"])
+def test_the_name_of_a_thread_is_whole_at_any_length(client: FakeOperations, name: str) -> None:
+    """It is loaded as two words of eight bytes, and what stands behind its end is cut off."""
+    own = Path("/proc/thread-self/comm")
+    before = own.read_text().rstrip("\n")
+    own.write_text(name)
+    try:
+        client.enter(1)
+    finally:
+        own.write_text(before)
+    slots = client.rig.maps[MapNumber.OPERATIONS]
+    left = lookup(slots, struct.pack("I", 1), OPERATION_SLOT.itemsize)
+    assert left is not None
+    (raw,) = np.frombuffer(left, OPERATION_SLOT)["comm"].view("V16").tolist()
+    assert raw == name.encode().ljust(16, b"\0")
+
+
 def test_an_operation_ends(client: FakeOperations) -> None:
     """The end of what was not seen to begin, or has ended already, is fine."""
     for xid in range(5):

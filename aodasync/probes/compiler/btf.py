@@ -225,6 +225,11 @@ class Btf:
         words = _FIXED_WORDS[entry.kind] + _ENTRY_WORDS[entry.kind] * entry.entries
         return self._words[at + 3 : at + words]
 
+    def has_string(self, text: str) -> bool:
+        """Whether anything has that name, here or in the base: quicker than to look for what."""
+        here = b"\0%s\0" % text.encode() in self._strings
+        return here or (self._base is not None and self._base.has_string(text))
+
     def string(self, offset: int) -> str:
         """The string at an offset of the continued string section."""
         return self.raw_string(offset).decode()

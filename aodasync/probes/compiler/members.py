@@ -60,6 +60,7 @@ _LIST_MEMBERS = (
 )
 _LIST_HEAD_BYTES = 16
 _CREDITS = ("credits", 4)  # how many requests a connection may send now
+_CURRENT_TASK = "BPF_FUNC_get_current_task_btf"  # of enum bpf_func_id, since v5.11
 _TREE_NAMES = ("tree_name", "treeName")  # renamed in v6.0 or so
 _MAX_SPAN = 256  # they are copied to the BPF stack, of 512 bytes
 
@@ -212,7 +213,10 @@ def _namespace_definitions(btf: Btf, server: Type) -> dict[str, int]:
 
 
 def _issuer_definitions(btf: Btf, mid: Type) -> dict[str, int]:
-    """Where the MID's creator has its name; nothing where that is not as it is known."""
+    """Where the MID's creator has its name; nothing where that is not as it is known.
+
+    With ``FOLLOWS_TASK`` a program may load it from the running task as well.
+    """
     creator = btf.member(mid, "creator")
     if creator is None or not btf.points_to(creator.type_id, "task_struct"):
         return {}
@@ -220,7 +224,10 @@ def _issuer_definitions(btf: Btf, mid: Type) -> dict[str, int]:
     comm, tgid = btf.member(task, "comm"), btf.member(task, "tgid")
     if comm is None or tgid is None or btf.strip(comm.type_id).kind != Kind.ARRAY:
         return {}
-    return {"TASK_comm": comm.bit_offset // 8, "TASK_tgid": tgid.bit_offset // 8}
+    definitions = {"TASK_comm": comm.bit_offset // 8, "TASK_tgid": tgid.bit_offset // 8}
+    if not definitions["TASK_comm"] % 8 and btf.has_string(_CURRENT_TASK):
+        definitions["FOLLOWS_TASK"] = 1
+    return definitions
 
 
 def _read_definitions(btf: Btf, mid: Type) -> dict[str, int]:

@@ -8,8 +8,10 @@ is inlined into the one that drops a reference.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.unit.probes.btf_writer import CONST, ENUM, UNION, BtfWriter, Members
 
@@ -43,16 +45,21 @@ KERNELS = {
 }
 
 
+FAKE_TASK: Mapping[str, int] = MappingProxyType({"tgid": 12, "comm": 32})
+
+
 def kernel_blobs(
     version: str,
     *,
     leave_out: frozenset[str] = frozenset(),
     built_in: bool = False,
     onto: BtfWriter | None = None,
+    task: Mapping[str, int] = FAKE_TASK,
 ) -> tuple[bytes, bytes]:
     """BTF of vmlinux and of cifs; ``leave_out`` names members and functions to drop.
 
     Both are the same if the client is ``built_in``. They continue ``onto`` if given.
+    ``task`` has the offsets in a task_struct; programs may follow the pointer to one given.
     """
     types = KERNELS[version]
     base = onto or BtfWriter()
@@ -65,7 +72,7 @@ def kernel_blobs(
     kref = base.struct("kref", 4, [("refcount", 0, refcount)])
     kref_pointer = base.ptr(kref)
     storage = base.struct("__kernel_sockaddr_storage", 128, [("ss_family", 0, u16)])
-    task, net = _add_task(base, s32), _add_net(base, u32)
+    creator, net = _add_task(base, s32, task), _add_net(base, u32)
     base.string("message")
 
     cifs = base if built_in else BtfWriter(base)
@@ -126,7 +133,7 @@ def kernel_blobs(
         ("when_alloc", at + 24, u64),
         ("when_sent", at + 32, u64),
         ("callback_data", resp_buf - 16, pointer),
-        ("creator", resp_buf - 8, task),
+        ("creator", resp_buf - 8, creator),
         ("resp_buf", resp_buf, pointer),
     ]
     if types.server_passed:
@@ -171,9 +178,12 @@ def _add_version(cifs: BtfWriter, leave_out: frozenset[str], u16: int) -> int:
     return cifs.ptr(cifs.struct("smb_version_values", 152, kept))
 
 
-def _add_task(base: BtfWriter, s32: int) -> int:
+def _add_task(base: BtfWriter, s32: int, offsets: Mapping[str, int]) -> int:
     comm = base.array(base.int_("char", 1), 16)
-    return base.ptr(base.struct("task_struct", 64, [("tgid", 12, s32), ("comm", 32, comm)]))
+    if offsets is not FAKE_TASK:
+        base.string("BPF_FUNC_get_current_task_btf")
+    members = [(name, at, comm if name == "comm" else s32) for name, at in offsets.items()]
+    return base.ptr(base.struct("task_struct", offsets["comm"] + 16, members))
 
 
 def _add_net(base: BtfWriter, u32: int) -> int:
@@ -239,9 +249,15 @@ def _add_trees_and_operations(
         cifs.func("SMB2_tcon", u32, [*arguments, ("tcon", cifs.ptr(tree)), ("cp", pointer)])
 
 
-def write_kernel(directory: Path, version: str, *, built_in: bool = False) -> Path:
+def write_kernel(
+    directory: Path,
+    version: str,
+    *,
+    built_in: bool = False,
+    task: Mapping[str, int] = FAKE_TASK,
+) -> Path:
     """A directory like /sys/kernel/btf of that kernel."""
-    kernel, cifs = kernel_blobs(version, built_in=built_in)
+    kernel, cifs = kernel_blobs(version, built_in=built_in, task=task)
     (directory / "vmlinux").write_bytes(kernel)
     if not built_in:
         (directory / "cifs").write_bytes(cifs)

@@ -102,6 +102,15 @@ def test_without_the_io_of_a_read_its_status_is_known_to_be_at_stake() -> None:
     assert roles(found) == roles(layout("6.12"))
 
 
+def test_the_running_task_is_followed_where_the_kernel_has_the_helper() -> None:
+    """Its name is two loads then; one that is not aligned is asked of the other helper."""
+    for comm, follows in ((1752, True), (1756, False)):
+        kernel, cifs = kernel_blobs("6.12", task={"tgid": 1268, "comm": comm})
+        found = decide(Btf(cifs, Btf(kernel)))
+        assert ("FOLLOWS_TASK" in found.definitions) == follows
+    assert "FOLLOWS_TASK" not in layout("6.12").definitions
+
+
 def test_without_the_creator_only_the_name_of_unseen_issuers_is_missing() -> None:
     """The MID's pid is enough to go on."""
     found = layout("6.12", "creator")
