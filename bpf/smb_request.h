@@ -12,10 +12,10 @@
  * the table of requests in flight needs no conversion.
  *
  * Where the kernel can preempt a program, it skips that program for any other thread
- * comes by on that CPU meanwhile (__bpf_prog_enter_recur). So no step relies on the
- * one before: a request whose alloc was skipped is rebuilt from its MID, one whose
+ * that comes by on that CPU meanwhile (__bpf_prog_enter_recur). So no step relies on
+ * the one before: a request whose alloc was skipped is rebuilt from its MID, one whose
  * release was skipped is ended when its MID is used again, or found to be free, and
- * `received` is attached twice.
+ * `received` is attached twice there.
  */
 #ifndef AODASYNC_SMB_REQUEST_H
 #define AODASYNC_SMB_REQUEST_H

@@ -51,6 +51,7 @@ METHODS: Final = ("fentry", "kprobe", FALLBACK)
 """Ways to look at the client, the best first."""
 
 _SOURCE: Final = "smb_requests.bpf.c"
+_PREEMPTION: Final = "/sys/kernel/debug/sched/preempt"
 _DEADLINE_SEC: Final = 60.0  # a cold compilation takes 16 s in an emulated machine
 _STDERR_LINES: Final = 12
 _INSTALL_BCC: Final = (
@@ -118,6 +119,7 @@ async def prepare(
         "method": method,
         "file_names": file_names,
         "symbols": str(SYMBOLS),
+        "preemption": _PREEMPTION,
     }
     return _prepared(await _ask_any(python, request), method)
 

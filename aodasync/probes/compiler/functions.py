@@ -83,15 +83,17 @@ class Choice(NamedTuple):
     tried: list[Candidate]
 
 
-def function_targets(btf: Btf, exclude: Collection[str]) -> Choice:
+def function_targets(btf: Btf, exclude: Collection[str], *, preempts: bool) -> Choice:
     """What to attach, in order, and the positions of arguments (``*_ARG``).
+
+    Whether the kernel ``preempts`` its threads says if it may skip a program.
 
     Ends first: a request whose allocation is seen must not miss its end. Raises
     :class:`LayoutProblemError`; only ``received`` and ``interim`` may be missing.
     """
     choices = (
         _release(btf, mid_struct(btf), exclude),
-        _received(btf, exclude),
+        _received(btf, exclude, preempts=preempts),
         _interim(btf, exclude),
         _alloc(btf, exclude),
     )
@@ -211,7 +213,7 @@ def _release(btf: Btf, mid: Type, exclude: Collection[str]) -> Choice:
     raise LayoutProblemError("nothing that releases a MID can be probed: " + "; ".join(reasons))
 
 
-def _received(btf: Btf, exclude: Collection[str]) -> Choice:
+def _received(btf: Btf, exclude: Collection[str], *, preempts: bool) -> Choice:
     found = _function(btf, _RECEIVED, exclude)
     if isinstance(found, str):
         return Choice([], {}, [Candidate("received", _RECEIVED, chosen=False, why=found)])
@@ -221,9 +223,13 @@ def _received(btf: Btf, exclude: Collection[str]) -> Choice:
         return Choice([], {}, [_unknown(btf, "received", _RECEIVED, prototype)])
     target = Target("received", "request_received", _RECEIVED, "fentry", function.id)
     definitions = {"RECEIVED_MID_ARG": argument, **_server_argument(btf, prototype, "RECEIVED")}
+    known = _known(btf, "received", _RECEIVED, prototype)
+    if not preempts:
+        return Choice([target], definitions, [known])
     # Twice: what the kernel skips of the one (see bpf/smb_request.h), the other does. A
     # synchronous waiter takes its response away: its status is seen here or nowhere.
-    return Choice([target, target], definitions, [_known(btf, "received", _RECEIVED, prototype)])
+    twice = known._replace(why=f"{known.why}; twice, since the kernel preempts threads")
+    return Choice([target, target], definitions, [twice])
 
 
 def _interim(btf: Btf, exclude: Collection[str]) -> Choice:

@@ -65,15 +65,17 @@ def decide(
     machine: str = "",
     *,
     file_names: bool = True,
+    preempts: bool = True,
 ) -> Layout:
     """Work out the layout from the BTF of the object that holds the client.
 
     ``exclude`` names functions that turned out not to be attachable, ``method`` is
     ``fentry`` or ``kprobe`` (of this ``machine``), ``file_names`` whether the files of
-    requests are recorded. Raises :class:`LayoutProblemError`.
+    requests are recorded, ``preempts`` whether the kernel preempts threads that run in it.
+    Raises :class:`LayoutProblemError`.
     """
     structs = struct_definitions(btf)
-    chosen = function_targets(btf, exclude)
+    chosen = function_targets(btf, exclude, preempts=preempts)
     trees = _trees(btf, exclude)
     operations = operation_targets(btf, exclude)
     files = file_targets(btf, exclude) if file_names else Choice([], {}, [])

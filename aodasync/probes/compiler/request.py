@@ -6,8 +6,9 @@ compile), ``definitions`` (numbers shared with the agent), ``exclude`` (function
 that turned out not to be attachable), ``cache`` (directory, or null), ``imported``
 (directory of byte code from elsewhere, or null), ``btf``
 (directory of the kernel's BTF), ``tracefs``, ``machine`` (as uname has it), ``method``
-(``fentry``, ``kprobe`` or ``tracepoint``), ``symbols`` (/proc/kallsyms), ``file_names``. An
-empty one asks whether bcc can be imported, and gets an empty answer.
+(``fentry``, ``kprobe`` or ``tracepoint``), ``symbols`` (/proc/kallsyms), ``preemption``
+(sched/preempt of debugfs), ``file_names``. An empty one asks whether bcc can be imported,
+and gets an empty answer.
 
 Answer: ``object`` (whose BTF holds the functions), ``targets``, ``tried``, ``programs``
 (base64 by name), ``byte_code`` (where they are from: ``cache``, ``imported``, ``compiled``),
@@ -38,6 +39,7 @@ from .compile import (
     import_bcc,
 )
 from .layout import Layout, LayoutProblemError, decide, decide_without_types
+from .preemption import preempts
 
 __all__ = ["answer", "main"]
 
@@ -95,6 +97,7 @@ def _read_layout(request: dict[str, Any], ahead: Ahead) -> tuple[str, Layout]:
             request["method"],
             request["machine"],
             file_names=request.get("file_names", True),
+            preempts=preempts(os.uname().version, Path(request["preemption"])),
         )
     tracefs = Path(request["tracefs"])
     try:

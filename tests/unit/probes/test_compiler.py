@@ -72,6 +72,7 @@ def request_(tmp_path: Path) -> dict[str, Any]:
         "cache": str(tmp_path / "cache"),
         "imported": str(tmp_path / "imported"),
         "symbols": str(symbols),
+        "preemption": str(tmp_path / "nothing"),
         "btf": str(write_kernel(tmp_path / "btf", "6.12")),
     }
 

@@ -94,6 +94,14 @@ def test_layout_of_7_2() -> None:
     assert "MID_server" not in found.definitions
 
 
+def test_received_is_attached_once_where_no_program_can_be_skipped() -> None:
+    """A kernel that does not preempt its threads runs each program to its end."""
+    kernel, cifs = kernel_blobs("6.12")
+    found = decide(Btf(cifs, Btf(kernel)), preempts=False)
+    assert roles(found).count(("received", "fentry", "dequeue_mid")) == 1
+    assert sorted({*roles(layout("6.12"))}) == sorted(roles(found))
+
+
 def test_without_the_io_of_a_read_its_status_is_known_to_be_at_stake() -> None:
     """Encrypted READs cannot be followed then, which the plan says; all else is as ever."""
     found = layout("6.12", "cifs_io_subrequest")
