@@ -81,7 +81,7 @@ NUMBER: Final = rb"[-+]?(?:0x[0-9a-f]{1,16}|[0-9]{1,20}(?:\.[0-9]{1,20})?)(?:[a-
 
 KEPT: Final = (
     rb"(?:\(null\)|\(none\)|<nil>|<none>|<redacted>|null|none|nil|true|false|yes|no"
-    rb"|not (?:set|required|given|configured|provided)|(?:in)?valid"
+    rb"|not (?:set|required|given|configured|provided)"
     rb"|(?:nt_)?status_[a-z_]{1,60})"
 )
 """Values that are no secrets but evidence."""
