@@ -147,11 +147,19 @@ def test_a_budget_that_is_stopped_ends_the_search_at_once() -> None:
     assert redactor.left_out_bytes == 4
 
 
-def test_the_search_pauses_every_few_milliseconds() -> None:
-    """A thread that searches lets the event loop in, however long the text is."""
+def _longest_search_sec() -> float:
+    """Between two pauses of one search of 140 kB, in CPU time of this thread."""
     pauses: list[float] = []
     redactor = Redactor(between=lambda: pauses.append(time.thread_time()))
-    redactor.feed(b"key=1 pass=1;\n" * 20_000)
-    longest_sec = max(b - a for a, b in pairwise(pauses))
+    redactor.feed(b"key=1 pass=1;\n" * 10_000)
     assert len(pauses) > 10
-    assert longest_sec < 0.02
+    return max(b - a for a, b in pairwise(pauses))
+
+
+def test_the_search_pauses_every_few_milliseconds() -> None:
+    """A thread that searches lets the event loop in, however long the text is.
+
+    What an emulated CPU was taken away for counts as time of the thread, in one search of three;
+    a long search without a pause is in each.
+    """
+    assert min(_longest_search_sec() for _ in range(3)) < 0.015
