@@ -44,7 +44,7 @@ _CUT_FLAG: Final = re.compile(
     FLAG_START + rb"--?[a-z0-9_-]{0,40}?" + SECRET_NAMES + rb"[ \t]{1,8}\\[\r\n]*$"
 )
 _NAME: Final = re.compile(
-    rb"\bname[\"']?[ \t]{0,8}[:=][ \t]{0,8}[\"']?[a-z0-9_.-]{0,40}?"
+    rb"\b(?:name|key)[\"']?[ \t]{0,8}[:=][ \t]{0,8}[\"']?[a-z0-9_.-]{0,40}?"
     + SECRET_NAMES
     + rb"[\"']?[ \t]{0,8},?[\r\n]*$"
 )
@@ -148,7 +148,7 @@ def _continued(_line: bytes, low: bytes) -> Block | None:
 
 
 def _named(line: bytes, low: bytes) -> Block | None:
-    found = _NAME.search(low) if b"name" in low else None
+    found = _NAME.search(low) if b"name" in low or b"key" in low else None
     if found is None:
         return None
     head = line[: found.start()].rstrip(b" \t-\"'{")

@@ -237,9 +237,10 @@ COMMANDS: Final = (
         _word,
     ),
     context(
-        "net user NAME X /add, net rpc password NAME X -U admin",
-        (b"net user", b"net.exe user", b"net rpc p", b"net ads p"),
-        rb"\bnet(?:\.exe)? (?:user|(?:rpc|ads) password)[ \t]{1,8}[^\s/-][^\s]{0,128}+[ \t]{1,8}"
+        "net user NAME X /add, net rpc password NAME X -U admin, net ads user add NAME X",
+        (b"net user", b"net.exe user", b"net rpc ", b"net ads "),
+        rb"\bnet(?:\.exe)? (?:user|(?:rpc|ads) (?:password|user add))"
+        rb"[ \t]{1,8}[^\s/-][^\s]{0,128}+[ \t]{1,8}"
         rb"(?=[^\s/*-][^\s]{0,128}+(?:[ \t\r\n]{0,8}$|[ \t]{1,8}[/-]))",
         _word,
     ),
@@ -267,10 +268,18 @@ COMMANDS: Final = (
         finders.claimed,
     ),
     context(
-        "setx NAME X",
-        (b"setx",),
-        rb"\bsetx(?:\.exe)?[ \t]{1,8}[a-z0-9_]{0,40}?" + SECRET_NAMES + rb"[ \t]{1,8}(?=[^\s])",
+        "setx NAME X, csh's setenv NAME X, fish's set -x NAME X",
+        (b"setx", b"setenv", b"set -"),
+        rb"\bset(?:x(?:\.exe)?|env|[ \t]{1,8}-[a-z]{1,4})[ \t]{1,8}[a-z0-9_]{0,40}?"
+        + SECRET_NAMES
+        + rb"[ \t]{1,8}(?=[^\s])",
         _word,
+    ),
+    context(
+        "smbpasswd -a NAME X, smbpasswd NAME X",
+        (b"smbpasswd",),
+        rb"\bsmbpasswd%b(?:-[ade]%b)?(?!-)%b%b(?=[^\s\0-])" % (NEXT, NEXT, _WORD, NEXT),
+        _second_argument,
     ),
     context(
         "rclone obscure X",

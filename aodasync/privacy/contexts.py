@@ -139,7 +139,11 @@ CONTEXTS: Final = (
     context(
         "a name and its value",
         (*_NAMES, b"authorization", b"cookie"),
-        SECRET_NAMES + rb"(?P<closing>" + QUOTE + rb")?" + _SEPARATOR,
+        SECRET_NAMES
+        + rb"(?P<closing>"
+        + QUOTE
+        + rb")?(?:(?:\[[0-9]{0,3})?\](?=[ \t]{0,8}(?:=|:=)))?"
+        + _SEPARATOR,
         finders.named,
     ),
     context(

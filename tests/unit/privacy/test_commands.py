@@ -63,6 +63,13 @@ _MASKED: Final = (
     "restic --password-command 'echo @' snapshots",
     "rclone obscure @",
     "setx SMB_PASSWORD @ /m",
+    "setenv SMB_PASSWORD @",
+    "set -gx SMB_PASSWORD @",
+    "smbpasswd -a u1 @",
+    "smbpasswd u1 @",
+    'argc=4 a0="smbpasswd" a1="-a" a2="u1" a3="@"',
+    "net ads user add u1 @ -U adm",
+    "net rpc user add u1 @",
     "htpasswd -b f u1 @",
 )
 
@@ -101,6 +108,9 @@ def test_a_command_line_in_hexadecimal_is_searched_like_any_other(argv: str) -> 
         "the net user count is 5",
         "samba-tool user list --verbose",
         "path /p:x /pass /rp",
+        "set -e; set -o pipefail; setenv bootargs a b; the set -x tokens x",
+        "smbpasswd -a u1; smbpasswd file not found; smbpasswd -e u1 failed",
+        "net rpc user info u1 -U adm; net ads user add u1",
         "unzip -p a.zip member; python x.py http://a:80/b; rsync.py host/a:b",
         "smbclient //s/d failed; running smbclient //s/d",
         "smbclient //s/d -c ls; keyctl show @s; mysql -u root -h db",

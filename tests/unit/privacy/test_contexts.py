@@ -331,6 +331,17 @@ _REPORTED: Final = {
     "pass-phrase=S3cretX": "pass-phrase=********",
     "Enter PEM pass phrase: S3cretX": "Enter PEM pass phrase: ********",
     "bindpw=S3cretX": "bindpw=********",
+    """os.environ["SMB_PASSWORD"] = "S3cretX"; a = 1""": (
+        """os.environ["SMB_PASSWORD"] = "********"; a = 1"""
+    ),
+    "$cfg['smb']['password']='S3cretX';": "$cfg['smb']['password']='********';",
+    "declare -A c=([password]=S3cretX [user]=u1)": "declare -A c=([password]=********)",
+    "- key: password\n  value: S3cretX\n- value: u1": (
+        "- key: password\n  value: ********\n- value: u1"
+    ),
+    '"Key": "SMB_PASSWORD",\n"Value": "S3cretX"\n}': (
+        '"Key": "SMB_PASSWORD",\n"Value": ********\n}'
+    ),
     '{"secrets":[{"name":"a"},{"password":"S3cretX"}]}': (
         '{"secrets":[{"name":"a"},{"password":"********"}]}'
     ),
