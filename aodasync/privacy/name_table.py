@@ -185,6 +185,20 @@ TABLE: Final = (
         "address| in |alias",
         rf"(?<![\w.-])({_FULL})\.? (?:has (?:IPv6 )?address|is an alias|(?:\d{{1,8}} )?IN )",
     ),
+    _row(
+        "host",
+        ".arpa",
+        r"\b(?:in-addr|ip6)\.arpa\.?(?:[ \t]{1,32}(?:\d{1,8}|IN|PTR|domain name pointer)){0,3}"
+        rf"[ \t]{{1,32}}({_FULL})",
+    ),
+    _row("host", "srv |service = ", rf"\b(?:SRV|service =) (?:\d{{1,5}} ){{0,3}}({_FULL})"),
+    _row("host", ">", rf"(?<![\w.-])({_LABEL})<(?:00|1[bcde]|20)>"),
+    _row("host", "name server ", rf"\bname server ({_LABEL}) (?:is now|has stopped)"),
+    _row(
+        "host",
+        "host ",
+        rf"\b[Hh]ost (?=[^\s.\d-]{{0,64}}[.\d-])({_LABEL}) (?:is )?(?:unreachable|down)\b",
+    ),
     _row("host", ".", rf"^[ \t]{{0,8}}{_IPV4}[ \t]{{1,32}}({_FULL})"),
     _row(
         "host host",
@@ -197,7 +211,7 @@ TABLE: Final = (
         "host", " (", rf"\b(?:from|[Ss]erver|PING) (?=[^\s(]{{0,64}}[\d.-])({_LABEL}) \({_IPV4}\)"
     ),
     _row("host", ") c", rf"(?<![\w.:-])({_LABEL}) \({_IPV4}\) (?:closed|connect)"),
-    _row("host", " (ipv", rf"(?<![\w.:-])({_LABEL}) \(ipv[46]:"),
+    _row("host", " (ipv", rf"(?<![\w.:-])({_LABEL}) {{1,16}}\(ipv[46]:"),
     _row("host", "linux ", rf"\bLinux ({_LABEL}) \d{{1,2}}\.\d{{1,3}}\.\d[\w.+~-]{{0,64}} #\d"),
     _row(
         "host",
@@ -236,8 +250,16 @@ TABLE: Final = (
     _row(
         "domain",
         "=",
-        rf"\b(?i:domain(?:name)?|dom|workgroup|(?:default_)?realm)(?:=| = )({_WORD})",
+        rf"\b(?i:domain(?:name)?|dom|workgroup|(?:default_)?realm)(?:=\[?| = )({_WORD})",
     ),
+    _row("domain", "dc=", r"\b(?i:dc)=([\w-]{1,63})(?:,[ \t]?(?i:dc)=[\w-]{1,63}){1,6}"),
+    _row(
+        "domain",
+        "._tcp.|._udp.",
+        rf"\._(?:tcp|udp)\.(?:[\w-]{{1,63}}\._[a-z]{{5}}\.){{0,2}}({_FULL})",
+    ),
+    _row("domain", " is a trusted domain", rf"(?<![\w.-])({_LABEL}) is a trusted domain\b"),
+    _row("domain", "cifscreds ", rf"\bcifscreds [^\n|;]{{0,64}}?-d[ \t]?({_WORD})"),
     _row("domain", "realm |krbtgt/|kdcinfo", rf"\b(?:realm [\"']?|krbtgt/|kdcinfo\.)({_REALM})"),
     _row("domain", "ed domain ", rf"\b[Jj]oined domain ({_WORD})"),
     _row("domain", " realm ", rf"\b[Dd]omain \S{{1,64}} realm ({_FULL})"),
@@ -250,7 +272,7 @@ TABLE: Final = (
     ),
     _row("domain", "domain |search ", rf"(?:^|; )(?:domain|search) ({_FULL})"),
     _row("domain", "[be[|sssd[", rf"(?:\bsssd|\[be)\[({_FULL})\]"),
-    _row("domain", ": ", rf"\b(?i:domain|workgroup|realm)(?:-name)?: ({_WORD})"),
+    _row("domain", ": ", rf"\b(?i:(?:domain|workgroup|realm)(?:[- ]?name)?): ({_WORD})"),
     _row("domain", "domain:", r"\bDomain:([A-Z][A-Z0-9.-]{1,62})\b"),
     _row("domain user", "]\\", rf"\[({_WORD})\]\\{{1,4}}\[({_WORD})\]"),
     _row("domain user", "\\", rf"{_MAY_BE_DOMAIN}\\{{1,4}}({_WORD}+)(?!\\)"),
@@ -270,6 +292,11 @@ TABLE: Final = (
     _row("user?", " logged ", rf"(?:\b[Uu]ser|:) ({ACCOUNT}) logged (?:in|on|off|out)\b"),
     _row("user?", "password ", rf"\bpassword (?:changed|expired|expiry) for ({ACCOUNT})"),
     _row("user?", "credcache for ", rf"\bcredcache for ({ACCOUNT})"),
+    _row("user", "cifscreds ", rf"\bcifscreds [^\n|;]{{0,64}}?-u[ \t]?({ACCOUNT})"),
+    _row("user", "cn=", r"\b(?i:cn)=([^,=\n\"]{1,64}),[ \t]?(?i:ou|cn)="),
+    _row("user", "user:", rf"^(?:default:)?user:({_WORD}):[r-][w-][xX-]"),
+    _row("group", "group:", rf"^(?:default:)?group:({_WORD}):[r-][w-][xX-]"),
+    _row("user", " (ipv", rf"^\d{{1,10}} {{1,8}}({ACCOUNT}) {{1,16}}[^\n]{{1,64}}? \(ipv[46]:"),
     _row("user", "(uid=", rf"\bby ({ACCOUNT})\(uid=|: ({ACCOUNT}) \(uid=\d{{1,10}}, gid="),
     _row(
         "user",

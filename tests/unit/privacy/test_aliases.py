@@ -53,6 +53,33 @@ _REPORTED: Final = {
     "/storageAccounts/host1/fileServices/default/shares/share1",
     "lost connection to server nas63 (10.1.2.3)": "lost connection to server host1 (192.0.2.1)",
     "10.1.2.3 nas63 nas63.corp.example": "192.0.2.1 host1 host1.domain1",
+    "3.2.1.10.in-addr.arpa domain name pointer nas63.corp.example.": (
+        "192.0.2.1.in-addr.arpa domain name pointer host1.domain1."
+    ),
+    "_ldap._tcp.dc._msdcs.corp.example has SRV record 0 100 389 dc3.corp.example": (
+        "_ldap._tcp.dc._msdcs.domain1 has SRV record 0 100 389 host1.domain1"
+    ),
+    "_kerberos._tcp.corp.example service = 0 100 88 dc3.corp.example": (
+        "_kerberos._tcp.domain1 service = 0 100 88 host1.domain1"
+    ),
+    "NAS63<20> B <ACTIVE>; nas63": "host1<20> B <ACTIVE>; host1",
+    "Samba name server NAS63 is now a local master browser": (
+        "Samba name server host1 is now a local master browser"
+    ),
+    "host nas63 is down; the host is down": "host host1 is down; the host is down",
+    "Domain=[CORPDOM] OS=[Windows 6.1]": "Domain=[domain1] OS=[Windows 6.1]",
+    "DomainName: CORPDOM": "DomainName: domain1",
+    "CN=Mary Doe,OU=Staff,DC=corpdom,DC=example": "CN=user1,OU=Staff,DC=domain1,DC=example",
+    "winbindd: CORPDOM is a trusted domain (sid S-1)": (
+        "winbindd: domain1 is a trusted domain (sid S-1)"
+    ),
+    "cifscreds add -d CORPDOM -u jdoe nas63; //nas63/d12": (
+        "cifscreds add -d domain1 -u user1 host1; //host1/share1"
+    ),
+    "user:jdoe:rwx\ngroup:staff7:r-x\nuser::rw-": ("user:user1:rwx\ngroup:group1:r-x\nuser::rw-"),
+    "4711  jdoe  domain users  ws14  (ipv4:10.1.2.3:50422)  SMB3_11": (
+        "4711  user1  domain users  host1  (ipv4:192.0.2.1:50422)  SMB3_11"
+    ),
     "10.1.2.3 dev eth0.100 scope link": "192.0.2.1 dev eth0.100 scope link",
     "file:////nas63/dept7/x": "file:////host1/share1/x",
     "mount -o uid=jdoe,gid=staff7,cruid=jdoe": "mount -o uid=user1,gid=group1,cruid=user1",

@@ -108,7 +108,7 @@ def test_a_command_line_in_hexadecimal_is_searched_like_any_other(argv: str) -> 
         "the net user count is 5",
         "samba-tool user list --verbose",
         "path /p:x /pass /rp",
-        "set -e; set -o pipefail; setenv bootargs a b; the set -x tokens x",
+        "set -e; set -o pipefail; setenv bootargs a b; set -u",
         "smbpasswd -a u1; smbpasswd file not found; smbpasswd -e u1 failed",
         "net rpc user info u1 -U adm; net ads user add u1",
         "unzip -p a.zip member; python x.py http://a:80/b; rsync.py host/a:b",
