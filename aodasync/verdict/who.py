@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from aodasync.detection.budget import LOST_DATA
 from aodasync.events import (
+    NO_EVENTS,
     NO_OPERATIONS,
     NS_PER_MS,
     REQUEST,
@@ -27,6 +28,7 @@ from aodasync.evidence.model import Connection, Finding, Symptom, Trigger
 from aodasync.smb.commands import command_name
 from aodasync.verdict.concerned import failed_by, in_silence, waited_for
 from aodasync.verdict.lost_data import data_lost
+from aodasync.verdict.openers import for_their_openers
 from aodasync.verdict.waiting_threads import Inside, WaitingThread, waiting_threads
 
 __all__ = ["Sufferer", "Who", "who_suffers", "who_waited"]
@@ -74,6 +76,7 @@ def who_waited(
     files: FileBook = NO_FILES,
     threads: Sequence[WaitingThread] = (),
     mounted: Collection[str] = (),
+    recorded: EventArray = NO_EVENTS,
 ) -> Who:
     """Who waited since ``began_ns`` (CLOCK_MONOTONIC).
 
@@ -83,6 +86,7 @@ def who_waited(
     nothing since requests in flight were issued, they and the threads count from 100 ms on.
     Where no request names its share, all were for the connection or its session (NEGOTIATE,
     SESSION_SETUP, ...), and each of the shares ``mounted`` from the server waited for them.
+    What a kworker asked counts for the process that opened the file, if that is ``recorded``.
     """
     ended = rows[(rows["kind"] == REQUEST) & (rows["issued_ns"] != 0)]
     ended = ended[ended["released_ns"] >= np.uint64(max(0, began_ns))]
@@ -94,7 +98,7 @@ def who_waited(
     slow = waits >= round(threshold_ms * NS_PER_MS)
     silent = in_silence(waiting, rows, now_ns) & (age_ns >= _WAITS_NS)
     slow[len(ended) :] |= silent
-    both, waits = both[slow], waits[slow]
+    both, waits = for_their_openers(both[slow], recorded, files), waits[slow]
     least_ns = min(threshold_ms * NS_PER_MS, _WAITS_NS if silent.any() else np.inf)
     alone = [thread for thread in threads if thread.ns >= least_ns]
     total_ns = int(waits.sum()) + sum(thread.ns for thread in alone)
@@ -152,6 +156,7 @@ def who_suffers(
     losers = _losers(rows[data_lost(rows, ids, finding.first_ns)], finding)
     rows = rows[is_in(rows["connection_id"], ids)]
     in_flight = in_flight[is_in(in_flight["connection_id"], ids)]
+    recorded = rows
     if finding.codes:
         rows, in_flight = rows[failed_by(finding, rows)], in_flight[:0]
     waited = partial(
@@ -163,6 +168,7 @@ def who_suffers(
         files=files,
         threads=threads,
         mounted=mounted,
+        recorded=recorded,
     )
     who = waited(rows[waited_for(finding, rows)], in_flight[waited_for(finding, in_flight)])
     if who == Who():

@@ -224,6 +224,30 @@ def test_files_are_ranked_by_the_time_that_their_requests_took() -> None:
     assert [(f.name, f.share_of_time) for f in who.files] == [("dir/large", 0.3), ("small", 0.1)]
 
 
+@pytest.mark.parametrize(
+    ("session_id", "processes"), [(7, ["editor"]), (8, ["kworker/1:0"])], ids=["known", "unknown"]
+)
+def test_what_a_kworker_sends_counts_for_who_opened_the_file(
+    session_id: int, processes: list[str]
+) -> None:
+    """A CLOSE that the client had put off, whose share is gone; else the kworker is named."""
+    create = request(
+        "SMB2_CREATE", released_ns=SECOND, comm=b"editor", tgid=5, message_id=1, session_id=7
+    )
+    close = request(
+        "SMB2_CLOSE", released_ns=5 * SECOND, latency_ns=MS, comm=b"kworker/1:0", tgid=9,
+        message_id=2, session_id=session_id, status=0xC00000C9,
+    )  # fmt: skip
+    rows = requests(create, close)
+    book = FileBook()
+    book.ended(rows, np.array([(3, 4), (3, 4)], FILE_ID))
+    found = finding("connection", server="nas", first_ns=4 * SECOND, threshold_ms=0.0)
+    found = replace(found, codes=("STATUS_NETWORK_NAME_DELETED",))
+    trigger = Trigger("connection", found, (), 6 * SECOND, 0, 1)
+    who = who_suffers(trigger, rows, rows[:0], own=[_NAS], shares={}, files=book)
+    assert [p.name for p in who.processes] == processes
+
+
 def test_requests_below_the_threshold_and_before_the_episode_do_not_count() -> None:
     """Nor do those of other servers."""
     rows = requests(
