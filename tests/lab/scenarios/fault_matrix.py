@@ -206,7 +206,7 @@ class Matrix:
                 ok, detail = evidence.SHOWN[what](decisive, retransmits)
                 check(f"{fault.name}: {what}", ok, detail)
             shutil.copy(decisive.path, OUT / f"{fault.name.replace(' ', '_')}.tar.zst")
-        detected = all(found) and (not fault.emergency or any(e["emergency"] for e in events))
+        detected = all(found) and (not fault.emergency or self._escalated(events))
         return Line(
             fault.name,
             bool(detected and decisive),
@@ -217,6 +217,11 @@ class Matrix:
             "/".join(sorted(fault.causes)),
             verdict["cause"] in fault.causes,
         )
+
+    def _escalated(self, events: list[Event]) -> bool:
+        """Whether one of these alarms was an emergency, at once or later in its episode."""
+        later = {e["episode"] for e in self.agent.events("anomaly_escalated")}
+        return any(e["emergency"] or e["episode"] in later for e in events)
 
     def _after_sec(self, fault: Fault, decisive: Evidence, begun_ns: int) -> float:
         """From the first symptom, found by pencil; of a drift, from the injection."""
