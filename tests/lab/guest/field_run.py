@@ -21,6 +21,9 @@ from product import OUT, Agent, Event
 
 __all__ = ["AGE_SEC", "configuration", "tried"]
 
+_left: set[int] = set()
+"""Connections that were reported after the last umount of an earlier case. DebugData lists no
+further channel that has lost its session (CIFS_SERVER_IS_CHAN), though it reconnects for ever."""
 _CANNOT = (OSError, AssertionError, RuntimeError, TimeoutError, subprocess.SubprocessError)
 
 
@@ -110,7 +113,7 @@ def tried(agent: Agent, case: Case) -> Line:
     logged, begun = len(agent.events()), time.time()
     field_acts.began.clear()
     field_acts.unmounted.clear()
-    kept = _known_to_client()
+    kept = _known_to_client() | _left
     failure = ""
     try:
         case.act(agent)
@@ -126,6 +129,7 @@ def tried(agent: Agent, case: Case) -> Line:
     of = _connections(agent)
     events = [event for event in reported if not _is_left_over(event, of, kept)]
     left_over = {e["episode"] for e in reported if e not in events}
+    _left.update(*(of.get(episode, ()) for episode in left_over))
     found = [v for v in _verdicts(agent, written) if v["episode"] not in left_over]
     for event in reported:
         whose = "" if event in events else " (of a connection without a mount)"
