@@ -318,7 +318,8 @@ class Connections:
         """The connection of a row.
 
         By its session; that of the last write that failed, of data that was lost; by its
-        thread; or as the only one known.
+        thread; or as the only one known. Else data was lost where there is trouble, if that is
+        one server: the client fails writes before it sends them, too.
         """
         if row["connection_id"]:
             return int(row["connection_id"])
@@ -333,7 +334,15 @@ class Connections:
             same = before[(before["pid"] == pid) & (before["connection_id"] != 0)]
         if len(same):
             return int(same["connection_id"][-1])
-        return next(iter(self._known)) if len(self._known) == 1 else UNKNOWN_CONNECTION
+        if len(self._known) == 1:
+            return next(iter(self._known))
+        return self._only_troubled() if int(row["kind"]) in LOST_WRITES else UNKNOWN_CONNECTION
+
+    def _only_troubled(self) -> int:
+        """The newest connection in trouble, if all of those are to one server."""
+        troubled = self.in_trouble()
+        one = len({self.server(connection) for connection in troubled}) == 1
+        return max(troubled) if one else UNKNOWN_CONNECTION
 
     def _last_failed_write(self, rows: EventArray) -> int:
         failed = failed_writes(rows)

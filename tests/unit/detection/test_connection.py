@@ -224,6 +224,21 @@ def test_lost_data_is_that_of_the_last_write_that_failed(together: bool) -> None
     assert _troubles(connections, requests(*written, *lost)).rows["connection_id"].tolist() == [4]
 
 
+@pytest.mark.parametrize(("troubled", "found"), [([4], 4), ([4, 5], 0)])
+def test_data_is_lost_where_there_is_trouble(troubled: list[int], found: int) -> None:
+    """Without a write that failed: the client gave it up before it was sent."""
+    connections = Connections(str)
+    connections.observe(
+        requests(*(request(released_ns=SECOND, connection_id=number) for number in (4, 5)))
+    )
+    for number in troubled:
+        connections.observe(
+            requests(trouble(Kind.RECONNECT, at_ns=2 * SECOND, connection_id=number, pid=1))
+        )
+    lost = requests(trouble(Kind.FLUSH_ERROR, at_ns=9 * SECOND, connection_id=0, pid=7))
+    assert _troubles(connections, lost).rows["connection_id"].tolist() == [found]
+
+
 def test_the_finding_names_what_happened() -> None:
     """Codes are the troubles, commands those of requests; the crossing is the first of them."""
     engine = Engine(config(connection_anomaly()), lambda _: "nas")
