@@ -278,7 +278,7 @@ COMMANDS: Final = (
     context(
         "smbpasswd -a NAME X, smbpasswd NAME X",
         (b"smbpasswd",),
-        rb"\bsmbpasswd%b(?:-[ade]%b)?(?!-)%b%b(?=[^\s\0-])" % (NEXT, NEXT, _WORD, NEXT),
+        rb"\bsmbpasswd%b(?:-a%b)?(?!-)%b%b(?=[^\s\0-])" % (NEXT, NEXT, _WORD, NEXT),
         _second_argument,
     ),
     context(

@@ -76,6 +76,7 @@ _REPORTED: Final = {
     "cifscreds add -d CORPDOM -u jdoe nas63; //nas63/d12": (
         "cifscreds add -d domain1 -u user1 host1; //host1/share1"
     ),
+    "cifscreds add my-dns; ns": "cifscreds add my-dns; ns",
     "user:jdoe:rwx\ngroup:staff7:r-x\nuser::rw-": ("user:user1:rwx\ngroup:group1:r-x\nuser::rw-"),
     "4711  jdoe  domain users  ws14  (ipv4:10.1.2.3:50422)  SMB3_11": (
         "4711  user1  domain users  host1  (ipv4:192.0.2.1:50422)  SMB3_11"
