@@ -267,7 +267,7 @@ class Agent:
         return Work(
             looks=self._attach.metrics.looks if self._attach.reader else None,
             taken=detector.metrics.batches,
-            queued=batches.qsize(),
+            queued=batches.rows,
             given_up=tuple(n for n, d in detector.engine.detectors().items() if d["given_up"]),
         )
 

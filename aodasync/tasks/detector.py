@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from structlog.typing import FilteringBoundLogger
@@ -76,7 +75,7 @@ class DetectorTask:
     ) -> None:
         self._ticks = ticks
         self._is_silent = is_silent
-        self._waiting: asyncio.Timeout | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._source = source
         self._samples = samples
         self._publish = publish
@@ -106,30 +105,53 @@ class DetectorTask:
 
     async def run(self) -> None:
         """Detect until cancelled."""
-        while True:
-            try:
-                async with asyncio.timeout(self._pause_sec()) as self._waiting:
-                    batch = await self._batches.get()
-            except TimeoutError:
-                self.tick(self._clock.monotonic_ns())
-                continue
-            try:
-                self.process(batch)
-                self.tick(batch.drained_ns)
-            finally:
-                self._batches.task_done()
-                del batch
+        self._arm()
+        try:
+            while True:
+                batch = await self._batches.get()
+                try:
+                    if len(batch.rows):
+                        self.process(batch)
+                    self.tick(batch.drained_ns)
+                finally:
+                    self._batches.task_done()
+                    if not len(batch.rows):
+                        self._arm()
+                    del batch
+        finally:
+            self._disarm()
 
     def wake(self) -> None:
         """Let time pass now: a silence is over."""
-        if self._waiting is not None:
-            with suppress(RuntimeError):  # it does not wait
-                self._waiting.reschedule(asyncio.get_running_loop().time())
+        if self._timer is not None:
+            self._disarm()
+            self._timer = asyncio.get_running_loop().call_later(0, self._on_time)
 
-    def _pause_sec(self) -> float | None:
-        if self._interval_sec is None or not self._is_silent():
-            return self._interval_sec
-        return max(self._interval_sec, _SILENT_SEC)
+    def _arm(self) -> None:
+        """Have time pass at the next look, in silence later.
+
+        It passes as a batch without rows: a timeout around each wait for a batch takes as
+        long as some detectors do.
+        """
+        self._disarm()
+        if self._interval_sec is None:
+            return
+        left_ns = self._next_look_ns - self._clock.monotonic_ns()
+        pause_sec = left_ns / 1e9 if 0 < left_ns < self._interval_ns else self._interval_sec
+        if self._is_silent():
+            pause_sec = max(self._interval_sec, _SILENT_SEC)
+        self._timer = asyncio.get_running_loop().call_later(pause_sec, self._on_time)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _on_time(self) -> None:
+        if self._batches.empty():
+            self._batches.put_nowait(EventBatch(NO_EVENTS, self._clock.monotonic_ns()))
+        else:  # whose batches let time pass as well
+            self._arm()
 
     def process(self, batch: EventBatch) -> None:
         """Record a batch and start the episodes that it calls for."""

@@ -23,8 +23,8 @@ __all__ = ["Watchdog", "Work"]
 class Work:
     """How far the work is.
 
-    ``looks`` at the ring (None: nothing is attached), batches ``taken`` of those that were
-    ``queued``, and the anomalies whose detector was ``given_up``.
+    ``looks`` at the ring (None: nothing is attached), batches ``taken``, rows ``queued``, and
+    the anomalies whose detector was ``given_up``.
     """
 
     looks: int | None
