@@ -9,6 +9,8 @@ converted. Fields may be added at the end of a release; none is ever renamed.
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import Any, Final, TypeAlias
@@ -19,6 +21,7 @@ import numpy.typing as npt
 __all__ = [
     "ANSWERED",
     "EVENT",
+    "FEW_ROWS",
     "FILE_ID",
     "NO_OPERATIONS",
     "NS_PER_MS",
@@ -35,6 +38,7 @@ __all__ = [
     "OperationArray",
     "Outcome",
     "WaitsFor",
+    "glance",
     "latency_ns",
     "pick",
 ]
@@ -79,6 +83,19 @@ FileIdArray: TypeAlias = npt.NDArray[Any]
 FILE_ID: Final = np.dtype([("persistent_id", "<u8"), ("volatile_id", "<u8")])
 """The id of a request's file (MS-SMB2 2.2.14.1); both 0: it has none. It comes with each row
 from the kernel, and is kept apart from it."""
+
+
+FEW_ROWS: Final = 32
+"""Up to so many rows a loop over :func:`glance` is quicker than the calls of numpy that do the
+same: each takes microseconds after a pause, when the processor's caches have forgotten it."""
+
+_GLANCE: Final = struct.Struct("<Q16xQ16xQ4xI8xHHBB18x")
+assert _GLANCE.size == EVENT.itemsize  # noqa: S101
+
+
+def glance(rows: EventArray) -> Iterator[tuple[int, int, int, int, int, int, int, int]]:
+    """Of each row: issued_ns, released_ns, connection_id, status, command, flags, kind, outcome."""
+    return _GLANCE.iter_unpack(rows.tobytes())
 
 
 def pick(rows: EventArray, which: npt.NDArray[np.bool_] | npt.NDArray[np.intp]) -> EventArray:

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-import numpy as np
-
 from aodasync.config.model import ConnectionAnomaly
 from aodasync.detection.detector import Context, CutOff, Detector, Firing, Held, Signal, View
 from aodasync.detection.logins import NO_LOGIN, LoginWatch
@@ -73,14 +71,8 @@ class ConnectionDetector(Detector):
     def select(self) -> Hits:
         """The troubles of the batch; ``codes`` are their names."""
         troubles = self._connections.troubles
-        return _hits(troubles.rows, troubles.codes) if len(troubles.rows) else NO_HITS
+        return _hits(troubles.rows, troubles.codes) if troubles.codes else NO_HITS
 
 
 def _hits(rows: EventArray, codes: tuple[str, ...]) -> Hits:
-    return Hits(
-        rows=rows,
-        latency_ns=np.zeros(len(rows), np.uint64),
-        threshold_ns=np.zeros(len(rows), np.uint64),
-        emergency=np.zeros(len(rows), np.bool_),
-        codes=codes,
-    )
+    return Hits.of(rows, codes, latency_ns=[0] * len(rows))

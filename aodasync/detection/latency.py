@@ -20,9 +20,11 @@ from aodasync.detection.streaks import SlowStreaks
 from aodasync.detection.windows import NO_HITS, Hits, WindowCounter
 from aodasync.events import (
     ANSWERED,
+    FEW_ROWS,
     NS_PER_MS,
     REQUEST,
     EventArray,
+    glance,
     latency_ns,
     pick,
 )
@@ -33,7 +35,6 @@ __all__ = ["LatencyDetector"]
 
 _NEVER = np.uint64(2**63)
 _LONGEST_MS = 1e12  # of a threshold: 31 years, ten times which fit into an array
-_FEW = 16
 _SLOTS = len(COMMANDS) + 1  # the last slot stands for every unknown command
 
 
@@ -43,15 +44,15 @@ class _Limits:
 
     ``threshold_ns``, ``emergency_ns`` and ``far_ns`` (far too slow; u8) hold 2^63 where a
     command is not tracked; ``named`` (bool) marks the commands named in ``track_commands``,
-    which count even when the server may hold them back. ``lowest_ns``, of shape (),
-    is the lowest limit of all; ``of_command`` has threshold, emergency and name once more.
+    which count even when the server may hold them back. ``lowest_ns`` is
+    the lowest limit of all; ``of_command`` has threshold, emergency and name once more.
     """
 
     threshold_ns: npt.NDArray[np.uint64]
     emergency_ns: npt.NDArray[np.uint64]
     far_ns: npt.NDArray[np.uint64]
     named: npt.NDArray[np.bool_]
-    lowest_ns: npt.NDArray[np.uint64]
+    lowest_ns: int
     of_command: list[tuple[int, int, bool]]
 
     @classmethod
@@ -65,7 +66,7 @@ class _Limits:
             threshold[code] = round(min(threshold_ms, _LONGEST_MS) * NS_PER_MS)
             emergency[code] = round(anomaly.emergency_threshold_ms * NS_PER_MS)
             named[code] = name in anomaly.named_commands
-        lowest = np.array(np.minimum(threshold, emergency).min())
+        lowest = int(np.minimum(threshold, emergency).min())
         tracked = threshold < _NEVER
         far = np.minimum(10 * np.where(tracked, threshold, 0), emergency // 2)
         far = np.where(tracked, np.maximum(far, threshold), _NEVER)
@@ -89,7 +90,7 @@ class LatencyDetector(Detector):
 
     def _count(self, rows: EventArray, hits: Hits) -> Iterator[Signal]:
         yield from self._counter.add(hits)
-        if len(hits.rows) or self._streaks:
+        if hits or self._streaks:
             yield from self._far_too_slow(rows)
 
     def look(self, view: View) -> Iterable[Signal]:
@@ -115,37 +116,39 @@ class LatencyDetector(Detector):
 
     def select(self, rows: EventArray) -> Hits:
         """The slow requests of a batch."""
-        limits = self._limits
+        if len(rows) <= FEW_ROWS:
+            return self._judge_few(rows)
         # Where an end is missing this is huge, and looked at closely below.
-        suspect = rows["released_ns"] - rows["issued_ns"] >= limits.lowest_ns
-        if b"\1" not in suspect.tobytes():  # quicker than any function of numpy
+        suspect = rows["released_ns"] - rows["issued_ns"] >= self._limits.lowest_ns
+        which = suspect.tobytes()  # quicker than any function of numpy
+        first = which.find(1)
+        if first < 0:
             return NO_HITS
+        if which.find(1, first + 1) < 0:  # an urgent one, and what waited with it
+            return self._judge_few(rows[first : first + 1])
         rows = pick(rows, suspect)
-        return self._judge_few(rows) if len(rows) <= _FEW else self._judge(rows)
+        return self._judge_few(rows) if len(rows) <= FEW_ROWS else self._judge(rows)
 
     def _judge_few(self, rows: EventArray) -> Hits:
-        """As :meth:`_judge`. An urgent one comes alone, and each call of numpy delays it."""
-        limits, found = self._limits, []
-        columns = ("issued_ns", "released_ns", "kind", "command", "flags")
-        requests = zip(*(rows[name].tolist() for name in columns), strict=True)
-        for i, (issued_ns, released_ns, kind, command, flags) in enumerate(requests):
-            code, took_ns = min(command, _SLOTS - 1), released_ns - issued_ns
-            threshold_ns, emergency_ns, named = limits.of_command[code]
-            counts = kind == REQUEST and issued_ns and took_ns >= 0
+        """As :meth:`_judge`. An urgent one comes with few others, or alone."""
+        lowest_ns, of_command = self._limits.lowest_ns, self._limits.of_command
+        hits = NO_HITS
+        for issued_ns, released_ns, connection, _, command, flags, kind, _ in glance(rows):
+            took_ns = released_ns - issued_ns
+            if took_ns < lowest_ns or kind != REQUEST or not issued_ns:
+                continue
+            threshold_ns, emergency_ns, named = of_command[min(command, _SLOTS - 1)]
+            emergency = took_ns >= emergency_ns
+            counts = emergency or took_ns >= threshold_ns
             if counts and (named or not may_wait_for_ever(command, flags)):
-                emergency = took_ns >= emergency_ns
-                if emergency or took_ns >= threshold_ns:
-                    found.append((i, took_ns, threshold_ns, emergency))
-        if not found:
-            return NO_HITS
-        index, took, threshold, alone = zip(*found, strict=True)
-        return Hits(
-            rows if len(found) == len(rows) else pick(rows, np.array(index)),
-            np.array(took, np.uint64),
-            np.array(threshold, np.uint64),
-            np.array(alone, np.bool_),
-            codes=(),
-        )
+                hits = hits or Hits([], [], [], [], [], [], ())
+                hits.connections.append(connection)
+                hits.released_ns.append(released_ns)
+                hits.commands.append(command)
+                hits.latency_ns.append(took_ns)
+                hits.threshold_ns.append(threshold_ns)
+                hits.emergency.append(emergency)
+        return hits
 
     def _judge(self, rows: EventArray) -> Hits:
         limits = self._limits
@@ -157,8 +160,15 @@ class LatencyDetector(Detector):
         counts &= limits.named[command] | ~may_wait(rows)
         emergency = counts & (took_ns >= limits.emergency_ns[command])
         hit = emergency | (counts & (took_ns >= threshold_ns))
-        hits = Hits(rows, took_ns, threshold_ns, emergency, codes=())
-        return hits if hit.all() else hits.at(np.flatnonzero(hit))
+        return Hits(
+            connections=rows["connection_id"][hit].tolist(),
+            released_ns=released_ns[hit].tolist(),
+            commands=rows["command"][hit].tolist(),
+            latency_ns=took_ns[hit].tolist(),
+            threshold_ns=threshold_ns[hit].tolist(),
+            emergency=emergency[hit].tolist(),
+            codes=(),
+        )
 
     def urgency(self) -> Urgency:
         """The emergency threshold of each tracked command that may not wait for ever."""

@@ -80,20 +80,14 @@ class Failures:
         self._decide = lru_cache(_REMEMBERED)(self._decide_anew)
 
     def select(self, rows: EventArray) -> Hits:
-        """The requests of a batch that count; ``codes`` aligns with their rows."""
+        """The requests of a batch that count."""
         suspect = (rows["status"] != 0) | (rows["outcome"] != ANSWERED)
         suspect &= rows["kind"] == REQUEST
         failed = pick(rows, suspect)
         codes = self._codes(failed)
         index = np.flatnonzero([code != "" for code in codes])
         hits = failed[index]
-        return Hits(
-            rows=hits,
-            latency_ns=latency_ns(hits),
-            threshold_ns=np.zeros(len(index), np.uint64),
-            emergency=np.zeros(len(index), np.bool_),
-            codes=tuple(codes[i] for i in index),
-        )
+        return Hits.of(hits, [code for code in codes if code], latency_ns(hits).tolist())
 
     def _codes(self, failed: EventArray) -> list[str]:
         key: npt.NDArray[np.uint64] = failed["status"].astype(np.uint64)

@@ -3,13 +3,22 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 from numpy import count_nonzero
 
-from aodasync.events import ANSWERED, REQUEST, RETRY, EventArray, Kind, Outcome
+from aodasync.events import (
+    ANSWERED,
+    FEW_ROWS,
+    REQUEST,
+    RETRY,
+    EventArray,
+    Kind,
+    Outcome,
+    glance,
+)
 from aodasync.evidence.arrays import is_in
 from aodasync.smb.commands import COMMAND_CODES
 from aodasync.smb.ntstatus import (
@@ -111,6 +120,8 @@ ENDED_BY_UMOUNT: Final = frozenset(
 )
 """Codes of commands whose MID_SHUTDOWN means no loss."""
 
+_ZEROS: Final = bytes(65_536)
+
 
 class Batch:
     """A batch, and which connections have requests up to a row of it."""
@@ -150,12 +161,27 @@ def failed_writes(rows: EventArray) -> npt.NDArray[np.bool_]:
 
 def is_odd(rows: EventArray) -> bool:
     """Whether any row is more than a request that was answered without an error."""
-    odd = count_nonzero(rows["status"]) or count_nonzero(rows["outcome"])
-    return bool(odd or count_nonzero(rows["kind"]))
+    if len(rows) <= FEW_ROWS:
+        for _, _, _, status, _, _, kind, outcome in glance(rows):
+            if status or kind or outcome:
+                return True
+        return False
+    return not (_is_0(rows["status"]) and _is_0(rows["outcome"]) and _is_0(rows["kind"]))
+
+
+def _is_0(column: npt.NDArray[Any]) -> bool:
+    """Whether all values are. As bytes: quicker than any function of numpy."""
+    values = column.tobytes()
+    return _ZEROS.startswith(values) if len(values) <= len(_ZEROS) else not count_nonzero(column)
 
 
 def may_be_relevant(rows: EventArray) -> bool:
     """Whether any row may be a suspect: an odd one, or a NEGOTIATE, the command that is 0."""
+    if len(rows) <= FEW_ROWS:
+        for _, _, _, status, command, _, kind, outcome in glance(rows):
+            if status or kind or outcome or not command:
+                return True
+        return False
     return is_odd(rows) or bool(count_nonzero(rows["command"]) < len(rows))
 
 

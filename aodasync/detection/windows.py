@@ -8,61 +8,75 @@ can still belong to it. A window fires once, at the row that made it an anomaly.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
-
-import numpy as np
-import numpy.typing as npt
+from typing import Final, TypeVar
 
 from aodasync.config.model import ConnectionAnomaly, ErrorAnomaly, LatencyAnomaly
-from aodasync.detection.by_server import by_server
 from aodasync.detection.detector import Context, Firing
-from aodasync.events import EVENT, NS_PER_MS, REQUEST, EventArray, pick
+from aodasync.events import NS_PER_MS, REQUEST, EventArray
 from aodasync.evidence.model import Finding, Symptom
 from aodasync.smb.commands import command_name
 
 __all__ = ["NO_HITS", "Hits", "WindowCounter"]
 
+_T = TypeVar("_T")
+
 _OPEN_WINDOWS = 3
 _MOST_WINDOWS = 4096
 _MOST_DIFFERENT = 1024  # codes, or connections, that one window distinguishes
 _NAMED = 16  # codes that a finding names
+_NO_COMMAND = -1
 
 
 @dataclass(frozen=True, slots=True)
 class Hits:
-    """Rows that count towards an anomaly, all arrays of shape (N,).
+    """Rows that count towards an anomaly: a value of each in every list.
 
-    ``threshold_ns`` u8 is the limit each row met (0: none), ``emergency`` bool
-    marks rows that fire alone, ``codes`` is empty or one name a row.
+    ``commands`` are codes, -1 for a trouble event; ``threshold_ns`` is the limit that each row
+    met (0: none); ``emergency`` marks rows that fire alone; ``codes`` is empty or one name a
+    row. Lists, as there are few as a rule, and numpy takes microseconds a call.
     """
 
-    rows: EventArray
-    latency_ns: npt.NDArray[np.uint64]
-    threshold_ns: npt.NDArray[np.uint64]
-    emergency: npt.NDArray[np.bool_]
+    connections: list[int]
+    released_ns: list[int]
+    commands: list[int]
+    latency_ns: list[int]
+    threshold_ns: list[int]
+    emergency: list[bool]
     codes: tuple[str, ...]
 
-    def at(self, index: npt.NDArray[np.intp]) -> Hits:
-        """Those at the indices, shape (M,)."""
+    @classmethod
+    def of(cls, rows: EventArray, codes: Iterable[str], latency_ns: list[int]) -> Hits:
+        """Rows of shape (N,) that count under these names, whatever they took."""
+        kinds = zip(rows["command"].tolist(), rows["kind"].tolist(), strict=True)
+        return cls(
+            connections=rows["connection_id"].tolist(),
+            released_ns=rows["released_ns"].tolist(),
+            commands=[command if kind == REQUEST else _NO_COMMAND for command, kind in kinds],
+            latency_ns=latency_ns,
+            threshold_ns=[0] * len(rows),
+            emergency=[False] * len(rows),
+            codes=tuple(codes),
+        )
+
+    def __len__(self) -> int:
+        return len(self.released_ns)
+
+    def at(self, index: Sequence[int]) -> Hits:
+        """Those at the indices."""
         return Hits(
-            rows=pick(self.rows, index),
-            latency_ns=self.latency_ns[index],
-            threshold_ns=self.threshold_ns[index],
-            emergency=self.emergency[index],
-            codes=tuple(self.codes[i] for i in index.tolist()) if self.codes else (),
+            connections=_at(self.connections, index),
+            released_ns=_at(self.released_ns, index),
+            commands=_at(self.commands, index),
+            latency_ns=_at(self.latency_ns, index),
+            threshold_ns=_at(self.threshold_ns, index),
+            emergency=_at(self.emergency, index),
+            codes=tuple(_at(self.codes, index)) if self.codes else (),
         )
 
 
-NO_HITS: Final = Hits(
-    rows=np.zeros(0, EVENT),
-    latency_ns=np.zeros(0, np.uint64),
-    threshold_ns=np.zeros(0, np.uint64),
-    emergency=np.zeros(0, np.bool_),
-    codes=(),
-)
+NO_HITS: Final = Hits([], [], [], [], [], [], ())
 """What most batches give."""
 
 
@@ -77,8 +91,8 @@ class _Window:
     max_latency_ns: int = 0
     min_threshold_ns: int = 2**63
     connections: set[int] = field(default_factory=set)
-    commands: Counter[int] = field(default_factory=Counter)
-    codes: Counter[str] = field(default_factory=Counter)
+    commands: dict[int, int] = field(default_factory=dict)
+    codes: dict[str, int] = field(default_factory=dict)
 
 
 class WindowCounter:
@@ -107,58 +121,58 @@ class WindowCounter:
 
     def add(self, hits: Hits) -> list[Firing]:
         """Count the hits; one :class:`Firing` for each window that fires or grew after it had."""
-        if len(hits.rows) == 0:
+        if not hits:
             return []
-        parts = [*self._parts(hits)]
+        parts = self._parts(hits)
         counted = (self._count(server, number, part) for server, number, part in parts)
         firings = [firing for firing in counted if firing is not None]
         self._retire(max(number for _, number, _ in parts))
         return firings
 
-    def _parts(self, hits: Hits) -> Iterator[tuple[str, int, Hits]]:
+    def _parts(self, hits: Hits) -> list[tuple[str, int, Hits]]:
         """The hits of each server and window, with its name and number."""
-        if len(hits.rows) == 1:  # as an urgent one is, whose decision waits
-            (connection,), (at_ns,) = hits.rows["connection_id"], hits.rows["released_ns"]
-            yield self._server_of(int(connection)), int(at_ns) // self._interval_ns, hits
-            return
-        windows = hits.rows["released_ns"] // np.uint64(self._interval_ns)
-        grouped = by_server(hits.rows["connection_id"], self._server_of)
-        for index in _groups(grouped.place, windows):
-            server, number = grouped.servers[grouped.place[index[0]]], int(windows[index[0]])
-            yield server, number, hits.at(index)
+        if len(hits) == 1:  # as an urgent one is, whose decision waits
+            (connection,), (at_ns,) = hits.connections, hits.released_ns
+            return [(self._server_of(connection), at_ns // self._interval_ns, hits)]
+        servers = {connection: self._server_of(connection) for connection in {*hits.connections}}
+        numbers = [at_ns // self._interval_ns for at_ns in hits.released_ns]
+        if len({*servers.values()}) == 1 and min(numbers) == max(numbers):
+            return [(servers[hits.connections[0]], numbers[0], hits)]
+        index: dict[tuple[str, int], list[int]] = {}
+        places = zip(map(servers.__getitem__, hits.connections), numbers, strict=True)
+        for i, place in enumerate(places):
+            index.setdefault(place, []).append(i)
+        return [(*place, hits.at(index[place])) for place in sorted(index)]
 
     def _count(self, server: str, number: int, hits: Hits) -> Firing | None:
-        # Lists: there are few hits as a rule, and numpy takes microseconds a call.
-        rows = hits.rows
-        released: list[int] = rows["released_ns"].tolist()
-        emergency: list[bool] = hits.emergency.tolist()
-        kinds = zip(rows["command"].tolist(), rows["kind"].tolist(), strict=True)
+        released_ns = hits.released_ns
         window = self._windows.setdefault((server, number), _Window())
         missing = self._acceptable_count - window.count
-        window.count += len(released)
-        window.emergency |= any(emergency)
-        window.first_ns = min(window.first_ns or released[0], *released)
-        window.last_ns = max(window.last_ns, *released)
-        window.max_latency_ns = max(window.max_latency_ns, *hits.latency_ns.tolist())
-        window.min_threshold_ns = min(window.min_threshold_ns, *hits.threshold_ns.tolist())
+        window.count += len(hits)
+        window.emergency |= any(hits.emergency)
+        window.first_ns = min(window.first_ns or released_ns[0], *released_ns)
+        window.last_ns = max(window.last_ns, *released_ns)
+        window.max_latency_ns = max(window.max_latency_ns, *hits.latency_ns)
+        window.min_threshold_ns = min(window.min_threshold_ns, *hits.threshold_ns)
         if len(window.connections) < _MOST_DIFFERENT:
-            window.connections.update(rows["connection_id"].tolist()[:_MOST_DIFFERENT])
-        _count_up(window.commands, [command for command, kind in kinds if kind == REQUEST])
-        if hits.codes:
-            _count_up(window.codes, list(hits.codes))
-        crossings = [at_ns for at_ns, alone in zip(released, emergency, strict=True) if alone][:1]
-        if 0 < missing <= len(released):
-            crossings.append(sorted(released)[missing - 1])
+            window.connections.update(hits.connections[:_MOST_DIFFERENT])
+        _count_up(window.commands, hits.commands)
+        _count_up(window.codes, hits.codes)
+        alone = zip(released_ns, hits.emergency, strict=True)
+        crossings = [at_ns for at_ns, emergency in alone if emergency][:1]
+        if 0 < missing <= len(hits):
+            crossings.append(sorted(released_ns)[missing - 1])
         first = not window.fired and bool(crossings)
         if first:
             window.fired, window.crossed_ns = True, min(crossings)
         if not window.fired:
             return None
-        added = window.count if first else len(released)
+        added = window.count if first else len(hits)
         return Firing(number, first, added, self._finding(server, window))
 
     def _finding(self, server: str, window: _Window) -> Finding:
         threshold_ns = window.min_threshold_ns if window.min_threshold_ns < 2**63 else 0
+        commands = [code for code in _most_common(window.commands) if code != _NO_COMMAND]
         return Finding(
             anomaly=self._anomaly.name,
             type=self._anomaly.type,
@@ -166,7 +180,7 @@ class WindowCounter:
             grave=self._grave,
             server=server,
             connections=tuple(sorted(window.connections)),
-            commands=tuple(map(command_name, _most_common(window.commands))),
+            commands=tuple(map(command_name, commands)),
             codes=tuple(_most_common(window.codes)),
             count=window.count,
             acceptable_count=self._acceptable_count,
@@ -190,24 +204,18 @@ class WindowCounter:
             del self._windows[key]
 
 
-def _groups(
-    server: npt.NDArray[np.int64], windows: npt.NDArray[np.uint64]
-) -> list[npt.NDArray[np.intp]]:
-    """The rows of each server and window, by server, then window; in their order."""
-    first = windows.min()
-    group = server * (int(windows.max() - first) + 1) + (windows - first).astype(np.int64)
-    order = np.argsort(group, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
+def _at(values: Sequence[_T], index: Sequence[int]) -> list[_T]:
+    return [values[i] for i in index]
 
 
-def _most_common(counter: Counter[Any]) -> Iterable[Any]:
-    """What was counted most; of one there is nothing to sort."""
-    return counter if len(counter) <= 1 else [key for key, _ in counter.most_common(_NAMED)]
+def _most_common(counted: dict[_T, int]) -> list[_T]:
+    """What was counted most, and first of what was counted as often."""
+    return sorted(counted, key=counted.__getitem__, reverse=True)[:_NAMED]
 
 
-def _count_up(counter: Counter[Any], values: list[Any]) -> None:
+def _count_up(counted: dict[_T, int], values: Iterable[_T]) -> None:
     """Count values, as many different ones as a server may fill the table with."""
-    if len(counter) < _MOST_DIFFERENT:
-        counter.update(values)
-    else:
-        counter.update(value for value in values if value in counter)
+    full = len(counted) >= _MOST_DIFFERENT
+    for value in values:
+        if value in counted or not full:
+            counted[value] = counted.get(value, 0) + 1
