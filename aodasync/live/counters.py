@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from aodasync.detection.by_server import by_server
-from aodasync.events import EVENT, OPAQUE, REQUEST, EventArray
+from aodasync.detection.by_server import ByServer, by_server
+from aodasync.events import EVENT, OPAQUE, REQUEST, EventArray, pick
 from aodasync.smb.commands import COMMANDS, command_name
 from aodasync.smb.ntstatus import status_name
 
@@ -27,7 +27,6 @@ BOUNDS_SEC: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.
 
 _BOUNDS_NS: Final = tuple(round(bound * 1e9) for bound in BOUNDS_SEC)
 _BUCKETS: Final = len(BOUNDS_SEC) + 1
-_COLUMNS: Final = ("kind", "connection_id", "command", "status", "issued_ns", "released_ns")
 _SLOTS: Final = len(COMMANDS) + 1  # the last one: every unknown command
 _HELD_ROWS: Final = 2048
 _MAX_SERVERS: Final = 64
@@ -94,20 +93,21 @@ class RequestCounters:
         self._count(rows)
 
     def _count(self, rows: EventArray) -> None:
+        # Columns are used where they lie: to gather one takes as long as most of what is
+        # done with it.
+        issued_ns = rows["issued_ns"]
+        if np.count_nonzero(rows["kind"]) or np.count_nonzero(issued_ns) < len(rows):
+            rows = pick(rows, (rows["kind"] == REQUEST) & (issued_ns != 0))
         if not len(rows):
             return
-        columns = {name: np.ascontiguousarray(rows[name]) for name in _COLUMNS}
-        known = (columns["kind"] == REQUEST) & (columns["issued_ns"] != 0)
-        if not known.all():
-            columns = {name: column[known] for name, column in columns.items()}
-            if not known.any():
-                return
-        grouped = by_server(columns["connection_id"], lambda c: self._name(self._server_of(c)))
-        servers = grouped.place
-        self._add_durations(grouped.servers, servers, columns)
-        failed = np.flatnonzero(columns["status"])
-        statuses = zip(servers[failed].tolist(), columns["status"][failed].tolist(), strict=True)
-        self._add_errors(grouped.servers, Counter(statuses))
+        grouped = by_server(rows["connection_id"], lambda c: self._name(self._server_of(c)))
+        self._add_durations(grouped, rows)
+        statuses = rows["status"]
+        failed = np.flatnonzero(statuses)
+        if len(failed):
+            servers = grouped.place[failed].tolist()
+            numbers = Counter(zip(servers, statuses[failed].tolist(), strict=True))
+            self._add_errors(grouped.servers, numbers)
 
     def _name(self, server: str) -> str:
         if server not in self._counts and len(self._counts) >= _MAX_SERVERS:
@@ -117,22 +117,21 @@ class RequestCounters:
             self._sums_ns[server] = np.zeros(_SLOTS)
         return server
 
-    def _add_durations(
-        self,
-        names: Sequence[str],
-        servers: npt.NDArray[np.int64],
-        columns: dict[str, npt.NDArray[Any]],
-    ) -> None:
-        """Add requests up; ``servers``, of shape (N,) as each column, are places in ``names``."""
-        took_ns = (columns["released_ns"] - columns["issued_ns"]).view(np.int64)
-        slots = servers * _SLOTS + np.minimum(columns["command"], _SLOTS - 1)
-        cells = slots * _BUCKETS + _bucket(took_ns)
-        counts = np.bincount(cells, minlength=len(names) * _SLOTS * _BUCKETS)
-        sums_ns = np.bincount(slots, weights=took_ns, minlength=len(names) * _SLOTS)
-        of_server = counts.reshape(-1, _SLOTS, _BUCKETS), sums_ns.reshape(-1, _SLOTS)
-        for name, its_counts, its_sums_ns in zip(names, *of_server, strict=True):
+    def _add_durations(self, grouped: ByServer, rows: EventArray) -> None:
+        """Add requests up, of shape (N,), N at least 1."""
+        names = grouped.servers
+        took_ns = (rows["released_ns"] - rows["issued_ns"]).view(np.int64)
+        slots = np.minimum(rows["command"], _SLOTS - 1)
+        cells = np.multiply(slots, _BUCKETS, dtype=np.int64)
+        if len(names) > 1:
+            cells += grouped.place * (_SLOTS * _BUCKETS)
+        cells += _bucket(took_ns)
+        size = len(names) * _SLOTS * _BUCKETS
+        counts = np.bincount(cells, minlength=size).reshape(-1, _SLOTS, _BUCKETS)
+        sums_ns = np.bincount(cells, weights=took_ns, minlength=size).reshape(counts.shape)
+        for name, its_counts, its_sums_ns in zip(names, counts, sums_ns, strict=True):
             self._counts[name] += its_counts
-            self._sums_ns[name] += its_sums_ns
+            self._sums_ns[name] += its_sums_ns.sum(axis=1)
 
     def _add_errors(self, names: Sequence[str], numbers: Counter[tuple[int, int]]) -> None:
         for (server, status), number in numbers.items():
