@@ -66,13 +66,20 @@ class Probe(Protocol):
         """The plan in use."""
 
     def fileno(self) -> int:
-        """Descriptor of the ring: readable when events wait; for ``loop.add_reader``."""
+        """Readable once the kernel side wakes its reader, until :meth:`acknowledge`."""
+
+    def acknowledge(self) -> None:
+        """A wake-up is about to be served: only the next one makes the descriptor readable."""
 
     def read_into(self, into: npt.NDArray[np.void]) -> int:
         """Drain as many rows as there is room for to the beginning of ``into``; how many.
 
         ``into`` is opaque (:data:`aodasync.events.OPAQUE`), of shape (N,).
         """
+
+    @property
+    def stopped_short(self) -> bool:
+        """Whether the last read met a record that was still being written: others are behind it."""
 
     def is_quiet(self) -> bool:
         """Whether nothing waits in the ring, is in flight, or inside the client. Costs little."""

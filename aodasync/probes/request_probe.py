@@ -41,7 +41,7 @@ from aodasync.probes.name_ring import NameRing
 from aodasync.probes.operation_table import OperationTable
 from aodasync.probes.program_loader import MADE_UP_FOR, Loaded
 from aodasync.probes.records import split
-from aodasync.probes.ring import RingReader
+from aodasync.probes.ring import RingReader, wakeups_of_map
 from aodasync.probes.share_table import ShareTable
 from aodasync.probes.shared import EMERGENCY_COMMANDS, LOSS_COUNTERS, Counter, MapNumber, StateIndex
 
@@ -76,8 +76,8 @@ class RequestProbe:
         maps = loaded.maps
         self._loaded = loaded
         self._plan = plan
-        self._ring_fd = maps[MapNumber.RING]
-        self._ring = RingReader.of_map(self._ring_fd, ring_bytes)
+        self._ring = RingReader.of_map(maps[MapNumber.RING], ring_bytes)
+        self._wakeups = wakeups_of_map(maps[MapNumber.RING])
         self._names = NameRing(maps[MapNumber.NAMES])
         self._files = files
         # Rows and ids of their files, opaque, that are not in ``_files`` yet.
@@ -122,8 +122,17 @@ class RequestProbe:
         return self._plan
 
     def fileno(self) -> int:
-        """Descriptor of the ring: readable when woken, and while events wait."""
-        return self._ring_fd
+        """Readable once the kernel side wakes its reader, until :meth:`acknowledge`."""
+        return self._wakeups.fileno()
+
+    def acknowledge(self) -> None:
+        """A wake-up is about to be served: only the next one makes the descriptor readable."""
+        self._wakeups.poll(0, 1)
+
+    @property
+    def stopped_short(self) -> bool:
+        """Whether the last read met a record that was still being written."""
+        return self._ring.stopped_short
 
     def read(self, max_events: int) -> EventArray:
         """Up to ``max_events`` rows, oldest first; shape (N,), dtype EVENT, a copy."""
@@ -135,7 +144,7 @@ class RequestProbe:
 
         The files of the last :data:`SPARED_ROWS` may be looked up later: until then they stay.
         """
-        if self._joining or self._ring.is_empty:
+        if self._joining:
             return 0
         count, ids = self._ring.read_into(into)
         if count and self._files is not NO_FILES:
@@ -298,6 +307,7 @@ class RequestProbe:
                     self._last_losses = self.losses()
             finally:
                 self._closed = True
+                self._wakeups.close()
                 self._ring.close()
                 self._names.close()
                 self._in_flight.close()

@@ -33,13 +33,18 @@ Order: the producer position must be read before the headers, the headers before
 the payloads, and all of them before the consumer position is stored: see
 :mod:`aodasync.probes.barrier`.
 
-A BUSY record at the head keeps the descriptor readable, so an event loop would
-call again at once, until its producer, possibly preempted on this very CPU, goes
-on. A read that finds nothing else therefore sleeps once, for NAP_SEC.
+A BUSY record at the head hides those behind it until its producer, possibly preempted on
+this very CPU, goes on. A read that finds nothing else therefore sleeps once, for NAP_SEC,
+and says that it stopped short.
+
+Wake-ups are edge-triggered. The ring's own descriptor is readable as long as anything waits
+in it, and under a steady load something always does: who waits for that is called again at
+once, for a handful of records, and again, and never sleeps.
 """
 
 from __future__ import annotations
 
+import select
 import time
 from typing import Any, Final, TypeAlias
 
@@ -51,7 +56,7 @@ from aodasync.probes.barrier import memory_barrier
 from aodasync.probes.records import RECORD
 from aodasync.probes.ring_memory import Window, Windows, map_positions, windows_of_map
 
-__all__ = ["NAP_SEC", "RECORD_BYTES", "RingReader"]
+__all__ = ["NAP_SEC", "RECORD_BYTES", "RingReader", "wakeups_of_map"]
 
 HEADER_BYTES: Final = 8
 RECORD_BYTES: Final = HEADER_BYTES + RECORD.itemsize
@@ -74,7 +79,18 @@ _FILE_ID: Final = np.dtype((np.void, FILE_ID.itemsize))
 _RECORD: Final = np.dtype(
     [("header", _U32), ("page", _U32), ("row", OPAQUE), ("file_id", _FILE_ID)]
 )
+_NO_IDS: Final[npt.NDArray[np.void]] = np.empty(0, _FILE_ID)
 _NOWHERE: Final = Window(memoryview(b""), 0, 0)
+
+
+def wakeups_of_map(map_fd: int) -> select.epoll:
+    """What is readable after a wake-up of the ring buffer map until it is polled. Raises OSError.
+
+    The caller closes it.
+    """
+    wakeups = select.epoll(1)
+    wakeups.register(map_fd, select.EPOLLIN | select.EPOLLET)
+    return wakeups
 
 
 class RingReader:
@@ -105,6 +121,8 @@ class RingReader:
         self._at = int(consumer[0])
         self._barrier = memory_barrier()
         self._foreign = 0
+        self.stopped_short = False
+        """Whether the last read ended at a record that was still being written."""
 
     @classmethod
     def of_map(cls, map_fd: int, ring_bytes: int) -> RingReader:
@@ -140,7 +158,7 @@ class RingReader:
         Returns how many, and a copy of the id of each one's file.
         """
         if self._consumer is None:
-            return 0, np.empty(0, _FILE_ID)
+            return 0, _NO_IDS
         count, file_ids = self._drain(into)
         if not count and self._head_is_busy():
             time.sleep(NAP_SEC)
@@ -156,6 +174,9 @@ class RingReader:
     def _drain(self, into: Opaque) -> tuple[int, Opaque]:
         at, record_bytes = self._at, self._record_bytes
         end: int = self._producer.item()
+        self.stopped_short = False
+        if end == at:
+            return 0, _NO_IDS
         self._barrier()
         waiting = end - at if end >= at else end - at + _POSITIONS
         # No more than these can be there.
@@ -175,6 +196,7 @@ class RingReader:
                 steps -= 1
             left -= step
             at += step
+        self.stopped_short = left > 0 and taken < len(into)
         if left != waiting and self._consumer is not None:
             self._barrier()
             self._consumer[0] = self._at = at if at < _POSITIONS else at - _POSITIONS

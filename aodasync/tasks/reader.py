@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The ring-buffer reader: from the kernel's ring into the queue of batches.
 
-The kernel wakes the descriptor for what is urgent and for a ring that fills up;
-a floor timer fetches the rest, the first of them after a silence within a second.
+The kernel wakes the reader for what is urgent and for a ring that fills up; a floor timer
+fetches the rest, the first of them after a silence within a second.
 When the detector falls behind, the reader stops reading: the ring holds what waits,
 and what it cannot hold the kernel counts.
 """
@@ -22,6 +22,7 @@ from aodasync.tasks.heartbeat import Beat, steady
 __all__ = ["Reader", "ReaderMetrics"]
 
 FLOOR_SEC = 0.25
+_FRESH_NS = 125_000_000  # no floor timer so soon after a wake-up: rows wait for 0.4 s at most
 _SILENT_FLOOR_SEC = 30.0  # a ring that is not empty ends the silence
 _MAX_BATCH_EVENTS = 16_384
 _REST_SEC = 0.001
@@ -57,25 +58,29 @@ class Reader:
         self._probe = probe
         self._batches = batches
         self._clock = clock
-        self._listening = False
         self._running = False
+        self._again: asyncio.TimerHandle | None = None
+        self._moved_ns = 0
         self._has_more = False  # the last read filled its room
         self._failure: Exception | None = None
         self.metrics = ReaderMetrics()
 
     async def run(self) -> None:
         """Read until cancelled. What failed between two looks is raised at the next one."""
+        loop, descriptor = asyncio.get_running_loop(), self._probe.fileno()
         self._running = True
         self._failure = None
+        loop.add_reader(descriptor, self._on_wakeup)
+        loop.call_soon(self._read_on)  # what a run that failed was woken for
         try:
             while self._failure is None:
-                self._listen()
                 await self._beat(FLOOR_SEC, _SILENT_FLOOR_SEC)
-                self._read_on()
+                if self._clock.monotonic_ns() - self._moved_ns >= _FRESH_NS:
+                    self._read_on()
             raise self._failure
         finally:
             self._running = False
-            self._mute()
+            loop.remove_reader(descriptor)
 
     def is_quiet(self) -> bool:
         """Whether nothing is to be read or waited for. Raises BpfError.
@@ -104,52 +109,39 @@ class Reader:
         recorder = self._batches.recorder
         rows, self._has_more = recorder.fill(self._probe.read_into, _MAX_BATCH_EVENTS)
         if len(rows):
-            self._batches.put_nowait(EventBatch(rows, self._clock.monotonic_ns(), recorded=True))
+            self._moved_ns = self._clock.monotonic_ns()
+            self._batches.put_nowait(EventBatch(rows, self._moved_ns, recorded=True))
             self.metrics.events += len(rows)
             self.metrics.batches += 1
             self.metrics.largest_batch = max(self.metrics.largest_batch, len(rows))
             self._stir()
         return len(rows)
 
-    def _read_on(self) -> int:
+    def _read_on(self) -> None:
         """Move one batch, and the next one after whatever else the loop has to do."""
         self.metrics.looks += 1
+        if not self._running or self._failure is not None:
+            return
         try:
-            moved = self._move() if self._running and self._failure is None else 0
-        except Exception as error:  # noqa: BLE001  # the loop, which calls too, would try for ever
+            moved = self._move()
+        except Exception as error:  # noqa: BLE001  # run() raises it
             self._failure = error
-            return 0
+            return
         if moved and self._has_more:
             asyncio.get_running_loop().call_soon(self._read_on)
-        return moved
+        elif self._batches.full():
+            self._batches.call_on_room(self._read_on)
+        elif self._probe.stopped_short:
+            self._look_again()
 
-    def _listen(self) -> None:
-        if not self._running or self._listening:
-            return
-        if self._batches.full():
-            self._batches.call_on_room(self._room)
-        else:
-            asyncio.get_running_loop().add_reader(self._probe.fileno(), self._on_readable)
-            self._listening = True
+    def _look_again(self) -> None:
+        """Soon: a record that is being written takes a moment, and no wake-up may follow it."""
+        if self._again is None or self._again.when() <= asyncio.get_running_loop().time():
+            self._again = asyncio.get_running_loop().call_later(_REST_SEC, self._read_on)
 
-    def _mute(self) -> None:
-        if self._listening:
-            asyncio.get_running_loop().remove_reader(self._probe.fileno())
-            self._listening = False
-
-    def _room(self) -> None:
-        self._listen()
-        self._read_on()
-
-    def _on_readable(self) -> None:
+    def _on_wakeup(self) -> None:
         self.metrics.wakeups += 1
-        if self._read_on():
-            return
-        # The descriptor stays readable: do not spin. Of a full queue the detector says
-        # when it has room again; a record that is still being written takes a moment.
-        self.metrics.idle_wakeups += 1
-        self._mute()
-        if self._batches.full():
-            self._batches.call_on_room(self._room)
-        else:
-            asyncio.get_running_loop().call_later(_REST_SEC, self._listen)
+        before = self.metrics.batches
+        self._probe.acknowledge()
+        self._read_on()
+        self.metrics.idle_wakeups += self.metrics.batches == before

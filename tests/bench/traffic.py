@@ -80,11 +80,13 @@ class Background:
 class Pace:
     """A background at so many requests a second, in ticks of a millisecond.
 
+    ``even``: one after another, as many clients send them; that takes a processor.
     ``late_sec`` is how late this process woke from each of its sleeps: the machine's own delay.
     """
 
     background: Background
     per_sec: int
+    even: bool = False
     late_sec: list[float] = field(default_factory=list)
 
     def keep(self, since_sec: float, until_sec: float) -> None:
@@ -95,6 +97,8 @@ class Pace:
             if due > done:
                 self.background.run(due - done)
                 done = due
+            if self.even:
+                continue
             due_sec = min(time.monotonic() + _TICK_SEC, until_sec)
             time.sleep(max(0.0, due_sec - time.monotonic()))
             self.late_sec.append(time.monotonic() - due_sec)

@@ -162,6 +162,27 @@ def test_an_urgent_record_wakes_at_once(
     assert at - begun < 1
 
 
+def test_a_wake_up_is_told_once(
+    rig: Rig,
+    floods: Callable[[bytes, Rig], Flood],
+    quiet_code: bytes,
+    urgent_code: bytes,
+) -> None:
+    """Records that nobody has read yet do not wake again: only another urgent one does."""
+    ordinary, urgent = floods(quiet_code, rig), floods(urgent_code, rig)
+    with select.epoll() as poll:
+        poll.register(rig.probe.fileno(), select.EPOLLIN)
+        urgent.run(1)
+        assert poll.poll(LONG_SEC)
+        assert poll.poll(0)
+        rig.probe.acknowledge()
+        ordinary.run(100)
+        assert not poll.poll(SHORT_SEC)
+        urgent.run(1)
+        assert poll.poll(LONG_SEC)
+    assert len(drain(rig)) == 102
+
+
 def test_a_filling_ring_wakes_the_reader(
     make_rig: Callable[..., Rig], floods: Callable[[bytes, Rig], Flood], quiet_code: bytes
 ) -> None:

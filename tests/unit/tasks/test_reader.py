@@ -29,6 +29,7 @@ class PipeProbe:
         self._wait, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.ring: list[int] = []
         self.lost = 0
+        self.stopped_short = False
         self.tables: Mapping[str, Callable[[], Any]] = {"losses": self.losses}
 
     def produce(self, count: int, *, wake: bool) -> None:
@@ -48,11 +49,9 @@ class PipeProbe:
         rows = into.view(EVENT)[: len(self.ring)]
         rows["message_id"] = self.ring[: len(rows)]
         del self.ring[: len(rows)]
-        if not self.ring and len(rows):
-            self._quiet()
         return len(rows)
 
-    def _quiet(self) -> None:
+    def acknowledge(self) -> None:
         try:
             os.read(self._wait, 4096)
         except BlockingIOError:
@@ -138,14 +137,33 @@ async def test_a_full_queue_leaves_events_in_the_ring(probe: PipeProbe) -> None:
     assert reader.drain() == 5
 
 
-async def test_a_descriptor_that_stays_readable_does_not_spin(probe: PipeProbe) -> None:
-    """A record that is never committed costs a look a millisecond, not the processor."""
-    reader, _ = _reader(probe)
+async def test_a_record_that_is_being_written_is_looked_for_again(probe: PipeProbe) -> None:
+    """One that is never committed costs a look a millisecond, not the processor."""
+    reader, queue = _reader(probe)
     task = asyncio.create_task(reader.run())
     await asyncio.sleep(0)
+    probe.stopped_short = True
     os.write(probe._wake, b"!")
     await asyncio.sleep(0.1)
-    assert 2 <= reader.metrics.idle_wakeups <= 110
+    assert reader.metrics.wakeups == reader.metrics.idle_wakeups == 1
+    assert 2 <= reader.metrics.looks <= 110
+    probe.stopped_short = False
+    probe.produce(1, wake=False)
+    async with asyncio.timeout(0.1):
+        await queue.get()
+    await _stopped(task)
+
+
+async def test_a_ring_that_never_runs_empty_wakes_it_once_a_wake_up(probe: PipeProbe) -> None:
+    """What comes in while a wake-up is served is left for the next one, or for the floor timer."""
+    reader, _ = _reader(probe, size=64)
+    task = asyncio.create_task(reader.run())
+    await asyncio.sleep(0)
+    probe.produce(1, wake=True)
+    for _ in range(100):
+        await asyncio.sleep(0.001)
+        probe.produce(1, wake=False)
+    assert (reader.metrics.wakeups, reader.metrics.batches) == (1, 1)
     await _stopped(task)
 
 
