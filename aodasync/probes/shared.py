@@ -64,8 +64,8 @@ PATH_SLOTS: Final = 1 << _PATH_SLOT_BITS
 RING_BYTES: Final = 8 * 1024 * 1024
 """Default size of the ring: some 70,000 records; a power of two, whole pages."""
 
-FILL_MARK_BYTES: Final = 1024 * 1024
-"""Unread bytes from which the kernel side wakes the agent: some 9,000 records."""
+FILL_MARK_BYTES: Final = 3 * 512 * 1024
+"""Unread bytes from which the kernel side wakes the agent: some 13,000 records."""
 
 LOOK_AT_FILL_ONE_IN: Final = 16
 """The kernel side looks how full the ring is for one record in so many."""
