@@ -120,7 +120,7 @@ ENDED_BY_UMOUNT: Final = frozenset(
 )
 """Codes of commands whose MID_SHUTDOWN means no loss."""
 
-_ZEROS: Final = bytes(65_536)
+_ZEROS: Final = bytes(16_384)
 
 
 class Batch:
