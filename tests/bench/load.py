@@ -14,10 +14,11 @@ from tests.bench.figures import Figure
 from tests.bench.rigging import Bench
 from tests.bench.traffic import Background, Pace
 
-__all__ = ["measure"]
+__all__ = ["BOUNDS", "measure", "share_at"]
 
-# Requests a second, and the share of one core in per cent that they may take.
-_BOUNDS = {2_000: 1.0, 100_000: 1.5}
+# Requests a second, whether they come evenly, and the share of one core in per cent that they
+# may take.
+BOUNDS = ((2_000, False, 1.0), (100_000, False, 1.5), (100_000, True, 1.5))
 
 _SETTLE_SEC = 0.5
 _SPAN_SEC = 4.0
@@ -29,8 +30,8 @@ def measure(bench: Bench) -> Iterator[Figure]:
         background = Background(rig, connection_id=1)
         with AgentProcess(bench.scratch, types=bench.types, maps=rig.maps) as agent:
             agent.wait_for("agent_ready")
-            for rate, bound in _BOUNDS.items():
-                pace = Pace(background, rate)
+            for rate, even, bound in BOUNDS:
+                pace = Pace(background, rate, even=even)
                 _keep(pace, _SETTLE_SEC)
                 cpu_sec, begun_sec = agent.cpu_sec(), time.monotonic()
                 before = background.offered
@@ -38,7 +39,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
                 elapsed_sec = time.monotonic() - begun_sec
                 share = 100 * (agent.cpu_sec() - cpu_sec) / elapsed_sec
                 note = f"{(background.offered - before) / elapsed_sec:,.0f}/s offered"
-                yield Figure(f"share of one core at {rate:,} events/s", share, "%", bound, note)
+                yield Figure(share_at(rate, even=even), share, "%", bound, note)
             time.sleep(_SETTLE_SEC)
             status = agent.status()
             read, lost = status["reader"]["events"], sum(status["losses"].values())
@@ -46,6 +47,11 @@ def measure(bench: Bench) -> Iterator[Figure]:
             yield Figure("events neither read nor counted as lost", unread, "", 0)
             yield Figure("events lost", lost, "", 0)
         background.close()
+
+
+def share_at(rate: int, *, even: bool = False) -> str:
+    """The figure's name."""
+    return f"share of one core at {rate:,} events/s" + ", one after another" * even
 
 
 def _keep(pace: Pace, span_sec: float) -> None:

@@ -64,7 +64,7 @@ ROWS = (
     *_decisions(),
     Row("decision to volatile evidence on disk, median", "ms", bundles.VOLATILE_MS),
     *_idle(),
-    *(Row(f"share of one core at {n:,} events/s", "%", most) for n, most in load._BOUNDS.items()),
+    *(Row(load.share_at(rate), "%", most) for rate, even, most in load.BOUNDS if not even),
     *_paths(),
     Row("BPF a request without files, in three empty programs", "x", kernel_side._MOST_EMPTY),
     Row("BPF a request with files, in three empty programs", "x", kernel_side._MOST_EMPTY),
