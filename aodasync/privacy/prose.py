@@ -100,6 +100,12 @@ def _behind_user(line: Line, match: re.Match[bytes]) -> Span | None:
     return None if encoded else (match.end(), end)
 
 
+def _changed(line: Line, match: re.Match[bytes]) -> Span | None:
+    """Both words, if either looks as passwords do."""
+    either = password_word(line, match.start("old")) or password_word(line, match.start("new"))
+    return (match.start("old"), match.end("new")) if either else None
+
+
 def _told_by_squid(_line: Line, match: re.Match[bytes]) -> Span:
     return match.span("value")
 
@@ -122,6 +128,16 @@ PROSE: Final = (
         + rb")?(?:[ \t](?:has|have|been|now|changed"
         rb"|set|reset|being|is|was|ist|as|to|value|=)){1,5}[ \t]{1,4}[\[(<]?+",
         _said,
+    ),
+    context(
+        "password changed from X to Y",
+        _NEEDLES,
+        _PASSWORD
+        + rb"(?:"
+        + _OWNER
+        + rb")?(?:[ \t](?:was|is|has|been|changed|reset|updated)){0,4}[ \t]from[ \t][\"'`]?"
+        rb"(?P<old>[^\s\"'`]{1,256})[\"'`]?[ \t]to[ \t][\"'`]?(?P<new>[^\s\"'`]{1,256})",
+        _changed,
     ),
     context(
         "Password for USER: X",

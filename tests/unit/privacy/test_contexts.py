@@ -336,6 +336,7 @@ _REPORTED: Final = {
     ),
     "$cfg['smb']['password']='S3cretX';": "$cfg['smb']['password']='********';",
     "declare -A c=([password]=S3cretX [user]=u1)": "declare -A c=([password]=********)",
+    "password[0]: S3cretX": "password[0]: ********",
     "- key: password\n  value: S3cretX\n- value: u1": (
         "- key: password\n  value: ********\n- value: u1"
     ),

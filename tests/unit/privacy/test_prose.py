@@ -54,6 +54,23 @@ def test_a_secret_that_a_sentence_tells_goes(text: str, secret: str) -> None:
 @pytest.mark.parametrize(
     "line",
     [
+        "changed password from S3cretX to Hunter2!",
+        "Password for u1 was changed from 'S3cretX' to 'Hunter2!'",
+        "changed password from S3cretX to nothing.",
+    ],
+)
+def test_both_passwords_of_a_change_go(line: str) -> None:
+    """The old one as well: it may still be used elsewhere."""
+    told = redact_text(line)
+    assert "********" in told
+    assert not [secret for secret in ("S3cretX", "Hunter2!") if secret in told]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "password expiry changed from 90 to 180 days, password changed from 10.1.2.3 to be safe",
+        "the password policy went from sha256 to sha512; password from file to stdin",
         "the password is wrong; password has expired; password was not accepted",
         "the password is too short, Password must be changed, password was changed on 2024-01-05",
         "Your password will expire in 5 days.",
