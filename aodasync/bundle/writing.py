@@ -21,6 +21,7 @@ from aodasync.config.model import Config
 from aodasync.events import EventArray
 from aodasync.evidence.file_book import MAX_REQUESTS
 from aodasync.evidence.model import Sample, Snapshot, Trigger
+from aodasync.host.network_namespace import own_netns
 from aodasync.verdict.judge import NOT_JUDGED, Verdict, judge
 from aodasync.verdict.waiting_threads import Inside
 
@@ -136,6 +137,7 @@ class Writer:
                 later=at_end,
                 files=after.files,
                 mounts=after.facts.get("mounts"),
+                own_netns=own_netns() if self.live else 0,
             )
             first = max(0, len(rows) - MAX_REQUESTS)
             if files := describe_files(after.files.of(rows[first:]), first):

@@ -87,6 +87,7 @@ def judge(
     meanwhile: Inside | None = None,
     files: FileBook = NO_FILES,
     mounts: Any = (),
+    own_netns: int = 0,
 ) -> Verdict:
     """The verdict on the trigger's finding; ``unknown`` with the reason if judging fails.
 
@@ -94,7 +95,8 @@ def judge(
     both have shape (N,) and dtype EVENT; ``operations`` are those inside the client then,
     shape (N,) and dtype OPERATION. ``later`` is a sample taken when the evidence had
     been collected, and ``meanwhile`` what was inside the client before that; None where nothing
-    is live. ``mounts`` are those of the manifest.
+    is live. ``mounts`` are those of the manifest, ``own_netns`` is this host's network namespace,
+    by inode number; 0 where it is not known.
     """
     if trigger.finding is None:
         return _SNAPSHOT
@@ -119,7 +121,10 @@ def judge(
         if verdict.rule in _OF_A_SHARE:
             concerned = concerned.of_shares(shares_of_codes(trigger.finding, rows, shares))
         said = verdict.evidence[_SAID[verdict.rule]] if verdict.rule in _SAID else ()
-        steps = next_steps(verdict.rule, verdict.cause, trigger.finding.server, *where, said=said)
+        netns = max({c.netns for c in own} - {own_netns}, default=0) if own_netns else 0
+        steps = next_steps(
+            verdict.rule, verdict.cause, trigger.finding.server, *where, said=said, netns=netns
+        )
         about = concerned.sentence() if verdict.rule in _ABOUT_MOUNTS else ""
         return replace(
             verdict,
@@ -136,7 +141,7 @@ def judge(
             ),
             sentence=" ".join(filter(None, (verdict.sentence, about))),
             refuted_by=concerned.filled_in(
-                where_it_runs(verdict.refuted_by, trigger.finding.server, where[1])
+                where_it_runs(verdict.refuted_by, trigger.finding.server, where[1], netns=netns)
             ),
             next=tuple(map(concerned.filled_in, steps)),
         )

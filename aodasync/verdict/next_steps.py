@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Collection, Mapping
 from typing import Any, Final
@@ -170,20 +171,33 @@ _IN_PORTAL: Final = (
 )
 
 
+_HERE: Final = "here: "
+_OF_A_NETWORK: Final = re.compile(r"\b(?:ip|mtr|nc|nft|nstat|ping|smbclient|ss) ")
+"""Commands whose answer hangs on the network namespace in which they run."""
+
+
 def next_steps(
-    rule: str, cause: str, server: str, address: str, port: int, *, said: Collection[str] = ()
+    rule: str,
+    cause: str,
+    server: str,
+    address: str,
+    port: int,
+    *,
+    said: Collection[str] = (),
+    netns: int = 0,
 ) -> tuple[str, ...]:
     """The steps for what the server ``said`` (NTSTATUS names), a rule, or a cause.
 
     Other causes count as unknown. Steps for an address are left out where none is known ("" or
-    "unknown"). Names come from servers: they are quoted for a shell.
+    "unknown"). Names come from servers: they are quoted for a shell. ``netns`` as in
+    :func:`where_it_runs`.
     """
     known = address or ("" if server == "unknown" else server)
     words = {"server": shlex.quote(server), "port": port, **address_words(known)}
     meant = next((steps for names, steps in _BY_MEANING if not names.isdisjoint(said)), ())
     steps = meant or _BY_RULE.get(rule) or _BY_CAUSE.get(cause, _BY_CAUSE["unknown"])
     possible = (step for step in steps if known or "{address}" not in step)
-    where = (where_it_runs(step, server, port, "") for step in possible)
+    where = (where_it_runs(step, server, port, "", netns) for step in possible)
     return tuple(step.format_map(words) for step in dict.fromkeys(where))
 
 
@@ -197,8 +211,17 @@ def address_words(address: str) -> dict[str, Any]:
     }
 
 
-def where_it_runs(text: str, server: str, port: int, than: str = " show nothing of it") -> str:
-    """The command as it runs: of a server where nobody logs in, what its portal shows instead."""
+def where_it_runs(
+    text: str, server: str, port: int, than: str = " show nothing of it", netns: int = 0
+) -> str:
+    """The command as it runs: of a server where nobody logs in, what its portal shows instead.
+
+    ``netns`` is the mount's network namespace, by inode number, if it is not this host's own:
+    commands that ask the network run there.
+    """
     if text.startswith(_ON_SERVER) and server.casefold().endswith(_AZURE_FILES):
         return _IN_PORTAL + than
+    if netns and not text.startswith(_ON_SERVER) and _OF_A_NETWORK.search(text):
+        there = f"in the mount's network (lsns {netns}; nsenter -n -t PID): "
+        text = there + text.removeprefix(_HERE)
     return text if port == SMB_PORT else text.replace("smbclient ", f"smbclient -p {port} ")

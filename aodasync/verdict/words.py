@@ -38,7 +38,7 @@ def sentence_words(figures: Figures) -> dict[str, Any]:
         "stuck": f"{_count(figures.waiting_for_client, 'operation')}"
         f" {'waits' if figures.waiting_for_client == 1 else 'wait'}",
         "operations": f"{_count(waiting, 'operation')} {'waits' if waiting == 1 else 'wait'}",
-        "sent_again": _sent_again(tcp.retransmits if tcp else 0),
+        "strayed": _strayed(tcp),
         "undelivered": _undelivered(tcp.retransmits if tcp else 0),
         "segments_lost": _segments_lost(tcp),
         "usual_round_trip": _usual_round_trip(tcp),
@@ -90,6 +90,14 @@ def _opens(figures: Figures) -> str:
     named = [name for name in figures.commands if name in WAIT_FOR_OTHERS] or ["SMB2_CREATE"]
     noun = "open" if named == ["SMB2_CREATE"] else "request"
     return f"{_count(figures.announced_opens, noun)} ({', '.join(named)})"
+
+
+def _strayed(tcp: TcpFigures | None) -> str:
+    """What was sent again, and what came out of order; where there was one alone, that."""
+    again, disordered = (tcp.retransmits, tcp.out_of_order) if tcp else (0, 0)
+    if not again and disordered:
+        return f"{_count(disordered, 'segment')} came out of order"
+    return _sent_again(again) + (f" and {disordered} came out of order" if disordered else "")
 
 
 def _sent_again(segments: int) -> str:

@@ -32,8 +32,7 @@ _BEHIND_EACH: Final = 4
     "segments lost",
     cause="network",
     confidence="high",
-    sentence="The network loses packets: {sent_again} and {tcp_out_of_order} came out of order"
-    " meanwhile.",
+    sentence="The network loses packets: {strayed} meanwhile.",
     refuted_by="nstat TcpRetransSegs: it rises as fast while requests are quick",
 )
 def _lossy(f: Figures) -> bool:

@@ -39,13 +39,21 @@ def _judged(
     rows: EventArray = _NONE,
     waiting: EventArray = _NONE,
     samples: Sequence[Sample] = (),
+    *,
     connections: Mapping[int, Connection] = _ONE,
+    own_netns: int = 0,
 ) -> Verdict:
     trigger = Trigger(
         finding_.anomaly, finding_, (), _AT + 10 * SECOND, 0, 1, tuple(samples or _samples())
     )
     return judge(
-        trigger, rows=rows, in_flight=waiting, connections=connections, shares={}, later=None
+        trigger,
+        rows=rows,
+        in_flight=waiting,
+        connections=connections,
+        shares={},
+        later=None,
+        own_netns=own_netns,
     )
 
 
@@ -184,7 +192,7 @@ def test_the_path_of_several_that_suffers_is_named() -> None:
     waiting = in_flight("SMB2_WRITE", issued_ns=_AT, connection_id=3)
     dead = replace(_TCP, cookie=8, address="10.0.0.3", backoff=4, unacked=3)
     samples = [replace(sample, sockets=(_TCP, dead)) for sample in _samples()]
-    judged = _judged(_hang(connections=(1, 3)), _NONE, waiting, samples, _TWO)
+    judged = _judged(_hang(connections=(1, 3)), _NONE, waiting, samples, connections=_TWO)
     assert judged.rule == "nothing gets through"
     assert judged.evidence["address"] == "10.0.0.3"
     assert "10.0.0.3" in judged.next[0]
@@ -444,3 +452,19 @@ def test_commands_for_an_ipv6_address_are_as_they_take_it() -> None:
     samples = [replace(sample, sockets=(unread,)) for sample in _samples()]
     judged = _judged(_hang(), waiting=in_flight(issued_ns=_AT), samples=samples, connections=six)
     assert judged.refuted_by.startswith("ss -tn dst '[2001:db8::5]': Recv-Q")
+
+
+def test_the_network_is_asked_where_the_mount_is() -> None:
+    """A container's mount has a network of its own: this host's shows nothing of it."""
+    other = {1: Connection(1, "nas", "10.0.0.1", 445, netns=77)}
+    refused = request("SMB2_SESSION_SETUP", released_ns=_AT, status=0xC000006D)
+    finding_ = finding("connection", codes=("STATUS_LOGON_FAILURE",), first_ns=_AT)
+    there = "in the mount's network (lsns 77; nsenter -n -t PID): "
+    judged = _judged(finding_, refused, connections=other, own_netns=5)
+    assert judged.refuted_by.startswith(f"{there}smbclient -L //10.0.0.1 ")
+    assert any(step.startswith(f"{there}smbclient -L 10.0.0.1 ") for step in judged.next)
+    assert any(step.startswith("here: grep ") for step in judged.next)
+    assert any(step.startswith("on nas: ") for step in judged.next)
+    for own_netns in (77, 0):
+        here = _judged(finding_, refused, connections=other, own_netns=own_netns)
+        assert there not in " ".join((here.refuted_by, *here.next))

@@ -671,8 +671,17 @@ def test_one_segment_is_said_as_one() -> None:
     assert "1 segment was sent again" in judged.sentence
     assert judged.confidence == "medium"
     many = _verdict(_finding(), rows, samples=_samples(retransmits=30))
-    assert "27 segments were sent again" in many.sentence
+    assert "27 segments were sent again meanwhile" in many.sentence
     assert many.confidence == "high"
+
+
+def test_only_what_happened_to_segments_is_said() -> None:
+    """Those out of order are named beside those sent again, or alone; none is not told as 0."""
+    rows = _slow(wire_ms=250, share=0.2)
+    alone = _verdict(_finding(), rows, samples=_samples(out_of_order=2))
+    assert "loses packets: 2 segments came out of order meanwhile" in alone.sentence
+    both = _verdict(_finding(), rows, samples=_samples(retransmits=30, out_of_order=2))
+    assert "27 segments were sent again and 2 came out of order meanwhile" in both.sentence
 
 
 def test_a_round_trip_that_explains_half_is_said_as_well() -> None:
