@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from aodasync.detection.long_waits import may_wait
-from aodasync.events import NS_PER_MS, REQUEST, EventArray, latency_ns
+from aodasync.events import NS_PER_MS, REQUEST, EventArray, latency_ns, pick
 from aodasync.evidence.arrays import is_in, median
 from aodasync.evidence.history import PastEpisode, values_of
 from aodasync.evidence.model import Finding, Trigger
@@ -51,7 +51,7 @@ def _spans(finding: Finding, rows: EventArray, began_ns: int) -> tuple[float, fl
     """In ms: the worst request since it began, and the median of those before it."""
     on_them = is_in(rows["connection_id"], np.array(finding.connections, np.uint64))
     if np.count_nonzero(on_them) < len(rows) // _FEW:  # not all of a large recorder again
-        rows = rows[on_them]
+        rows = pick(rows, on_them)
         on_them = np.ones(len(rows), np.bool_)
     mine = (rows["kind"] == REQUEST) & (rows["issued_ns"] > 0) & (rows["released_ns"] > 0)
     mine &= on_them & ~may_wait(rows)

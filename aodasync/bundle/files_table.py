@@ -30,7 +30,7 @@ def describe_files(files: Sequence[File], first: int = 0) -> list[dict[str, Any]
     """
     places: dict[File, list[int]] = {}
     for place, file in enumerate(files, first):
-        if file != NO_FILE:
+        if file is not NO_FILE:  # of thousands, a comparison takes a millisecond
             places.setdefault(file, []).append(place)
     return [
         {

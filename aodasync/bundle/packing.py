@@ -27,6 +27,7 @@ _MANIFEST: Final = "manifest.json"
 # Read from the front of the archive, so that a listing needs its first block only.
 _FIRST: Final = (_MANIFEST, "inflight.json")
 _LEVEL: Final = 3
+_CHUNK_BYTES: Final = 64 * 1024
 _LATEST_SEC: Final = 8**11 - 1  # in the year 2242, the last that a ustar header can tell
 
 
@@ -134,7 +135,10 @@ def _write(
             files = sorted((entry.name for entry in entries), key=_order)
         with (
             compressor.stream_writer(file, closefd=False) as stream,
-            tarfile.open(fileobj=stream, mode="w|", format=tarfile.USTAR_FORMAT) as tar,
+            # Not "w|", which cuts all into blocks of 10 KB in Python.
+            tarfile.TarFile(
+                fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT, copybufsize=_CHUNK_BYTES
+            ) as tar,
         ):
             tar.addfile(_entry(str(name), tarfile.DIRTYPE, mtime_sec))
             for each in files:

@@ -152,9 +152,12 @@ class FileBook:
             self._in_flight = _filed(rows, ids, np.flatnonzero(_has_id(ids)))
 
     def of(self, rows: EventArray, *, recent: bool = False) -> list[File]:
-        """The file of each row, shape (N,); ``recent``: look at the last requests alone."""
+        """The file of each row, shape (N,), :data:`NO_FILE` itself where none is known.
+
+        ``recent``: look at the last requests alone.
+        """
         found = [NO_FILE] * len(rows)
-        shared: dict[File, File] = {}
+        shared = {NO_FILE: NO_FILE}
         with self._lock:
             ids = self._ids_of(rows, recent=recent)
             about = np.flatnonzero(_has_id(ids) | (rows["command"] == _CREATE))
@@ -223,6 +226,8 @@ class FileBook:
         if not len(rows):
             return ids
         held = min(self._noted, len(self._requests))
+        if not held and not len(self._in_flight):
+            return ids
         requests = self._requests[:held]
         if recent and held > _RECENT:
             places = np.arange(self._noted - _RECENT, self._noted) % len(self._requests)

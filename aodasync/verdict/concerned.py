@@ -21,7 +21,7 @@ from aodasync.detection.trouble_rows import (
     ended_session,
     failed_writes,
 )
-from aodasync.events import ANSWERED, REQUEST, RETRY, EventArray
+from aodasync.events import ANSWERED, REQUEST, RETRY, EventArray, pick
 from aodasync.evidence.arrays import distinct, is_in
 from aodasync.evidence.model import Finding, Symptom
 from aodasync.smb.commands import COMMAND_CODES
@@ -63,7 +63,7 @@ def has_session(finding: Finding, rows: EventArray) -> bool:
     They had answered then since they were lost last, if ever: it is the login of a mount that
     is tried, over the connection of those that work. Rows have shape (N,), oldest first.
     """
-    mine = rows[is_in(rows["connection_id"], finding.connections)]
+    mine = pick(rows, is_in(rows["connection_id"], finding.connections))
     refused = np.flatnonzero((mine["command"] == SESSION_SETUP) & _stated(finding, mine))
     before = mine[: refused[-1]] if len(refused) else mine[:0]
     lost = is_in(before["kind"], [*RECONNECTS]) | (before["outcome"] == RETRY)

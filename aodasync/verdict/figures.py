@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from aodasync.detection.long_waits import may_wait
 from aodasync.detection.trouble_rows import SESSION_SETUP, WAITED_FOR_BY_NONE
-from aodasync.events import NS_PER_MS, REQUEST, RETRY, EventArray, Kind, Outcome, latency_ns
+from aodasync.events import NS_PER_MS, REQUEST, RETRY, EventArray, Kind, Outcome, latency_ns, pick
 from aodasync.evidence.arrays import is_in
 from aodasync.evidence.model import Connection, Finding, Sample, Symptom
 from aodasync.smb.commands import SMB_PORT
@@ -134,8 +134,8 @@ def figures_of(
     waiting = waiting[~may_wait(waiting)]
     received_ns = waiting["received_ns"].astype(np.int64)
     unanswered = _unanswered(waiting, now_ns)
-    recent = mine[mine["released_ns"].astype(np.int64) >= finding.first_ns - _SLACK_NS]
-    cut_off = recent[recent["outcome"] == RETRY]
+    recent = pick(mine, mine["released_ns"].astype(np.int64) >= finding.first_ns - _SLACK_NS)
+    cut_off = pick(recent, recent["outcome"] == RETRY)
     unanswered = still_waiting(finding, unanswered, cut_off)
     begin_ns = _beginning(finding, cut_off)
     own = [connections[i] for i in finding.connections if i in connections]
@@ -143,9 +143,9 @@ def figures_of(
     worst = worst or next(iter(own), None)
     peers = {(c.address, c.port, c.netns) for c in own}
     lately, elsewhere = answered_lately(unanswered, mine, now_ns)
-    given_up = recent[is_in(recent["outcome"], _GIVEN_UP) & waited_for(finding, recent)]
+    everywhere = sum(answered_lately(unanswered, rows, now_ns))
+    given_up = pick(recent, is_in(recent["outcome"], _GIVEN_UP) & waited_for(finding, recent))
     others = in_flight[~is_in(in_flight["connection_id"], ids)]
-    theirs = rows[~is_in(rows["connection_id"], ids)]
     series = [*samples, later] if later is not None else list(samples)
     kinds = recent["kind"]
     return Figures(
@@ -159,7 +159,7 @@ def figures_of(
         # What it cut off may have ended only after the decision.
         idle=finding.idle and bool(is_in(cut_off["command"], WAITED_FOR_BY_NONE).all()),
         unanswered=len(unanswered),
-        answered_by_others=answered_lately(unanswered, theirs, now_ns)[1],
+        answered_by_others=everywhere - lately - elsewhere,
         unanswered_by_others=len(_unanswered(others, now_ns)),
         given_up=len(given_up),
         given_up_ms=float(latency_ns(given_up).max(initial=0)) / NS_PER_MS,
@@ -196,8 +196,7 @@ def _of_connections(rows: EventArray, ids: npt.NDArray[np.uint64]) -> EventArray
     mine = is_in(rows["connection_id"], ids)
     sessions = rows["session_id"][mine & (rows["session_id"] != 0)]
     alone = (rows["kind"] != REQUEST) & (rows["connection_id"] == 0)
-    found: EventArray = rows[mine | (alone & is_in(rows["session_id"], sessions))]
-    return found
+    return pick(rows, mine | (alone & is_in(rows["session_id"], sessions)))
 
 
 def _unanswered(waiting: EventArray, now_ns: int) -> EventArray:

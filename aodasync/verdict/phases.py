@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aodasync.detection.long_waits import may_wait
-from aodasync.events import NS_PER_MS, REQUEST, EventArray, latency_ns
+from aodasync.events import NS_PER_MS, REQUEST, EventArray, latency_ns, pick
 from aodasync.evidence.arrays import distinct, is_in, median, quantile
 from aodasync.evidence.model import Finding, Symptom
 from aodasync.smb.commands import COMMAND_CODES
@@ -58,37 +58,42 @@ class Phases:
 
 def phases_of(finding: Finding, rows: EventArray, begin_ns: int) -> Phases | None:
     """Phases of the slow requests, against all of that time and those before it."""
+    if finding.symptom not in (Symptom.SLOW, Symptom.WAITING):
+        return None
     complete = (rows["kind"] == REQUEST) & (rows["received_ns"] != 0)
     complete &= rows["received_ns"] >= rows["issued_ns"]
     complete &= rows["released_ns"] >= rows["received_ns"]
     counted = () if is_about_opens(finding) else finding.commands
     named = [COMMAND_CODES[name] for name in counted if name in COMMAND_CODES]
-    rows = rows[complete & (~may_wait(rows) | is_in(rows["command"], named))]
-    released = rows["released_ns"].astype(np.int64)
-    during = rows[released >= finding.first_ns] if finding.first_ns else rows
-    least_ns = finding.threshold_ms * NS_PER_MS
-    before = rows[released < begin_ns]
-    slow = during[latency_ns(during) >= least_ns]
-    if finding.symptom not in (Symptom.SLOW, Symptom.WAITING) or len(slow) == 0:
+    rows = pick(rows, complete & (~may_wait(rows) | is_in(rows["command"], named)))
+    released, all_wire = rows["released_ns"].astype(np.int64), _wire(rows)
+    during = released >= finding.first_ns
+    is_slow = latency_ns(rows) >= finding.threshold_ms * NS_PER_MS
+    slow, quick = pick(rows, during & is_slow), ~is_slow
+    if len(slow) == 0:
         return None
-    wire, quick = _wire(slow), _meanwhile(slow, rows[latency_ns(rows) < least_ns])
+    # Asked for and answered while slow ones were on their way.
+    quick &= rows["issued_ns"] > slow["issued_ns"].min()
+    quick &= rows["received_ns"] < slow["received_ns"].max()
+    wire, before = _wire(slow), all_wire[released < begin_ns]
+    others = pick(rows, quick)
     return Phases(
         slow=len(slow),
         slow_for_ms=float(slow["received_ns"].max() - slow["received_ns"].min()) / NS_PER_MS,
         least_wire_ms=quantile(wire, 0.1) / NS_PER_MS,
         most_wire_ms=quantile(wire, 0.9) / NS_PER_MS,
-        others=len(quick),
-        others_wire_ms=median(_wire(quick)) / NS_PER_MS if len(quick) else 0.0,
+        others=len(others),
+        others_wire_ms=median(_wire(others)) / NS_PER_MS if len(others) else 0.0,
         wire_ms=median(wire) / NS_PER_MS,
         client_ms=median(latency_ns(slow).astype(np.int64) - wire) / NS_PER_MS,
-        usual_wire_ms=median(_wire(before)) / NS_PER_MS if len(before) else 0.0,
-        quarter_wire_ms=quantile(_wire(during), 0.25) / NS_PER_MS,
+        usual_wire_ms=median(before) / NS_PER_MS if len(before) else 0.0,
+        quarter_wire_ms=quantile(all_wire[during], 0.25) / NS_PER_MS,
         large_alone=bool(
             is_in(slow["command"], LARGE_ANSWERS).all()
-            and not is_in(quick["command"], LARGE_ANSWERS).any()
+            and not is_in(others["command"], LARGE_ANSWERS).any()
         ),
         spread=_spread(slow, wire),
-        elsewhere=int((~is_in(quick["connection_id"], distinct(slow["connection_id"]))).sum()),
+        elsewhere=int((~is_in(others["connection_id"], distinct(slow["connection_id"]))).sum()),
     )
 
 
@@ -100,13 +105,6 @@ def _spread(slow: EventArray, wire: npt.NDArray[np.int64]) -> float:
         if np.count_nonzero(own) >= _OFTEN:
             relative[own] = wire[own] / max(1.0, median(wire[own]))
     return quantile(relative, 0.9) / max(quantile(relative, 0.1), 1e-3)
-
-
-def _meanwhile(slow: EventArray, others: EventArray) -> EventArray:
-    """Those of the others that were asked for and answered while slow ones were on their way."""
-    inside = others["issued_ns"] > slow["issued_ns"].min()
-    found: EventArray = others[inside & (others["received_ns"] < slow["received_ns"].max())]
-    return found
 
 
 def _wire(rows: EventArray) -> npt.NDArray[np.int64]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from aodasync.detection.trouble_rows import ECHO, RECONNECTS, SESSION_SETUP
-from aodasync.events import ANSWERED, REQUEST, RETRY, EventArray
+from aodasync.events import ANSWERED, REQUEST, RETRY, EventArray, pick
 from aodasync.evidence.arrays import is_in
 from aodasync.evidence.model import Finding, Symptom
 from aodasync.smb.ntstatus import NEVER_AN_ERROR
@@ -29,7 +29,7 @@ def is_undecided(finding: Finding, rows: EventArray) -> bool:
     """
     if finding.symptom != Symptom.CONNECTION or "RECONNECT" not in finding.codes:
         return False
-    mine = rows[is_in(rows["connection_id"], np.array(finding.connections, np.uint64))]
+    mine = pick(rows, is_in(rows["connection_id"], np.array(finding.connections, np.uint64)))
     lost = is_in(mine["kind"], _RECONNECTS) | (mine["outcome"] == RETRY)
     answered = (mine["kind"] == REQUEST) & (mine["outcome"] == ANSWERED)
     answered &= (mine["command"] >= SESSION_SETUP) & (mine["command"] != ECHO)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aodasync.detection.trouble_rows import ECHO, TREE_CONNECT, answered
-from aodasync.events import ANSWERED, REQUEST, EventArray, Kind
+from aodasync.events import ANSWERED, REQUEST, EventArray, Kind, pick
 from aodasync.evidence.arrays import distinct, is_in
 from aodasync.smb.commands import COMMAND_CODES
 from aodasync.smb.ntstatus import (
@@ -89,16 +89,16 @@ def stated(
 
     It began at ``first_ns`` (CLOCK_MONOTONIC), and is about ``codes``.
     """
-    connect = recent[recent["kind"] == Kind.CONNECT_ERROR]["status"].tolist()
-    ended = recent[(recent["kind"] == REQUEST) & (recent["outcome"] == ANSWERED)]
-    failed = ended[_is_error(ended)]
+    connect = recent["status"][recent["kind"] == Kind.CONNECT_ERROR].tolist()
+    ended = (recent["kind"] == REQUEST) & (recent["outcome"] == ANSWERED)
+    failed = pick(recent, ended & _is_error(recent))
     asked = failed[failed["command"] == _SESSION_SETUP]
     named = [STATUS_CODES[code] for code in codes if code in STATUS_CODES]
     usual = is_in(asked["connection_id"], _usually_refused(rows, first_ns))
     logins = asked[~usual | is_in(asked["status"], named)]["status"]
     refused, unchecked = is_in(logins, [*LOGIN_REFUSED]), is_in(logins, [*LOGIN_UNCHECKED])
     expired = is_in(recent["kind"], _EXPIRED) | (recent["status"] == _SESSION_EXPIRED)
-    timed_out = rows[rows["status"] == _IO_TIMEOUT]["released_ns"].astype(np.int64)
+    timed_out = rows["released_ns"][rows["status"] == _IO_TIMEOUT].astype(np.int64)
     writes = failed[is_in(failed["command"], _WRITES)]["status"]
     return Stated(
         refused=sum(code == errno.ECONNREFUSED for code in connect),
@@ -112,7 +112,7 @@ def stated(
         logins_unchecked=int(np.count_nonzero(unchecked)),
         logins_failed=int(np.count_nonzero(~refused & ~unchecked)),
         login_statuses=_names(logins),
-        share_statuses=_refused_shares(ended),
+        share_statuses=_refused_shares(pick(recent, ended & (recent["command"] == TREE_CONNECT))),
         sessions_expired=int(np.count_nonzero(expired)),
         sessions_deleted=int(np.count_nonzero(recent["status"] == _SESSION_DELETED)),
         # The client counts them from the beginning of a connection on (cifs_demultiplex_thread).
@@ -129,17 +129,18 @@ def _usually_refused(rows: EventArray, first_ns: int) -> list[int]:
     before = (rows["kind"] == REQUEST) & (rows["outcome"] == ANSWERED)
     before &= rows["released_ns"] < np.uint64(max(0, first_ns))
     before &= rows["released_ns"] >= np.uint64(max(0, first_ns - _SHORTLY_NS))
-    mine = rows[before]
-    refused = mine[(mine["command"] == _SESSION_SETUP) & _is_error(mine)]
-    works = mine[answered(mine) & (mine["command"] != ECHO)]
-    last = dict(zip(works["connection_id"].tolist(), works["issued_ns"].tolist(), strict=True))
-    ids, at_ns = refused["connection_id"].tolist(), refused["released_ns"].tolist()
-    return [c for c, at in zip(ids, at_ns, strict=True) if last.get(c, 0) > at]
+    refused = pick(rows, before & (rows["command"] == _SESSION_SETUP) & _is_error(rows))
+    if len(refused) == 0:
+        return []
+    works = before & answered(rows) & (rows["command"] != ECHO)
+    ids, issued_ns = rows["connection_id"][works], rows["issued_ns"][works]
+    last = dict(zip(ids.tolist(), issued_ns.tolist(), strict=True))
+    at_ns = zip(refused["connection_id"].tolist(), refused["released_ns"].tolist(), strict=True)
+    return [connection for connection, at in at_ns if last.get(connection, 0) > at]
 
 
-def _refused_shares(ended: EventArray) -> tuple[str, ...]:
+def _refused_shares(asked: EventArray) -> tuple[str, ...]:
     """Why TREE_CONNECTs failed, of the connections whose last one did: others work again."""
-    asked = ended[ended["command"] == TREE_CONNECT]
     refused = _is_error(asked) & (asked["status"] != OF_ANOTHER_SERVER)
     last = dict(zip(asked["connection_id"].tolist(), refused.tolist(), strict=True))
     lost = [connection for connection, failed in last.items() if failed]

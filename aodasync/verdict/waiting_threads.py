@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from aodasync.events import NS_PER_MS, REQUEST, EventArray, OperationArray
+from aodasync.events import NS_PER_MS, REQUEST, EventArray, OperationArray, pick
 from aodasync.evidence.arrays import is_in
 from aodasync.evidence.model import Finding, Symptom
 
@@ -56,7 +56,7 @@ def waiting_threads(
         return []
     busy = set(in_flight["pid"].tolist())
     theirs = is_in(rows["pid"], operations["pid"]) & (rows["kind"] == REQUEST)
-    earlier = rows[theirs & (rows["released_ns"] <= np.uint64(now_ns))]
+    earlier = pick(rows, theirs & (rows["released_ns"] <= np.uint64(now_ns)))
     columns = (earlier[name].tolist() for name in ("pid", "connection_id", "released_ns"))
     last = {pid: (connection, ended_ns) for pid, connection, ended_ns in zip(*columns, strict=True)}
     own = set(connections.tolist())

@@ -21,6 +21,7 @@ from aodasync.events import (
     EventArray,
     OperationArray,
     latency_ns,
+    pick,
 )
 from aodasync.evidence.arrays import is_in
 from aodasync.evidence.file_book import NO_FILES, FileBook
@@ -88,19 +89,19 @@ def who_waited(
     SESSION_SETUP, ...), and each of the shares ``mounted`` from the server waited for them.
     What a kworker asked counts for the process that opened the file, if that is ``recorded``.
     """
-    ended = rows[(rows["kind"] == REQUEST) & (rows["issued_ns"] != 0)]
-    ended = ended[ended["released_ns"] >= np.uint64(max(0, began_ns))]
+    of_episode = rows["released_ns"] >= np.uint64(max(0, began_ns))
+    ended = pick(rows, of_episode & (rows["kind"] == REQUEST) & (rows["issued_ns"] != 0))
     took_ns = latency_ns(ended).astype(np.int64)
     waiting = in_flight[in_flight["issued_ns"] != 0]
     age_ns = np.maximum(0, now_ns - waiting["issued_ns"].astype(np.int64))
-    both = np.concatenate([ended, waiting])
-    waits = np.concatenate([took_ns, age_ns])
-    slow = waits >= round(threshold_ms * NS_PER_MS)
+    least_ns = round(threshold_ms * NS_PER_MS)
     silent = in_silence(waiting, rows, now_ns) & (age_ns >= _WAITS_NS)
-    slow[len(ended) :] |= silent
-    both, waits = for_their_openers(both[slow], recorded, files), waits[slow]
-    least_ns = min(threshold_ms * NS_PER_MS, _WAITS_NS if silent.any() else np.inf)
-    alone = [thread for thread in threads if thread.ns >= least_ns]
+    slow, late = took_ns >= least_ns, (age_ns >= least_ns) | silent
+    waits = np.concatenate([took_ns[slow], age_ns[late]])
+    both = np.concatenate([pick(ended, slow), pick(waiting, late)])
+    both = for_their_openers(both, recorded, files)
+    least_alone_ns = min(threshold_ms * NS_PER_MS, _WAITS_NS if silent.any() else np.inf)
+    alone = [thread for thread in threads if thread.ns >= least_alone_ns]
     total_ns = int(waits.sum()) + sum(thread.ns for thread in alone)
     of_processes = _summed(_columns(both, "comm", "tgid"), waits, _process)
     for thread in alone:
@@ -154,11 +155,11 @@ def who_suffers(
         later = (thread for thread in came if thread.ns >= _WAITS_NS)
         threads += [thread for thread in later if (thread.comm, thread.tgid) not in known]
     losers = _losers(rows[data_lost(rows, ids, finding.first_ns)], finding)
-    rows = rows[is_in(rows["connection_id"], ids)]
+    rows = pick(rows, is_in(rows["connection_id"], ids))
     in_flight = in_flight[is_in(in_flight["connection_id"], ids)]
     recorded = rows
     if finding.codes:
-        rows, in_flight = rows[failed_by(finding, rows)], in_flight[:0]
+        rows, in_flight = pick(rows, failed_by(finding, rows)), in_flight[:0]
     waited = partial(
         who_waited,
         threshold_ms=finding.threshold_ms,
@@ -170,7 +171,7 @@ def who_suffers(
         mounted=mounted,
         recorded=recorded,
     )
-    who = waited(rows[waited_for(finding, rows)], in_flight[waited_for(finding, in_flight)])
+    who = waited(pick(rows, waited_for(finding, rows)), in_flight[waited_for(finding, in_flight)])
     if who == Who():
         who = waited(rows, in_flight)
     return replace(who, processes=losers) if losers else who
