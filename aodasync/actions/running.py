@@ -43,8 +43,8 @@ class Run:
 
     ``slots``, ``guard`` and ``stop`` are shared by all bundles; ``guard`` lets one
     guarded action run at a time. ``done`` is called with each result as it comes,
-    ``volatile_done`` once, when the volatile ones have ended. ``notes`` are taken of what
-    runs, and say what is left out.
+    ``volatile_done`` once, when the volatile ones have ended, ``head_start_over`` when the
+    others are next. ``notes`` are taken of what runs, and say what is left out.
     """
 
     slots: asyncio.Semaphore
@@ -52,21 +52,22 @@ class Run:
     context: ActionContext
     done: Callable[[ActionResult], None]
     volatile_done: Callable[[], None] = lambda: None
+    head_start_over: Callable[[], None] = lambda: None
     notes: CrashNotes = field(default_factory=lambda: CrashNotes(None))
     stop: StopDeadline = field(default_factory=StopDeadline)
 
 
 async def run_actions(
-    actions: tuple[Action, ...], run: Run, beside: Collection[asyncio.Future[Any]] = ()
+    actions: tuple[Action, ...], run: Run, first: Collection[asyncio.Future[Any]] = ()
 ) -> list[ActionResult]:
     """Run actions in their order; the results are in the order given.
 
-    Volatile ones begin at once, all of them; others as slots come free, once what goes on
-    ``beside`` has ended, well or not; those that compare two moments finish when these have
-    ended; guarded ones come last, alone.
+    Volatile ones begin at once, all of them, and have a head start; others as slots come
+    free, once what comes ``first`` has ended, well or not; those that compare two moments
+    finish when these have ended; guarded ones come last, alone.
     """
     try:
-        return await _run_in_order(actions, run, beside)
+        return await _run_in_order(actions, run, first)
     finally:
         await run.notes.close()
 
@@ -74,15 +75,16 @@ async def run_actions(
 async def _run_in_order(
     actions: tuple[Action, ...],
     run: Run,
-    beside: Collection[asyncio.Future[Any]],
+    first: Collection[asyncio.Future[Any]],
 ) -> list[ActionResult]:
     async with asyncio.TaskGroup() as group:
         volatile = [group.create_task(_first(a, run)) for a in _of(actions, Cost.VOLATILE)]
         if volatile:
             _call_after(volatile, run.volatile_done)
             await asyncio.wait(volatile, timeout=_HEAD_START_SEC)
-        if beside:
-            await asyncio.wait(beside)
+        run.head_start_over()
+        if first:
+            await asyncio.wait(first)
         others = [a for a in actions if Cost.VOLATILE < a.cost < Cost.GUARDED]
         tasks = [*volatile, *(group.create_task(_in_slot(a, run)) for a in others)]
     results = {task.result().name: task.result() for task in tasks}

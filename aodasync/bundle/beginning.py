@@ -3,8 +3,8 @@
 
 Python's threads share one interpreter, so what counts is how much of it each step takes and
 what it keeps waiting. The recorder is copied by the event loop while a thread reads the kernel
-side's tables. Then requests are written while the volatile actions begin; the manifest comes
-when they wait for their children.
+side's tables. Then requests are written while the volatile actions run. What follows decays
+no more: first of all a manifest, in case the collection is cut off.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Spent:
 
 
 class Beginning:
-    """One bundle's: :meth:`open`, then :meth:`write`.
+    """One bundle's: :meth:`open`, then :meth:`start`.
 
     ``bundle`` is its directory, once it is there, in ``batches_fd``.
     """
@@ -89,18 +89,34 @@ class Beginning:
         source = self._shared.source
         self._rows, self._recorded = source.events(), source.recorded()
 
-    async def write(self, writer: Writer, chosen: tuple[Action, ...], turn: asyncio.Lock) -> None:
-        """Write what is known now, the manifest in its ``turn``; take a sample of this moment.
+    def start(
+        self, writer: Writer, chosen: tuple[Action, ...], head_start: asyncio.Event
+    ) -> tuple[asyncio.Task[None], asyncio.Task[None]]:
+        """Write what is known now; and a manifest after it, once the ``head_start`` is over.
 
-        Raises:
-            OSError: it could not be written, or there is hardly any space left.
+        The tasks raise OSError: it could not be written, or there is hardly any space left.
         """
+        begun = asyncio.create_task(self._write(writer))
+        return begun, asyncio.create_task(self._outline(writer, chosen, begun, head_start))
+
+    async def _write(self, writer: Writer) -> None:
+        """Write the requests, and take a sample of this moment."""
         begin = in_thread(partial(self._begin, writer, self._rows))
         self._rows = NO_EVENTS
         sample = await begin
-        async with turn:
-            await in_thread(partial(writer.outline, chosen))
         writer.trigger = replace(writer.trigger, samples=(*writer.trigger.samples, *sample))
+
+    @staticmethod
+    async def _outline(
+        writer: Writer,
+        chosen: tuple[Action, ...],
+        begun: asyncio.Task[None],
+        head_start: asyncio.Event,
+    ) -> None:
+        await asyncio.wait([begun])
+        await head_start.wait()
+        begun.result()
+        await in_thread(partial(writer.outline, chosen))
 
     def _begin(self, writer: Writer, rows: EventArray) -> tuple[Sample, ...]:
         """The surroundings at this moment; nothing where the host is not live."""

@@ -2,7 +2,7 @@
 """One bundle, from the trigger to the archive.
 
 Evidence decays, so the order is: requests in flight and a copy of the recorder at
-once, and on disk; then the actions, volatile ones first; then the recorder again, for
+once, and on disk, beside the volatile actions; then the others; then the recorder again, for
 what happened meanwhile; then verdict, manifest and archive. Until the last rename
 there is only ``NAME.partial``, which goes whatever happens. The verdict on a lost connection
 waits for what comes of it.
@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from aodasync import actions
 from aodasync.actions import Action, ActionResult, Cost
@@ -75,6 +76,7 @@ async def collect_bundle(
         writer = await beginning.open()
         bundle, before, recorded = writer.bundle, writer.before, writer.recorded
         context = action_context(trigger, shared, before, bundle.directory_fd)
+        head_start = asyncio.Event()
         run = Run(
             slots=shared.slots,
             guard=shared.guard,
@@ -82,17 +84,20 @@ async def collect_bundle(
             context=context,
             done=partial(done, bundle.name),
             volatile_done=spent.mark,
+            head_start_over=head_start.set,
             notes=notes,
         )
-        begun = asyncio.create_task(beginning.write(writer, chosen, context.turn))
+        begun, outlined = beginning.start(writer, chosen, head_start)
         begun.add_done_callback(lambda _: spent.mark())
         if live:
-            acting = asyncio.create_task(run_actions(chosen, run, [begun]))
-            results = tuple(await _both(begun, acting))
+            acting = asyncio.create_task(run_actions(chosen, run, [outlined]))
+            await _all_of(begun, outlined, acting)
+            results = tuple(acting.result())
             with shared.stop.limit():
                 await lost.decided(recorded)
         else:
-            await begun
+            head_start.set()
+            await _all_of(begun, outlined)
             results = _none_run(chosen)
         volatile_ms = spent.ms if live else None
         after = await in_thread(source.snapshot)
@@ -135,17 +140,20 @@ async def collect_bundle(
     )
 
 
-async def _both(
-    begun: asyncio.Task[None], acting: asyncio.Task[list[ActionResult]]
-) -> list[ActionResult]:
-    """What the actions found; when either fails, the other is ended first."""
+async def _all_of(*tasks: asyncio.Task[Any]) -> None:
+    """Wait for them; when one fails, the others are ended before that is raised."""
     try:
-        await begun
-        return await acting
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in tasks:
+            if task.done():
+                task.result()
     except BaseException:
-        for task in (begun, acting):
+        for task in tasks:
             task.cancel()
-        await asyncio.wait({begun, acting})
+        await asyncio.wait(tasks)
+        for task in tasks:
+            if not task.cancelled():
+                task.exception()  # seen: one of them is raised
         raise
 
 

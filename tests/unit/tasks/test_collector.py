@@ -295,6 +295,27 @@ async def test_bundles_share_the_slots(output: OutputDirectory, tmp_path: Path) 
     assert len(_names(output)) == 2
 
 
+async def test_a_first_manifest_comes_between_what_decays_and_the_rest(
+    output: OutputDirectory,
+) -> None:
+    """It competes with nothing that decays; before other actions begin it is there."""
+    seen = {}
+
+    def look(name: str, cost: Cost) -> Action:
+        async def collect(context: ActionContext) -> Collected:
+            await asyncio.sleep(0.05)
+            with os.scandir(context.directory_fd) as entries:
+                seen[name] = {entry.name for entry in entries}
+            return Collected()
+
+        return Action(name, f"{name}.log", cost, collect)
+
+    looks = look("volatile", Cost.VOLATILE), look("table", Cost.TABLE)
+    await _collect(_collector(_config(), output, captures=looks), _trigger())
+    assert {"events.npy", "inflight.json"} <= seen["volatile"] < seen["table"]
+    assert seen["table"] - seen["volatile"] == {"manifest.json"}
+
+
 async def test_replay_collects_what_needs_no_host(output: OutputDirectory) -> None:
     """In a replay nothing is run: an entry each, no file, and the requests all the same."""
     collector = _collector(_config(_GOOD), output, _Source(live=False))
