@@ -85,7 +85,7 @@ FILE_ID: Final = np.dtype([("persistent_id", "<u8"), ("volatile_id", "<u8")])
 from the kernel, and is kept apart from it."""
 
 
-FEW_ROWS: Final = 32
+FEW_ROWS: Final = 64
 """Up to so many rows a loop over :func:`glance` is quicker than the calls of numpy that do the
 same: each takes microseconds after a pause, when the processor's caches have forgotten it."""
 

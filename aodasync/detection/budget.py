@@ -61,21 +61,25 @@ class Budget:
     def _reason(
         self, finding: Finding, places: frozenset[int | str], now_ns: int, *, cooling: bool
     ) -> str:
-        here = [b for b in self._bundles if not places.isdisjoint(b.places)]
-        of_kind = [b for b in here if b.anomaly == finding.anomaly]
         cooldown_ns = self._cooldown_ns.get(finding.anomaly, 0)
-        if cooling and any(now_ns - bundle.at_ns < cooldown_ns for bundle in of_kind):
-            return "cooldown"
+        everywhere = here = of_kind = 0  # within the hour
+        for bundle in self._bundles:
+            ago_ns = now_ns - bundle.at_ns
+            in_hour = ago_ns < _HOUR_NS
+            everywhere += in_hour
+            if not places.isdisjoint(bundle.places):
+                here += in_hour
+                if bundle.anomaly == finding.anomaly:
+                    of_kind += in_hour
+                    if cooling and ago_ns < cooldown_ns:
+                        return "cooldown"
         worst = finding.symptom == Symptom.WAITING or not LOST_DATA.isdisjoint(finding.codes)
-        limits = (
-            (self._bundles, self._most if worst else self._most - self._most // 4),
-            (here, max(2, 3 * self._most // 4)),
-            (of_kind, max(2, self._most // 2)),
+        spent = (
+            everywhere >= (self._most if worst else self._most - self._most // 4)
+            or here >= max(2, 3 * self._most // 4)
+            or of_kind >= max(2, self._most // 2)
         )
-        for bundles, most in limits:
-            if sum(now_ns - bundle.at_ns < _HOUR_NS for bundle in bundles) >= most:
-                return "hourly budget"
-        return ""
+        return "hourly budget" if spent else ""
 
 
 def places_of(finding: Finding) -> tuple[int | str, ...]:

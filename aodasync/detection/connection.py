@@ -13,7 +13,7 @@ from dataclasses import replace
 from aodasync.config.model import ConnectionAnomaly
 from aodasync.detection.detector import Context, CutOff, Detector, Firing, Held, Signal, View
 from aodasync.detection.logins import NO_LOGIN, LoginWatch
-from aodasync.detection.windows import NO_HITS, Hits, WindowCounter
+from aodasync.detection.windows import Hit, WindowCounter, hits_of
 from aodasync.events import EventArray, Kind
 from aodasync.evidence.model import Symptom
 
@@ -68,11 +68,11 @@ class ConnectionDetector(Detector):
             return firing
         return replace(firing, finding=replace(finding, idle=True))
 
-    def select(self) -> Hits:
-        """The troubles of the batch; ``codes`` are their names."""
+    def select(self) -> list[Hit]:
+        """The troubles of the batch; each one's ``code`` is its name."""
         troubles = self._connections.troubles
-        return _hits(troubles.rows, troubles.codes) if troubles.codes else NO_HITS
+        return _hits(troubles.rows, troubles.codes) if troubles.codes else []
 
 
-def _hits(rows: EventArray, codes: tuple[str, ...]) -> Hits:
-    return Hits.of(rows, codes, latency_ns=[0] * len(rows))
+def _hits(rows: EventArray, codes: tuple[str, ...]) -> list[Hit]:
+    return hits_of(rows, codes, took_ns=[0] * len(rows))

@@ -2,7 +2,7 @@
 """What a detector is: rows and views in, firings out.
 
 On its way to a bundle, what a detector sees changes form five times: rows of a batch
-that count (``Hits``), a window or look that fires (:class:`Firing`) with its figures
+that count (``Hit``), a window or look that fires (:class:`Firing`) with its figures
 (``Finding``), the episode that begins with it (``Started``), an order for a bundle
 (``Trigger``).
 """

@@ -7,8 +7,9 @@ named in ``track_commands``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ from aodasync.config.model import LatencyAnomaly
 from aodasync.detection.detector import Context, Detector, Firing, Signal, Urgency, View
 from aodasync.detection.long_waits import NEVER_EXCUSED, may_wait, may_wait_for_ever
 from aodasync.detection.streaks import SlowStreaks
-from aodasync.detection.windows import NO_HITS, Hits, WindowCounter
+from aodasync.detection.windows import Hit, WindowCounter
 from aodasync.events import (
     ANSWERED,
     FEW_ROWS,
@@ -45,7 +46,8 @@ class _Limits:
     ``threshold_ns``, ``emergency_ns`` and ``far_ns`` (far too slow; u8) hold 2^63 where a
     command is not tracked; ``named`` (bool) marks the commands named in ``track_commands``,
     which count even when the server may hold them back. ``lowest_ns`` is
-    the lowest limit of all; ``of_command`` has threshold, emergency and name once more.
+    the lowest limit of all, also as an array of shape (), which numpy compares with twice as
+    quickly; ``of_command`` has threshold, emergency and name once more.
     """
 
     threshold_ns: npt.NDArray[np.uint64]
@@ -53,6 +55,7 @@ class _Limits:
     far_ns: npt.NDArray[np.uint64]
     named: npt.NDArray[np.bool_]
     lowest_ns: int
+    lowest: npt.NDArray[np.uint64]
     of_command: list[tuple[int, int, bool]]
 
     @classmethod
@@ -71,7 +74,8 @@ class _Limits:
         far = np.minimum(10 * np.where(tracked, threshold, 0), emergency // 2)
         far = np.where(tracked, np.maximum(far, threshold), _NEVER)
         of_command = zip(threshold.tolist(), emergency.tolist(), named.tolist(), strict=True)
-        return cls(threshold, emergency, far, named, lowest, list(of_command))
+        as_array = np.array(lowest, np.uint64)
+        return cls(threshold, emergency, far, named, lowest, as_array, list(of_command))
 
 
 class LatencyDetector(Detector):
@@ -86,12 +90,11 @@ class LatencyDetector(Detector):
     def observe(self, rows: EventArray) -> Iterable[Signal]:
         """Count the slow requests of a batch; only then judge whether all of a server were."""
         hits = self.select(rows)
-        return () if hits is NO_HITS and not self._streaks else self._count(rows, hits)
+        return self._count(rows, hits) if hits or self._streaks else ()
 
-    def _count(self, rows: EventArray, hits: Hits) -> Iterator[Signal]:
+    def _count(self, rows: EventArray, hits: Sequence[Hit]) -> Iterator[Signal]:
         yield from self._counter.add(hits)
-        if hits or self._streaks:
-            yield from self._far_too_slow(rows)
+        yield from self._far_too_slow(rows)
 
     def look(self, view: View) -> Iterable[Signal]:
         """Forget the servers that have nothing left to judge."""
@@ -114,25 +117,25 @@ class LatencyDetector(Detector):
         least_ns = int(limits.far_ns.min())
         return self._streaks.add(pick(rows, slow), latency[slow], quick, least_ns)
 
-    def select(self, rows: EventArray) -> Hits:
+    def select(self, rows: EventArray) -> Sequence[Hit]:
         """The slow requests of a batch."""
         if len(rows) <= FEW_ROWS:
             return self._judge_few(rows)
         # Where an end is missing this is huge, and looked at closely below.
-        suspect = rows["released_ns"] - rows["issued_ns"] >= self._limits.lowest_ns
+        suspect = rows["released_ns"] - rows["issued_ns"] >= self._limits.lowest
         which = suspect.tobytes()  # quicker than any function of numpy
         first = which.find(1)
         if first < 0:
-            return NO_HITS
+            return ()
         if which.find(1, first + 1) < 0:  # an urgent one, and what waited with it
             return self._judge_few(rows[first : first + 1])
         rows = pick(rows, suspect)
         return self._judge_few(rows) if len(rows) <= FEW_ROWS else self._judge(rows)
 
-    def _judge_few(self, rows: EventArray) -> Hits:
+    def _judge_few(self, rows: EventArray) -> list[Hit]:
         """As :meth:`_judge`. An urgent one comes with few others, or alone."""
         lowest_ns, of_command = self._limits.lowest_ns, self._limits.of_command
-        hits = NO_HITS
+        hits = []
         for issued_ns, released_ns, connection, _, command, flags, kind, _ in glance(rows):
             took_ns = released_ns - issued_ns
             if took_ns < lowest_ns or kind != REQUEST or not issued_ns:
@@ -141,16 +144,11 @@ class LatencyDetector(Detector):
             emergency = took_ns >= emergency_ns
             counts = emergency or took_ns >= threshold_ns
             if counts and (named or not may_wait_for_ever(command, flags)):
-                hits = hits or Hits([], [], [], [], [], [], ())
-                hits.connections.append(connection)
-                hits.released_ns.append(released_ns)
-                hits.commands.append(command)
-                hits.latency_ns.append(took_ns)
-                hits.threshold_ns.append(threshold_ns)
-                hits.emergency.append(emergency)
+                hit = Hit(connection, released_ns, command, took_ns, threshold_ns, emergency, "")
+                hits.append(hit)
         return hits
 
-    def _judge(self, rows: EventArray) -> Hits:
+    def _judge(self, rows: EventArray) -> list[Hit]:
         limits = self._limits
         issued_ns, released_ns = rows["issued_ns"], rows["released_ns"]
         took_ns = released_ns - issued_ns
@@ -160,15 +158,9 @@ class LatencyDetector(Detector):
         counts &= limits.named[command] | ~may_wait(rows)
         emergency = counts & (took_ns >= limits.emergency_ns[command])
         hit = emergency | (counts & (took_ns >= threshold_ns))
-        return Hits(
-            connections=rows["connection_id"][hit].tolist(),
-            released_ns=released_ns[hit].tolist(),
-            commands=rows["command"][hit].tolist(),
-            latency_ns=took_ns[hit].tolist(),
-            threshold_ns=threshold_ns[hit].tolist(),
-            emergency=emergency[hit].tolist(),
-            codes=(),
-        )
+        counted = (rows["connection_id"], released_ns, rows["command"], took_ns, threshold_ns)
+        columns = [column[hit].tolist() for column in (*counted, emergency)]
+        return list(map(Hit._make, zip(*columns, repeat(""), strict=False)))
 
     def urgency(self) -> Urgency:
         """The emergency threshold of each tracked command that may not wait for ever."""

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from aodasync.config.model import ConnectionAnomaly, ErrorAnomaly
 from aodasync.detection.detector import Context, Detector, Signal
 from aodasync.detection.trouble_rows import ENDED_BY_UMOUNT, SESSION_SETUP
-from aodasync.detection.windows import Hits, WindowCounter
+from aodasync.detection.windows import Hit, WindowCounter, hits_of
 from aodasync.events import ANSWERED, REQUEST, EventArray, Flag, Outcome, latency_ns, pick
 from aodasync.evidence.model import Symptom
 from aodasync.smb.commands import COMMAND_CODES
@@ -79,7 +79,7 @@ class Failures:
         self._statuses = frozenset(anomaly.statuses)
         self._decide = lru_cache(_REMEMBERED)(self._decide_anew)
 
-    def select(self, rows: EventArray) -> Hits:
+    def select(self, rows: EventArray) -> list[Hit]:
         """The requests of a batch that count."""
         suspect = (rows["status"] != 0) | (rows["outcome"] != ANSWERED)
         suspect &= rows["kind"] == REQUEST
@@ -87,7 +87,7 @@ class Failures:
         codes = self._codes(failed)
         index = np.flatnonzero([code != "" for code in codes])
         hits = failed[index]
-        return Hits.of(hits, [code for code in codes if code], latency_ns(hits).tolist())
+        return hits_of(hits, [code for code in codes if code], latency_ns(hits).tolist())
 
     def _codes(self, failed: EventArray) -> list[str]:
         key: npt.NDArray[np.uint64] = failed["status"].astype(np.uint64)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from aodasync.config.model import ConnectionAnomaly, ErrorAnomaly, LatencyAnomaly
 from aodasync.detection.detector import Context, Firing
@@ -18,9 +18,10 @@ from aodasync.events import NS_PER_MS, REQUEST, EventArray
 from aodasync.evidence.model import Finding, Symptom
 from aodasync.smb.commands import command_name
 
-__all__ = ["NO_HITS", "Hits", "WindowCounter"]
+__all__ = ["Hit", "WindowCounter", "hits_of"]
 
 _T = TypeVar("_T")
+_Place: TypeAlias = tuple[str, int]  # server, number of the window
 
 _OPEN_WINDOWS = 3
 _MOST_WINDOWS = 4096
@@ -29,55 +30,39 @@ _NAMED = 16  # codes that a finding names
 _NO_COMMAND = -1
 
 
-@dataclass(frozen=True, slots=True)
-class Hits:
-    """Rows that count towards an anomaly: a value of each in every list.
+class Hit(NamedTuple):
+    """A row that counts towards an anomaly.
 
-    ``commands`` are codes, -1 for a trouble event; ``threshold_ns`` is the limit that each row
-    met (0: none); ``emergency`` marks rows that fire alone; ``codes`` is empty or one name a
-    row. Lists, as there are few as a rule, and numpy takes microseconds a call.
+    ``command`` is a code, -1 for a trouble event; ``threshold_ns`` the limit that the row met
+    (0: none); an ``emergency`` fires alone; ``code`` is the name under which it counts, if any.
     """
 
-    connections: list[int]
-    released_ns: list[int]
-    commands: list[int]
-    latency_ns: list[int]
-    threshold_ns: list[int]
-    emergency: list[bool]
-    codes: tuple[str, ...]
+    connection: int
+    released_ns: int
+    command: int
+    took_ns: int
+    threshold_ns: int
+    emergency: bool
+    code: str
 
-    @classmethod
-    def of(cls, rows: EventArray, codes: Iterable[str], latency_ns: list[int]) -> Hits:
-        """Rows of shape (N,) that count under these names, whatever they took."""
-        kinds = zip(rows["command"].tolist(), rows["kind"].tolist(), strict=True)
-        return cls(
-            connections=rows["connection_id"].tolist(),
-            released_ns=rows["released_ns"].tolist(),
-            commands=[command if kind == REQUEST else _NO_COMMAND for command, kind in kinds],
-            latency_ns=latency_ns,
-            threshold_ns=[0] * len(rows),
-            emergency=[False] * len(rows),
-            codes=tuple(codes),
+
+def hits_of(rows: EventArray, codes: Iterable[str], took_ns: Iterable[int]) -> list[Hit]:
+    """Rows of shape (N,) that count under these names, whatever they took."""
+    columns = (rows[name].tolist() for name in ("connection_id", "released_ns", "command", "kind"))
+    return [
+        Hit(
+            connection=connection,
+            released_ns=at_ns,
+            command=command if kind == REQUEST else _NO_COMMAND,
+            took_ns=took,
+            threshold_ns=0,
+            emergency=False,
+            code=code,
         )
-
-    def __len__(self) -> int:
-        return len(self.released_ns)
-
-    def at(self, index: Sequence[int]) -> Hits:
-        """Those at the indices."""
-        return Hits(
-            connections=_at(self.connections, index),
-            released_ns=_at(self.released_ns, index),
-            commands=_at(self.commands, index),
-            latency_ns=_at(self.latency_ns, index),
-            threshold_ns=_at(self.threshold_ns, index),
-            emergency=_at(self.emergency, index),
-            codes=tuple(_at(self.codes, index)) if self.codes else (),
+        for connection, at_ns, command, kind, took, code in zip(
+            *columns, took_ns, codes, strict=True
         )
-
-
-NO_HITS: Final = Hits([], [], [], [], [], [], ())
-"""What most batches give."""
+    ]
 
 
 @dataclass(slots=True)
@@ -114,59 +99,58 @@ class WindowCounter:
         self._acceptable_count = max(1, anomaly.acceptable_count)
         self._interval_ns = context.interval_ns
         self._server_of = context.connections.server
-        self._windows: dict[tuple[str, int], _Window] = {}
+        self._windows: dict[_Place, _Window] = {}
         self._newest = 0
         self.forgotten = 0
         """Windows that were counted no further, as there were too many."""
 
-    def add(self, hits: Hits) -> list[Firing]:
+    def add(self, hits: Sequence[Hit]) -> list[Firing]:
         """Count the hits; one :class:`Firing` for each window that fires or grew after it had."""
-        if not hits:
-            return []
         parts = self._parts(hits)
-        counted = (self._count(server, number, part) for server, number, part in parts)
-        firings = [firing for firing in counted if firing is not None]
-        self._retire(max(number for _, number, _ in parts))
-        return firings
+        firings = [self._count(place, parts[place]) for place in sorted(parts)]
+        if parts:
+            self._retire(max(number for _, number in parts))
+        return [firing for firing in firings if firing is not None]
 
-    def _parts(self, hits: Hits) -> list[tuple[str, int, Hits]]:
-        """The hits of each server and window, with its name and number."""
-        if len(hits) == 1:  # as an urgent one is, whose decision waits
-            (connection,), (at_ns,) = hits.connections, hits.released_ns
-            return [(self._server_of(connection), at_ns // self._interval_ns, hits)]
-        servers = {connection: self._server_of(connection) for connection in {*hits.connections}}
-        numbers = [at_ns // self._interval_ns for at_ns in hits.released_ns]
-        if len({*servers.values()}) == 1 and min(numbers) == max(numbers):
-            return [(servers[hits.connections[0]], numbers[0], hits)]
-        index: dict[tuple[str, int], list[int]] = {}
-        places = zip(map(servers.__getitem__, hits.connections), numbers, strict=True)
-        for i, place in enumerate(places):
-            index.setdefault(place, []).append(i)
-        return [(*place, hits.at(index[place])) for place in sorted(index)]
+    def _parts(self, hits: Iterable[Hit]) -> dict[_Place, list[Hit]]:
+        """The hits of each window."""
+        servers: dict[int, str] = {}
+        parts: dict[_Place, list[Hit]] = {}
+        for hit in hits:
+            server = servers.get(hit.connection)
+            if server is None:
+                server = servers[hit.connection] = self._server_of(hit.connection)
+            parts.setdefault((server, hit.released_ns // self._interval_ns), []).append(hit)
+        return parts
 
-    def _count(self, server: str, number: int, hits: Hits) -> Firing | None:
-        released_ns = hits.released_ns
-        window = self._windows.setdefault((server, number), _Window())
+    def _count(self, place: _Place, hits: list[Hit]) -> Firing | None:
+        window = self._windows.get(place)
+        if window is None:
+            window = self._windows[place] = _Window()
         missing = self._acceptable_count - window.count
+        crossings: list[int] = []
+        for connection, at_ns, command, took_ns, threshold_ns, emergency, code in hits:
+            if emergency and not crossings:
+                crossings.append(at_ns)
+            window.first_ns = min(window.first_ns, at_ns) if window.first_ns else at_ns
+            window.last_ns = max(window.last_ns, at_ns)
+            window.max_latency_ns = max(window.max_latency_ns, took_ns)
+            window.min_threshold_ns = min(window.min_threshold_ns, threshold_ns)
+            if len(window.connections) < _MOST_DIFFERENT:
+                window.connections.add(connection)
+            _count_up(window.commands, command)
+            if code:
+                _count_up(window.codes, code)
         window.count += len(hits)
-        window.emergency |= any(hits.emergency)
-        window.first_ns = min(window.first_ns or released_ns[0], *released_ns)
-        window.last_ns = max(window.last_ns, *released_ns)
-        window.max_latency_ns = max(window.max_latency_ns, *hits.latency_ns)
-        window.min_threshold_ns = min(window.min_threshold_ns, *hits.threshold_ns)
-        if len(window.connections) < _MOST_DIFFERENT:
-            window.connections.update(hits.connections[:_MOST_DIFFERENT])
-        _count_up(window.commands, hits.commands)
-        _count_up(window.codes, hits.codes)
-        alone = zip(released_ns, hits.emergency, strict=True)
-        crossings = [at_ns for at_ns, emergency in alone if emergency][:1]
+        window.emergency |= bool(crossings)
         if 0 < missing <= len(hits):
-            crossings.append(sorted(released_ns)[missing - 1])
+            crossings.append(sorted(hit.released_ns for hit in hits)[missing - 1])
         first = not window.fired and bool(crossings)
         if first:
             window.fired, window.crossed_ns = True, min(crossings)
         if not window.fired:
             return None
+        server, number = place
         added = window.count if first else len(hits)
         return Firing(number, first, added, self._finding(server, window))
 
@@ -196,16 +180,11 @@ class WindowCounter:
     def _retire(self, newest: int) -> None:
         if newest > self._newest:
             self._newest = newest
-            for key in [k for k in self._windows if k[1] <= newest - _OPEN_WINDOWS]:
-                del self._windows[key]
-        excess = tuple(self._windows)[: max(0, len(self._windows) - _MOST_WINDOWS)]
-        self.forgotten += len(excess)
-        for key in excess:
-            del self._windows[key]
-
-
-def _at(values: Sequence[_T], index: Sequence[int]) -> list[_T]:
-    return [values[i] for i in index]
+            for place in [p for p in self._windows if p[1] <= newest - _OPEN_WINDOWS]:
+                del self._windows[place]
+        while len(self._windows) > _MOST_WINDOWS:
+            del self._windows[next(iter(self._windows))]
+            self.forgotten += 1
 
 
 def _most_common(counted: dict[_T, int]) -> list[_T]:
@@ -213,9 +192,7 @@ def _most_common(counted: dict[_T, int]) -> list[_T]:
     return sorted(counted, key=counted.__getitem__, reverse=True)[:_NAMED]
 
 
-def _count_up(counted: dict[_T, int], values: Iterable[_T]) -> None:
-    """Count values, as many different ones as a server may fill the table with."""
-    full = len(counted) >= _MOST_DIFFERENT
-    for value in values:
-        if value in counted or not full:
-            counted[value] = counted.get(value, 0) + 1
+def _count_up(counted: dict[_T, int], value: _T) -> None:
+    """Count a value, of as many different ones as a server may fill the table with."""
+    if value in counted or len(counted) < _MOST_DIFFERENT:
+        counted[value] = counted.get(value, 0) + 1

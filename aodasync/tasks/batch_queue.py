@@ -34,8 +34,9 @@ class BatchQueue(asyncio.Queue[EventBatch]):
         most_batches: int = _MOST_BATCHES,
         most_rows: int = _MOST_ROWS,
     ) -> None:
-        super().__init__(most_batches)
+        super().__init__()
         self.recorder = recorder
+        self._most_batches = most_batches
         self._most_rows = most_rows
         self._in_use: deque[int] = deque()  # rows in the recorder, by batch that is not done
         self._on_room: Callable[[], None] | None = None
@@ -43,7 +44,7 @@ class BatchQueue(asyncio.Queue[EventBatch]):
 
     def full(self) -> bool:
         """Whether the reader has to wait."""
-        return super().full() or self.rows >= self._most_rows
+        return self.rows >= self._most_rows or self.qsize() >= self._most_batches
 
     def task_done(self) -> None:
         """The oldest of the batches that were taken is dealt with."""
