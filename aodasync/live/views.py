@@ -65,12 +65,14 @@ def name_of(connection: Mapping[str, Any]) -> str:
 class Columns:
     """The requests of the window that ended, and behind them, in the same arrays, those in flight.
 
-    ``rows`` are those that ended; ``servers`` are names, ``server`` each request's place there.
+    ``rows`` are those that ended, ``by_latency`` their places, the quickest first; ``servers``
+    are names, ``server`` each request's place there.
     """
 
     rows: EventArray
     in_flight: EventArray
     latency_ns: npt.NDArray[np.uint64]
+    by_latency: Numbers
     bad: npt.NDArray[np.bool_]
     servers: list[str]
     server: Numbers

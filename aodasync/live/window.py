@@ -14,7 +14,7 @@ import numpy.typing as npt
 from aodasync.events import EVENT, OPAQUE, EventArray, Kind, latency_ns, pick
 from aodasync.evidence.failures import failed, silent
 from aodasync.live.frames import State
-from aodasync.live.groups import Figures, codes, figures_of, named
+from aodasync.live.groups import Figures, codes, figures_of, named, rising
 from aodasync.live.views import VIEWS, Columns, Key, Names, name_of
 
 __all__ = ["VIEWS", "Line", "Window"]
@@ -165,6 +165,7 @@ class Window:
             len(keys),
             ended=ended,
             latency_ns=columns.latency_ns,
+            by_latency=columns.by_latency,
             bad=columns.bad,
             waiting=waiting,
             age_ns=age_ns,
@@ -184,8 +185,16 @@ class Window:
             both = [rows["connection_id"], self.in_flight["connection_id"]]
             different, place = codes(np.concatenate(both))
             servers, server = named(place, map(self._names.server, different.tolist()))
-            bad = failed(rows) | silent(rows)
-            self._columns = Columns(rows, self.in_flight, latency_ns(rows), bad, servers, server)
+            took_ns = latency_ns(rows)
+            self._columns = Columns(
+                rows=rows,
+                in_flight=self.in_flight,
+                latency_ns=took_ns,
+                by_latency=rising(took_ns),
+                bad=failed(rows) | silent(rows),
+                servers=servers,
+                server=server,
+            )
         return self._columns
 
     def _recent(self) -> EventArray:

@@ -12,6 +12,7 @@ from aodasync.bundle.json_tables import describe_operations
 from aodasync.detection.lost_shares import Tree
 from aodasync.detection.usability import MountState
 from aodasync.events import EventArray
+from aodasync.evidence.model import Finding
 from aodasync.evidence.recorder import FlightRecorder
 from aodasync.live.counters import RequestCounters
 from aodasync.live.frames import State
@@ -25,6 +26,7 @@ __all__ = ["LiveFacts", "describe_mount"]
 
 _MAX_NAMED = 2000  # requests in flight, the oldest first: a header is bounded
 _OF_MOUNT = tuple(each.name for each in fields(MountState))
+_OF_FINDING = tuple(each.name for each in fields(Finding))
 
 
 def describe_mount(state: MountState) -> dict[str, Any]:
@@ -89,7 +91,7 @@ class LiveFacts:
                 for s in (sampler.latest() if sampler else ())
             ],
             "usual": engine.usual(),
-            "episodes": [asdict(finding) for finding in engine.episodes.open_findings()],
+            "episodes": [_described(finding) for finding in engine.episodes.open_findings()],
             "mounts": [describe_mount(state) for state in self.mounts.states],
             "operations": describe_operations(now.operations, now_ns),
             "losses": dict(now.losses),
@@ -157,6 +159,12 @@ class LiveFacts:
             "kernel": plan.kernel if plan else None,
             "probe": plan.name if plan else None,
         }
+
+
+def _described(finding: Finding) -> dict[str, Any]:
+    """As ``asdict``, which copies all that is below: with a hundred open episodes, in 2 ms."""
+    values = {name: getattr(finding, name) for name in _OF_FINDING}
+    return {**values, "stalls": [asdict(stall) for stall in finding.stalls]}
 
 
 def _rows(counts: Mapping[tuple[str, str], int], first: str, second: str) -> list[dict[str, Any]]:

@@ -156,7 +156,7 @@ def test_the_first_lines_are_those_of_the_whole_table() -> None:
 
 
 def test_percentiles_are_numpys_however_long_a_request_took() -> None:
-    """Group and time are sorted as one word: years beside a group leave out nanoseconds alone."""
+    """Times are sorted by 16 bits after 16: years take more of them than milliseconds."""
     year_ns = 365 * 86_400 * SECOND
     took_ns = [3 * year_ns, 2 * year_ns, 7, 5 * MS, year_ns, 9 * MS + 1]
     rows = requests(
