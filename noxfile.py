@@ -18,6 +18,9 @@ IN_PARALLEL = ("--numprocesses", "auto", "--dist", "loadfile")
 # What a test file says that measures how long something takes by the clock on the wall.
 BY_THE_CLOCK = re.compile(r"\b(?:loop_lag|perf_counter|time\.monotonic)(?:_ns)?\(")
 
+# The packages run the agent under it, and it is built to be quicker than most others.
+DISTRIBUTION_PYTHON = Path("/usr/bin/python3")
+
 LAB_EVERY_COMMIT = (
     *("--scenario", "smoke"),
     *("--scenario", "late_mount"),
@@ -30,6 +33,12 @@ nox.needs_version = ">=2024.3"
 nox.options.sessions = ["lint", "types", "tests"]
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = True
+
+
+def distribution_python() -> str | None:
+    """The distribution's, None where that is too old for us: then that of nox is taken."""
+    version = re.fullmatch(r"python3\.(\d+)", DISTRIBUTION_PYTHON.resolve().name)
+    return str(DISTRIBUTION_PYTHON) if version and int(version[1]) >= 11 else None
 
 
 @nox.session
@@ -106,9 +115,11 @@ def kernel(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", *(session.posargs or ["tests/kernel"]))
 
 
-@nox.session
+@nox.session(python=distribution_python())
 def bench(session: nox.Session) -> None:
     """Start-up, memory, latency and cost on the running kernel, each against its bound; root.
+
+    Under the distribution's Python, as the packages run the agent.
 
     ``-- --peers`` measures beside it what a user would run instead; ``--readme README.md``
     writes the README's table.

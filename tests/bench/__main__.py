@@ -87,7 +87,9 @@ def main() -> int:
         return 77
     begun_sec = time.monotonic()
     kernel, python = os.uname().release, sys.version.split()[0]
+    executable = Path(sys.executable).resolve()
     print(f"kernel {kernel}, Python {python}, {os.cpu_count()} CPUs, nice {_PRIORITY}")
+    print(f"{executable}; the packages run the agent under /usr/bin/python3")
     print("without a client: BPF_PROG_TEST_RUN runs the byte code; nothing is attached\n")
     sections = _SECTIONS | _PEERS if arguments.peers else _SECTIONS
     measured: list[Figure] = []

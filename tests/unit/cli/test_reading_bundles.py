@@ -45,7 +45,10 @@ def _unpack(path: Path, into: Path) -> Path:
         zstandard.ZstdDecompressor().stream_reader(file) as stream,
         tarfile.open(fileobj=io.BytesIO(stream.read())) as tar,
     ):
-        tar.extractall(into, filter="data")
+        for entry in tar:  # Python 3.11.2, as Debian 12 has it, does not know extractall(filter)
+            if (content := tar.extractfile(entry)) is not None:
+                (into / entry.name).parent.mkdir(parents=True, exist_ok=True)
+                (into / entry.name).write_bytes(content.read())
     return into / BUNDLE
 
 
