@@ -376,8 +376,8 @@ class Connections:
                 self._get(connection).used = True
                 if connection not in self._channels:
                     fresh.append(connection)
-        # A batch may have more of them than are remembered.
-        fresh = [connection for connection in fresh if connection in self._known]
+        if fresh and len(found) > _REMEMBERED:
+            fresh = [connection for connection in fresh if connection in self._known]
         if fresh:
             learnt = len(self._channels)
             self._channels.learn(rows if found == fresh else rows[is_in(ids, fresh)])

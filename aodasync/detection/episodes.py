@@ -202,8 +202,11 @@ class Episodes:
     def observe(self, firing: Firing, now_ns: int) -> Started | None:
         """Take a firing window in; says whether an episode started with it."""
         finding = firing.finding
-        places = [(finding.anomaly, finding.rule, place) for place in places_of(finding)]
-        number = next((self._places[place] for place in places if place in self._places), None)
+        number = None
+        places = []
+        for where in places_of(finding):
+            places.append(place := (finding.anomaly, finding.rule, where))
+            number = number or self._places.get(place)
         if number is None and finding.idle and self._is_idle_again(firing, now_ns):
             return None
         if number is None and len(self._open) == _MOST_OPEN:
@@ -219,13 +222,8 @@ class Episodes:
         episode = self._open[number]
         if finding.emergency and not episode.emergency:
             self._notes.append(Escalated(number, finding))
-        fresh = set(finding.codes).difference(episode.codes) if started is None else set()
-        lost = not fresh.isdisjoint(LOST_DATA)
-        refused = not fresh.isdisjoint(_REFUSALS) and _REFUSALS.isdisjoint(episode.codes)
-        late = now_ns - episode.first_ns > _FIRST_BUNDLE_NS
-        if ((lost or refused) and late) or NO_LOGIN in fresh:
-            suppressed = self._budget.spend(finding, now_ns, cooling=False)
-            self._notes.append(Refused(number, finding, suppressed, data_lost=lost))
+        if started is None and finding.codes:
+            self._note_refusals(episode, finding, now_ns)
         episode.take(firing)
         for place in places:
             if len(self._places) < _MOST_PLACES or place[2] == finding.server:
@@ -233,6 +231,16 @@ class Episodes:
             else:
                 self.not_followed += place not in self._places
         return started
+
+    def _note_refusals(self, episode: _Open, finding: Finding, now_ns: int) -> None:
+        """Another bundle, if refused logins or lost data are new to an episode."""
+        fresh = set(finding.codes).difference(episode.codes)
+        lost = not fresh.isdisjoint(LOST_DATA)
+        refused = not fresh.isdisjoint(_REFUSALS) and _REFUSALS.isdisjoint(episode.codes)
+        late = now_ns - episode.first_ns > _FIRST_BUNDLE_NS
+        if ((lost or refused) and late) or NO_LOGIN in fresh:
+            suppressed = self._budget.spend(finding, now_ns, cooling=False)
+            self._notes.append(Refused(episode.number, finding, suppressed, data_lost=lost))
 
     def hold(self, anomaly: str, connections: Iterable[int], now_ns: int) -> None:
         """Let this interval be no quiet one for open episodes on these connections."""

@@ -106,11 +106,14 @@ class WindowCounter:
 
     def add(self, hits: Sequence[Hit]) -> list[Firing]:
         """Count the hits; one :class:`Firing` for each window that fires or grew after it had."""
-        parts = self._parts(hits)
-        firings = [self._count(place, parts[place]) for place in sorted(parts)]
-        if parts:
-            self._retire(max(number for _, number in parts))
-        return [firing for firing in firings if firing is not None]
+        firings = []
+        newest = self._newest
+        for place, part in sorted(self._parts(hits).items()):
+            newest = max(newest, place[1])
+            if (firing := self._count(place, part)) is not None:
+                firings.append(firing)
+        self._retire(newest)
+        return firings
 
     def _parts(self, hits: Iterable[Hit]) -> dict[_Place, list[Hit]]:
         """The hits of each window."""
@@ -156,7 +159,7 @@ class WindowCounter:
 
     def _finding(self, server: str, window: _Window) -> Finding:
         threshold_ns = window.min_threshold_ns if window.min_threshold_ns < 2**63 else 0
-        commands = [code for code in _most_common(window.commands) if code != _NO_COMMAND]
+        commands = _most_common(window.commands)
         return Finding(
             anomaly=self._anomaly.name,
             type=self._anomaly.type,
@@ -164,7 +167,7 @@ class WindowCounter:
             grave=self._grave,
             server=server,
             connections=tuple(sorted(window.connections)),
-            commands=tuple(map(command_name, commands)),
+            commands=tuple([command_name(code) for code in commands if code != _NO_COMMAND]),
             codes=tuple(_most_common(window.codes)),
             count=window.count,
             acceptable_count=self._acceptable_count,
@@ -189,6 +192,8 @@ class WindowCounter:
 
 def _most_common(counted: dict[_T, int]) -> list[_T]:
     """What was counted most, and first of what was counted as often."""
+    if len(counted) <= 1:  # as of an urgent one, for which a sort would be fetched from memory
+        return [*counted]
     return sorted(counted, key=counted.__getitem__, reverse=True)[:_NAMED]
 
 
