@@ -135,7 +135,7 @@ class LatencyDetector(Detector):
     def _judge_few(self, rows: EventArray) -> list[Hit]:
         """As :meth:`_judge`. An urgent one comes with few others, or alone."""
         lowest_ns, of_command = self._limits.lowest_ns, self._limits.of_command
-        hits = []
+        hits: list[Hit] = []
         for issued_ns, released_ns, connection, _, command, flags, kind, _ in glance(rows):
             took_ns = released_ns - issued_ns
             if took_ns < lowest_ns or kind != REQUEST or not issued_ns:
@@ -144,8 +144,9 @@ class LatencyDetector(Detector):
             emergency = took_ns >= emergency_ns
             counts = emergency or took_ns >= threshold_ns
             if counts and (named or not may_wait_for_ever(command, flags)):
-                hit = Hit(connection, released_ns, command, took_ns, threshold_ns, emergency, "")
-                hits.append(hit)
+                hits.append(
+                    (connection, released_ns, command, took_ns, threshold_ns, emergency, "")
+                )
         return hits
 
     def _judge(self, rows: EventArray) -> list[Hit]:
@@ -160,7 +161,7 @@ class LatencyDetector(Detector):
         hit = emergency | (counts & (took_ns >= threshold_ns))
         counted = (rows["connection_id"], released_ns, rows["command"], took_ns, threshold_ns)
         columns = [column[hit].tolist() for column in (*counted, emergency)]
-        return list(map(Hit._make, zip(*columns, repeat(""), strict=False)))
+        return list(zip(*columns, repeat(""), strict=False))
 
     def urgency(self) -> Urgency:
         """The emergency threshold of each tracked command that may not wait for ever."""

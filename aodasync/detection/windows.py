@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias, TypeVar
+from itertools import islice, repeat
+from typing import TypeAlias, TypeVar
+
+import numpy as np
 
 from aodasync.config.model import ConnectionAnomaly, ErrorAnomaly, LatencyAnomaly
 from aodasync.detection.detector import Context, Firing
@@ -30,39 +33,21 @@ _NAMED = 16  # codes that a finding names
 _NO_COMMAND = -1
 
 
-class Hit(NamedTuple):
-    """A row that counts towards an anomaly.
+Hit: TypeAlias = tuple[int, int, int, int, int, bool, str]
+"""A row that counts towards an anomaly: a mere tuple, as a flood has 16,000 of them in a batch.
 
-    ``command`` is a code, -1 for a trouble event; ``threshold_ns`` the limit that the row met
-    (0: none); an ``emergency`` fires alone; ``code`` is the name under which it counts, if any.
-    """
-
-    connection: int
-    released_ns: int
-    command: int
-    took_ns: int
-    threshold_ns: int
-    emergency: bool
-    code: str
+Connection id, ``released_ns``, command (a code, -1 for a trouble event), ns that it took, the
+limit in ns that it met (0: none), whether it fires alone, and the name under which it counts, if
+any.
+"""
 
 
 def hits_of(rows: EventArray, codes: Iterable[str], took_ns: Iterable[int]) -> list[Hit]:
     """Rows of shape (N,) that count under these names, whatever they took."""
-    columns = (rows[name].tolist() for name in ("connection_id", "released_ns", "command", "kind"))
-    return [
-        Hit(
-            connection=connection,
-            released_ns=at_ns,
-            command=command if kind == REQUEST else _NO_COMMAND,
-            took_ns=took,
-            threshold_ns=0,
-            emergency=False,
-            code=code,
-        )
-        for connection, at_ns, command, kind, took, code in zip(
-            *columns, took_ns, codes, strict=True
-        )
-    ]
+    connections, released_ns = rows["connection_id"].tolist(), rows["released_ns"].tolist()
+    commands = np.where(rows["kind"] == REQUEST, rows["command"], np.int64(_NO_COMMAND)).tolist()
+    columns = connections, released_ns, commands, took_ns, repeat(0), [False] * len(rows), codes
+    return list(zip(*columns, strict=False))
 
 
 @dataclass(slots=True)
@@ -115,39 +100,40 @@ class WindowCounter:
         self._retire(newest)
         return firings
 
-    def _parts(self, hits: Iterable[Hit]) -> dict[_Place, list[Hit]]:
+    def _parts(self, hits: Sequence[Hit]) -> dict[_Place, Sequence[Hit]]:
         """The hits of each window."""
-        servers: dict[int, str] = {}
+        interval_ns = self._interval_ns
+        different = {hit[0] for hit in hits}
+        servers = {connection: self._server_of(connection) for connection in different}
+        numbers = [hit[1] // interval_ns for hit in hits]
+        if numbers and len({*servers.values()}) == 1 and min(numbers) == max(numbers):
+            return {(servers[hits[0][0]], numbers[0]): hits}
         parts: dict[_Place, list[Hit]] = {}
-        for hit in hits:
-            server = servers.get(hit.connection)
-            if server is None:
-                server = servers[hit.connection] = self._server_of(hit.connection)
-            parts.setdefault((server, hit.released_ns // self._interval_ns), []).append(hit)
-        return parts
+        for hit, number in zip(hits, numbers, strict=True):
+            parts.setdefault((servers[hit[0]], number), []).append(hit)
+        return {**parts}
 
-    def _count(self, place: _Place, hits: list[Hit]) -> Firing | None:
+    def _count(self, place: _Place, hits: Sequence[Hit]) -> Firing | None:
         window = self._windows.get(place)
         if window is None:
             window = self._windows[place] = _Window()
         missing = self._acceptable_count - window.count
-        crossings: list[int] = []
-        for connection, at_ns, command, took_ns, threshold_ns, emergency, code in hits:
-            if emergency and not crossings:
-                crossings.append(at_ns)
-            window.first_ns = min(window.first_ns, at_ns) if window.first_ns else at_ns
-            window.last_ns = max(window.last_ns, at_ns)
-            window.max_latency_ns = max(window.max_latency_ns, took_ns)
-            window.min_threshold_ns = min(window.min_threshold_ns, threshold_ns)
-            if len(window.connections) < _MOST_DIFFERENT:
-                window.connections.add(connection)
-            _count_up(window.commands, command)
-            if code:
-                _count_up(window.codes, code)
+        connections, released_ns, commands, took_ns, thresholds_ns, emergencies, codes = zip(
+            *hits, strict=True
+        )
+        crossings = [released_ns[emergencies.index(True)]] if True in emergencies else []
         window.count += len(hits)
         window.emergency |= bool(crossings)
+        window.first_ns = min(window.first_ns or released_ns[0], *released_ns)
+        window.last_ns = max(window.last_ns, *released_ns)
+        window.max_latency_ns = max(window.max_latency_ns, *took_ns)
+        window.min_threshold_ns = min(window.min_threshold_ns, *thresholds_ns)
+        if len(window.connections) < _MOST_DIFFERENT:
+            window.connections.update(connections[:_MOST_DIFFERENT])
+        _count_up(window.commands, commands)
+        _count_up(window.codes, codes)
         if 0 < missing <= len(hits):
-            crossings.append(sorted(hit.released_ns for hit in hits)[missing - 1])
+            crossings.append(sorted(released_ns)[missing - 1])
         first = not window.fired and bool(crossings)
         if first:
             window.fired, window.crossed_ns = True, min(crossings)
@@ -185,9 +171,11 @@ class WindowCounter:
             self._newest = newest
             for place in [p for p in self._windows if p[1] <= newest - _OPEN_WINDOWS]:
                 del self._windows[place]
-        while len(self._windows) > _MOST_WINDOWS:
-            del self._windows[next(iter(self._windows))]
-            self.forgotten += 1
+        excess = len(self._windows) - _MOST_WINDOWS
+        if excess > 0:
+            self.forgotten += excess
+            for place in list(islice(self._windows, excess)):
+                del self._windows[place]
 
 
 def _most_common(counted: dict[_T, int]) -> list[_T]:
@@ -197,7 +185,9 @@ def _most_common(counted: dict[_T, int]) -> list[_T]:
     return sorted(counted, key=counted.__getitem__, reverse=True)[:_NAMED]
 
 
-def _count_up(counted: dict[_T, int], value: _T) -> None:
-    """Count a value, of as many different ones as a server may fill the table with."""
-    if value in counted or len(counted) < _MOST_DIFFERENT:
-        counted[value] = counted.get(value, 0) + 1
+def _count_up(counted: dict[_T, int], values: Iterable[_T]) -> None:
+    """Count values, as many different ones as a server may fill the table with; none that is ""."""
+    full = len(counted) >= _MOST_DIFFERENT
+    for value in values:
+        if value != "" and (value in counted or not full):
+            counted[value] = counted.get(value, 0) + 1
