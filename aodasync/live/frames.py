@@ -23,7 +23,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from aodasync.events import EVENT, EventArray, Kind
+from aodasync.events import EVENT, EventArray, Kind, pick
 from aodasync.evidence.failures import failed, silent
 
 __all__ = [
@@ -138,8 +138,7 @@ def wanted_rows(rows: EventArray, asked: Subscription) -> EventArray:
         bad = failed(rows) | silent(rows)
         chosen = bad & chosen if asked.min_ms > 0 else bad
     chosen &= (rows["kind"] == int(Kind.REQUEST)) & (rows["issued_ns"] != 0)
-    selected: EventArray = rows[chosen]
-    return selected
+    return pick(rows, chosen)
 
 
 class Decoder:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from aodasync.events import NS_PER_MS, REQUEST, EventArray, latency_ns
+from aodasync.events import NS_PER_MS, REQUEST, EventArray, latency_ns, pick
 from aodasync.evidence.failures import failed, silent
 from aodasync.smb.commands import command_name
 
@@ -74,7 +74,7 @@ def grouped(
         called, mine = name(key if isinstance(key, tuple) else (key,)), inverse == number
         members[called] = members[called] | mine if called in members else mine
     found = [
-        _figures(called, ended[mine & ~late], ended[mine & late])
+        _figures(called, pick(ended, mine & ~late), pick(ended, mine & late))
         for called, mine in members.items()
     ]
     return sorted(found, key=lambda group: (-group.added_ms, group.name))

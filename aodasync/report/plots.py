@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from aodasync.events import REQUEST, EventArray
+from aodasync.events import REQUEST, EventArray, pick
 from aodasync.report import summary
 from aodasync.report.clock import Clock, clock_of
 from aodasync.report.content import Content
@@ -61,7 +61,7 @@ def latency_over_time(content: Content) -> str:
     ages = [real_number(request, "age_ms") for request in content.in_flight]
     ended_ns = content.rows["released_ns"]
     from_ns, to_ns = max(1, at.began_ns - _BEFORE_NS), int(ended_ns.max(initial=0))
-    shown = content.rows[ended_ns >= np.uint64(from_ns)]
+    shown = pick(content.rows, ended_ns >= np.uint64(from_ns))
     whole = len(shown) == int(np.count_nonzero(ended_ns))
     wide = timeline(shown, ages, at, _WIDE)
     if not wide:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aodasync.detection.long_waits import may_wait
-from aodasync.events import NS_PER_MS, EventArray, Outcome, latency_ns
+from aodasync.events import NS_PER_MS, EventArray, Outcome, latency_ns, pick
 from aodasync.evidence.failures import failed, silent
 from aodasync.report.groups import by_command
 from aodasync.report.values import whole_number
@@ -64,7 +64,7 @@ def against_usual(rows: EventArray, began_ns: int) -> tuple[str, float | None, f
 
     None where no request ended since; the usual one is None where none ended before.
     """
-    ended = rows[~may_wait(rows)]
+    ended = pick(rows, ~may_wait(rows))
     for group in by_command(ended, began_ns):
         usual_ms, now_ms = group.median_ms
         if now_ms is not None:
@@ -77,7 +77,7 @@ def errors(rows: EventArray, shares: Mapping[int, str]) -> list[tuple[str, str, 
 
     Expected noise is left out. ``shares`` are by tree id.
     """
-    bad = rows[failed(rows) | silent(rows)]
+    bad = pick(rows, failed(rows) | silent(rows))
     kinds, counts = np.unique(bad[["status", "outcome", "tree_id", "command"]], return_counts=True)
     most = np.argsort(-counts, kind="stable")[:_MOST_ERRORS]
     found: Counter[tuple[str, str, str]] = Counter()

@@ -11,7 +11,7 @@ import numpy as np
 
 from aodasync.bundle.files_table import NamesByRequest, file_of
 from aodasync.detection.long_waits import may_wait
-from aodasync.events import REQUEST, EventArray
+from aodasync.events import REQUEST, EventArray, pick
 from aodasync.report.clock import duration
 from aodasync.report.html import text
 from aodasync.report.summary import latency_ms
@@ -51,9 +51,9 @@ def slowest(rows: EventArray, began_ns: int) -> EventArray:
 
     Left out are those that may wait for ever.
     """
-    ended = rows[(rows["kind"] == REQUEST) & (rows["released_ns"] >= max(0, began_ns))]
-    ended = ended[(ended["issued_ns"] > 0) & (ended["released_ns"] > ended["issued_ns"])]
-    ended = ended[~may_wait(ended)]
+    counts = (rows["kind"] == REQUEST) & (rows["released_ns"] >= max(0, began_ns))
+    counts &= (rows["issued_ns"] > 0) & (rows["released_ns"] > rows["issued_ns"])
+    ended = pick(rows, counts & ~may_wait(rows))
     found = ended[np.argsort(latency_ms(ended), kind="stable")[-_MOST:]]
     in_order: EventArray = found[np.argsort(found["issued_ns"], kind="stable")]
     return in_order

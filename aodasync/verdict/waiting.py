@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from aodasync.detection.long_waits import announced_opens
 from aodasync.detection.trouble_rows import TREE_CONNECT
-from aodasync.events import ANSWERED, NS_PER_MS, REQUEST, EventArray, Flag, latency_ns
+from aodasync.events import ANSWERED, NS_PER_MS, REQUEST, EventArray, Flag, latency_ns, pick
 from aodasync.evidence.arrays import is_in
 from aodasync.evidence.model import Finding, Symptom
 from aodasync.smb.commands import COMMAND_CODES
@@ -145,10 +145,11 @@ def sufferer(finding: Finding, unanswered: EventArray, recent: EventArray) -> in
     lost |= (recent["command"] <= TREE_CONNECT) & (recent["status"] >= LEAST_ERROR)
     on_one = lost & (recent["connection_id"] != 0)
     if finding.symptom == Symptom.CONNECTION and on_one.any():
-        slow = recent[on_one]
+        slow = pick(recent, on_one)
     elif len(unanswered):
         return int(unanswered["connection_id"][np.argmin(unanswered["issued_ns"])])
     else:
-        slow = recent[latency_ns(recent) >= max(1, round(finding.threshold_ms * NS_PER_MS))]
+        least_ns = max(1, round(finding.threshold_ms * NS_PER_MS))
+        slow = pick(recent, latency_ns(recent) >= least_ns)
     most = Counter(slow["connection_id"].tolist()).most_common(1)
     return most[0][0] if most else next(iter(finding.connections), None)
