@@ -165,6 +165,24 @@ CONTEXTS: Final = (
         finders.call_argument,
     ),
     context(
+        "a name and its value, both in quotation marks",
+        _NAMES,
+        rb"(?P<quote>[\"'])[a-z0-9_.-]{0,40}?" + SECRET_NAMES + rb"(?P=quote)[ \t]{1,8}[\"']",
+        finders.quoted,
+    ),
+    context(
+        "an object of Python that holds it",
+        (b"value=",),
+        SECRET_NAMES + rb"\([a-z_]{0,16}value=(?=%b)" % QUOTE,
+        finders.paired,
+    ),
+    context(
+        "NAME:X behind --auth",
+        (b"--auth",),
+        FLAG_START + rb"--auth" + GAP + rb"[\"']?[^\s:\"'/]{1,64}:(?=[^\s:/])",
+        finders.paired,
+    ),
+    context(
         "a password in the form of netrc",
         (b"pass", b"bindpw", b"rootpw"),
         rb"(?<![a-z0-9_-])(?:bind_?|root_?)?(?:password|passwd|(?<=bind)pw|(?<=root)pw)"

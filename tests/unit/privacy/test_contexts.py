@@ -337,6 +337,10 @@ _REPORTED: Final = {
     "$cfg['smb']['password']='S3cretX';": "$cfg['smb']['password']='********';",
     "declare -A c=([password]=S3cretX [user]=u1)": "declare -A c=([password]=********)",
     "password[0]: S3cretX": "password[0]: ********",
+    """set "password" "S3cretX" in 'x'""": """set "password" "********" in 'x'""",
+    "'smb_token' 'S3cretX'": "'smb_token' '********'",
+    "loaded Password(value='S3cretX') of u1": "loaded Password(value='********') of u1",
+    "http --auth u1:S3cretX https://nas/api": "http --auth u1:******** https://nas/api",
     "- key: password\n  value: S3cretX\n- value: u1": (
         "- key: password\n  value: ********\n- value: u1"
     ),
@@ -368,6 +372,7 @@ def test_the_value_goes_and_what_is_beside_it_stays(text: str) -> None:
         "type=SYSCALL msg=audit(1.2:3): a0=ffffff9c a1=55d0c2a5e2b0 exit=-13 key=(null)",
         'type=SYSCALL msg=audit(1.2:3): comm="mount.cifs" key="mounts"',
         'wanted("user", ["password", "domain"])',
+        "rclone --auth-no-open-browser; x --auth https://login.example.com",
         "3 of 5 tests: pass: 3/5",
         "0 logon     cifs:a:10.9.9.1: 20",
         "CIFS: VFS: Session Id   a1 b2 c3 d4 e5 f6 07 18",
