@@ -171,9 +171,10 @@ CONTEXTS: Final = (
         finders.quoted,
     ),
     context(
-        "an object of Python that holds it",
-        (b"value=",),
-        SECRET_NAMES + rb"\([a-z_]{0,16}value=(?=%b)" % QUOTE,
+        "what is set, or an object that holds it: set_password('X')",
+        (b"pass", b"secret"),
+        rb"(?:%b|secret(?:str)?)\((?:[a-z_]{0,32}=)?(?=(?:%b)[^\"'\s\\]{1,256}(?:%b))"
+        % (_PASSWORD, QUOTE, QUOTE),
         finders.paired,
     ),
     context(

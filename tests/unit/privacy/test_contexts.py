@@ -340,6 +340,7 @@ _REPORTED: Final = {
     """set "password" "S3cretX" in 'x'""": """set "password" "********" in 'x'""",
     "'smb_token' 'S3cretX'": "'smb_token' '********'",
     "loaded Password(value='S3cretX') of u1": "loaded Password(value='********') of u1",
+    'conn.set_password("S3cretX")': 'conn.set_password("********")',
     "http --auth u1:S3cretX https://nas/api": "http --auth u1:******** https://nas/api",
     "- key: password\n  value: S3cretX\n- value: u1": (
         "- key: password\n  value: ********\n- value: u1"
@@ -372,6 +373,7 @@ def test_the_value_goes_and_what_is_beside_it_stays(text: str) -> None:
         "type=SYSCALL msg=audit(1.2:3): a0=ffffff9c a1=55d0c2a5e2b0 exit=-13 key=(null)",
         'type=SYSCALL msg=audit(1.2:3): comm="mount.cifs" key="mounts"',
         'wanted("user", ["password", "domain"])',
+        "def password(self, user='u1'): pass('it works') or getpass('Type it again')",
         "rclone --auth-no-open-browser; x --auth https://login.example.com",
         "3 of 5 tests: pass: 3/5",
         "0 logon     cifs:a:10.9.9.1: 20",
