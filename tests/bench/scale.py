@@ -45,6 +45,7 @@ from aodasync.process.children import Children
 from aodasync.report import render
 from aodasync.report.content import read_bundle
 from aodasync.tasks.throttled import Throttled
+from aodasync.verdict.judge import judge
 from tests.bench.figures import Figure
 from tests.bench.rigging import Bench
 from tests.bench.world import World
@@ -70,6 +71,7 @@ _BOUNDS_MS: Final[dict[str, float | None]] = {
     "bundle, what decays first": 60.0,
     "bundle, stacks of who waits": None,
     "bundle, its verdict": 200.0,
+    "the cause, all requests of one server": 40.0,
     "bundle, its archive": 500.0,
     "why": 100.0,
     "report": 1000.0,
@@ -224,6 +226,20 @@ async def _collected(host: _Host) -> AsyncIterator[tuple[str, float]]:
         )
 
     yield "bundle, its verdict", await _best(verdict)
+    alone = rows.copy()
+    alone["connection_id"] = finding.connections[0]
+
+    async def cause() -> None:
+        judge(
+            trigger,
+            rows=alone,
+            in_flight=after.in_flight,
+            connections=after.connections,
+            shares=after.shares,
+            later=host.samples[-1],
+        )
+
+    yield "the cause, all requests of one server", await _best(cause)
 
     async def archive() -> None:
         pack(
