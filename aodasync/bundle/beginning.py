@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Final
 
 from aodasync.actions import Action
 from aodasync.bundle.bundle_name import BundleName
@@ -25,6 +26,9 @@ from aodasync.evidence.model import Sample, Snapshot, Trigger
 from aodasync.host.threads import in_thread
 
 __all__ = ["Beginning", "Spent"]
+
+_DECAYING: Final = ("in_flight", "operations", "connections", "credits", "shares", "files")
+_COUNTED: Final = ("losses", "figures", "facts")
 
 
 class Spent:
@@ -75,7 +79,7 @@ class Beginning:
         source, output = shared.source, shared.output
         if copy is not None:
             copy()
-        before = source.snapshot()
+        before = source.snapshot(*_DECAYING)
         if not source.live:
             before = replace(before, in_flight=trigger.in_flight)
         output.renew()
@@ -97,7 +101,8 @@ class Beginning:
         The tasks raise OSError: it could not be written, or there is hardly any space left.
         """
         begun = asyncio.create_task(self._write(writer))
-        return begun, asyncio.create_task(self._outline(writer, chosen, begun, head_start))
+        outlining = self._outline(writer, chosen, begun, head_start)
+        return begun, asyncio.create_task(outlining)
 
     async def _write(self, writer: Writer) -> None:
         """Write the requests, and take a sample of this moment."""
@@ -106,8 +111,8 @@ class Beginning:
         sample = await begin
         writer.trigger = replace(writer.trigger, samples=(*writer.trigger.samples, *sample))
 
-    @staticmethod
     async def _outline(
+        self,
         writer: Writer,
         chosen: tuple[Action, ...],
         begun: asyncio.Task[None],
@@ -116,7 +121,8 @@ class Beginning:
         await asyncio.wait([begun])
         await head_start.wait()
         begun.result()
-        await in_thread(partial(writer.outline, chosen))
+        source = self._shared.source
+        await in_thread(lambda: writer.outline(chosen, source.snapshot(*_COUNTED)))
 
     def _begin(self, writer: Writer, rows: EventArray) -> tuple[Sample, ...]:
         """The surroundings at this moment; nothing where the host is not live."""

@@ -75,17 +75,24 @@ class Writer:
         self.held = len(rows)
         self.bundle.write_events(rows[-self._most_rows() :])
 
-    def outline(self, planned: tuple[Action, ...]) -> None:
+    def outline(self, planned: tuple[Action, ...], counted: Snapshot) -> None:
         """Write a manifest of what is known before the actions ran.
 
-        With it a collection that is cut off can be made a bundle by the next start.
+        With it a collection that is cut off can be made a bundle by the next start. ``counted``
+        has what is not of the tables ``before``: losses, figures and facts.
 
         Raises:
             OSError: it could not be written.
         """
         rows = self.bundle.events()
         manifest = self._manifest(
-            self.before,
+            replace(
+                self.before,
+                losses=counted.losses,
+                figures=counted.figures,
+                facts=counted.facts,
+                errors={**self.before.errors, **counted.errors},
+            ),
             rows,
             verdict=NOT_JUDGED,
             results=tuple(replace(not_run(a, _NOT_REACHED), file=a.file) for a in planned),

@@ -45,7 +45,7 @@ class LiveEvidence:
         return True
 
     def snapshot(self, *tables: str) -> Snapshot:
-        """These tables of the probe as they are now, all of them, and the facts, if none is named.
+        """These tables of the probe, and ``facts``, as they are now; all if none is named.
 
         A table that cannot be read costs its own content alone.
         """
@@ -53,7 +53,7 @@ class LiveEvidence:
         found: dict[str, Any] = {}
         errors: dict[str, str] = {}
         if probe is not None:
-            for name in tables or probe.tables:
+            for name in (name for name in tables or probe.tables if name in probe.tables):
                 try:
                     found[name] = probe.tables[name]()
                 except (BpfError, OSError) as error:
@@ -63,7 +63,7 @@ class LiveEvidence:
         if not tables or "losses" in tables:
             own = {"bpf_reads": self._failures, **self._own_losses()}
             found["losses"] = {**found.get("losses", {}), **own}
-        if not tables:
+        if not tables or "facts" in tables:
             plan = asdict(probe.plan) if probe else None
             found["facts"] = {**host_facts(), "probe": plan, **self._own_facts()}
         return Snapshot(**found, errors=errors)

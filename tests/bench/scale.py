@@ -28,6 +28,7 @@ from aodasync import agent as agent_module
 from aodasync import config
 from aodasync.actions.stacks import collect_stacks
 from aodasync.agent import Agent
+from aodasync.bundle import beginning
 from aodasync.bundle.archive import read_manifest
 from aodasync.bundle.bundle_name import BundleName
 from aodasync.bundle.output_dir import OutputDirectory
@@ -193,7 +194,8 @@ async def _collected(host: _Host) -> AsyncIterator[tuple[str, float]]:
     written: list[Writer] = []
 
     async def decaying() -> None:
-        before = await asyncio.to_thread(agent._evidence.snapshot)
+        source = agent._evidence
+        before = await asyncio.to_thread(source.snapshot, *beginning._DECAYING)
         name = BundleName(realtime_ns + len(written), "hang")
         bundle = PartialBundle(name, host.output.batches_fd)
         recorded = agent._evidence.recorded()
@@ -201,7 +203,8 @@ async def _collected(host: _Host) -> AsyncIterator[tuple[str, float]]:
         written.append(writer)
         await asyncio.to_thread(bundle.create, before.clocks.realtime_ns)
         await asyncio.to_thread(writer.begin, rows)
-        await asyncio.to_thread(writer.outline, ())
+        counted = await asyncio.to_thread(source.snapshot, *beginning._COUNTED)
+        await asyncio.to_thread(writer.outline, (), counted)
 
     yield "bundle, what decays first", await _best(decaying)
     waiting = frozenset(distinct(written[-1].before.in_flight["pid"]))
