@@ -27,13 +27,16 @@ HUNG_MS = 2000
 _BEFORE_NS = 1_000_000_000
 
 
-def retransmits() -> int:
-    """Segments that the client's sockets to the server have sent again so far."""
-    return _retransmits(lab("ss -tin dport = :445"))
+def strayed() -> int:
+    """Segments on the client's sockets to the server that were lost on their way so far.
+
+    Its own are sent again; of the server's, those behind a lost one come out of order.
+    """
+    return _strayed(lab("ss -tin dport = :445"))
 
 
-def _retransmits(text: str) -> int:
-    return sum(int(total) for total in re.findall(r" retrans:\d+/(\d+)", text))
+def _strayed(text: str) -> int:
+    return sum(map(int, re.findall(r" (?:retrans:\d+/|rcv_ooopack:)(\d+)", text)))
 
 
 def check_bundle(fault: str, evidence: Evidence, begun_ns: int) -> None:
@@ -58,8 +61,8 @@ def check_bundle(fault: str, evidence: Evidence, begun_ns: int) -> None:
     )
 
 
-def _sent_again(evidence: Evidence, before: int) -> tuple[bool, str]:
-    now = _retransmits(_text(evidence, "sockets.log"))
+def _lost(evidence: Evidence, before: int) -> tuple[bool, str]:
+    now = _strayed(_text(evidence, "sockets.log"))
     return now > before, f"{before} before, {now} in sockets.log"
 
 
@@ -84,8 +87,8 @@ def _text(evidence: Evidence, name: str) -> str:
 
 
 SHOWN: Mapping[str, Callable[[Evidence, int], tuple[bool, str]]] = {
-    "sockets.log shows retransmits": _sent_again,
+    "sockets.log shows the loss": _lost,
     "stacks.log shows a process that waits in cifs": _stuck,
     "inflight.json shows the hung requests with their ages": _ages,
 }
-"""What a fault may have to show: given its bundle, and the retransmits before it."""
+"""What a fault may have to show: given its bundle, and :func:`strayed` before it."""

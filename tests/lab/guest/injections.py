@@ -194,7 +194,7 @@ def drift(thresholds: Mapping[str, float]) -> None:
 
 _SERVER = frozenset({"server"})
 _NETWORK = frozenset({"network"})
-_SENT_AGAIN = "sockets.log shows retransmits"
+_LOST = "sockets.log shows the loss"
 _HUNG = (
     "stacks.log shows a process that waits in cifs",
     "inflight.json shows the hung requests with their ages",
@@ -202,7 +202,7 @@ _HUNG = (
 
 FAULTS = (
     Fault("network delay", delay, ("latency",), _NETWORK, over_thresholds=True),
-    Fault("packet loss", loss, ("latency",), _NETWORK, shown=(_SENT_AGAIN,)),
+    Fault("packet loss", loss, ("latency",), _NETWORK, shown=(_LOST,)),
     Fault("bandwidth limit", bandwidth, ("latency",), _NETWORK),
     Fault("100 % loss for 8 s", blackout, ("hang", "connection"), _NETWORK, shown=_HUNG),
     Fault("smbd stopped 1.5 s", stall, ("latency",), _SERVER, emergency=True),

@@ -180,7 +180,7 @@ class Matrix:
         """Inject a fault, and hold what the agent says against what it should."""
         self.settled()
         seen, written = len(self.agent.events("anomaly_detected")), len(self.written())
-        retransmits = evidence.retransmits()
+        strayed = evidence.strayed()
         begun_ns = time.monotonic_ns()
         fault.inject(self.thresholds)
         time.sleep(6)
@@ -203,7 +203,7 @@ class Matrix:
             evidence.check_bundle(fault.name, decisive, begun_ns)
             explained(fault.name, fault.sufferer, decisive)
             for what in fault.shown:
-                ok, detail = evidence.SHOWN[what](decisive, retransmits)
+                ok, detail = evidence.SHOWN[what](decisive, strayed)
                 check(f"{fault.name}: {what}", ok, detail)
             shutil.copy(decisive.path, OUT / f"{fault.name.replace(' ', '_')}.tar.zst")
         detected = all(found) and (not fault.emergency or self._escalated(events))
