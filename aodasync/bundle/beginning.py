@@ -118,9 +118,8 @@ class Beginning:
         begun: asyncio.Task[None],
         head_start: asyncio.Event,
     ) -> None:
-        await asyncio.wait([begun])
         await head_start.wait()
-        begun.result()
+        await begun
         source = self._shared.source
         await in_thread(lambda: writer.outline(chosen, source.snapshot(*_COUNTED)))
 

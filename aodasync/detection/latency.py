@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 
 import numpy as np
 import numpy.typing as npt
@@ -161,7 +160,7 @@ class LatencyDetector(Detector):
         hit = emergency | (counts & (took_ns >= threshold_ns))
         counted = (rows["connection_id"], released_ns, rows["command"], took_ns, threshold_ns)
         columns = [column[hit].tolist() for column in (*counted, emergency)]
-        return list(zip(*columns, repeat(""), strict=False))
+        return list(zip(*columns, [""] * len(columns[0]), strict=True))
 
     def urgency(self) -> Urgency:
         """The emergency threshold of each tracked command that may not wait for ever."""

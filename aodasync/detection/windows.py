@@ -8,9 +8,9 @@ can still belong to it. A window fires once, at the row that made it an anomaly.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice, repeat
+from itertools import islice
 from typing import TypeAlias, TypeVar
 
 import numpy as np
@@ -46,8 +46,9 @@ def hits_of(rows: EventArray, codes: Iterable[str], took_ns: Iterable[int]) -> l
     """Rows of shape (N,) that count under these names, whatever they took."""
     connections, released_ns = rows["connection_id"].tolist(), rows["released_ns"].tolist()
     commands = np.where(rows["kind"] == REQUEST, rows["command"], np.int64(_NO_COMMAND)).tolist()
-    columns = connections, released_ns, commands, took_ns, repeat(0), [False] * len(rows), codes
-    return list(zip(*columns, strict=False))
+    no_limits, no_emergencies = [0] * len(rows), [False] * len(rows)
+    columns = connections, released_ns, commands, took_ns, no_limits, no_emergencies, codes
+    return list(zip(*columns, strict=True))
 
 
 @dataclass(slots=True)
@@ -100,7 +101,7 @@ class WindowCounter:
         self._retire(newest)
         return firings
 
-    def _parts(self, hits: Sequence[Hit]) -> dict[_Place, Sequence[Hit]]:
+    def _parts(self, hits: Sequence[Hit]) -> Mapping[_Place, Sequence[Hit]]:
         """The hits of each window."""
         interval_ns = self._interval_ns
         different = {hit[0] for hit in hits}
@@ -111,7 +112,7 @@ class WindowCounter:
         parts: dict[_Place, list[Hit]] = {}
         for hit, number in zip(hits, numbers, strict=True):
             parts.setdefault((servers[hit[0]], number), []).append(hit)
-        return {**parts}
+        return parts
 
     def _count(self, place: _Place, hits: Sequence[Hit]) -> Firing | None:
         window = self._windows.get(place)
@@ -131,7 +132,7 @@ class WindowCounter:
         if len(window.connections) < _MOST_DIFFERENT:
             window.connections.update(connections[:_MOST_DIFFERENT])
         _count_up(window.commands, commands)
-        _count_up(window.codes, codes)
+        _count_up(window.codes, filter(None, codes))
         if 0 < missing <= len(hits):
             crossings.append(sorted(released_ns)[missing - 1])
         first = not window.fired and bool(crossings)
@@ -186,8 +187,8 @@ def _most_common(counted: dict[_T, int]) -> list[_T]:
 
 
 def _count_up(counted: dict[_T, int], values: Iterable[_T]) -> None:
-    """Count values, as many different ones as a server may fill the table with; none that is ""."""
+    """Count values, as many different ones as a server may fill the table with."""
     full = len(counted) >= _MOST_DIFFERENT
     for value in values:
-        if value != "" and (value in counted or not full):
+        if value in counted or not full:
             counted[value] = counted.get(value, 0) + 1

@@ -53,7 +53,7 @@ class LiveEvidence:
         found: dict[str, Any] = {}
         errors: dict[str, str] = {}
         if probe is not None:
-            for name in (name for name in tables or probe.tables if name in probe.tables):
+            for name in (each for each in tables or probe.tables if each != "facts"):
                 try:
                     found[name] = probe.tables[name]()
                 except (BpfError, OSError) as error:
