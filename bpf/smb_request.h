@@ -61,6 +61,7 @@ static __always_inline void remember_connection(u64 server, u64 connection_id)
 	bpf_probe_read_kernel(connection.address, sizeof(connection.address),
 			      (void *)(server + SERVER_dstaddr));
 	bpf_map_update_elem_(MAP(MAP_CONNECTIONS), &connection_id, &connection, BPF_ANY);
+	count(COUNT_CONNECTIONS_NOTED); /* the agent reads the table when this has changed */
 }
 
 /* Whether a MID that was not seen to begin is one of SMB1: its connection is noted. */

@@ -24,7 +24,7 @@ static __always_inline void count(u32 counter)
 {
 	u64 *value = bpf_map_lookup_elem_(MAP(MAP_COUNTERS), &counter);
 
-	/* Atomic though per CPU: these programs may be preempted. All are rare paths. */
+	/* Of all CPUs, so that the agent reads it without a system call. All are rare paths. */
 	if (value)
 		__sync_fetch_and_add(value, 1);
 }

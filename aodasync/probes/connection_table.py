@@ -6,7 +6,7 @@ from __future__ import annotations
 import socket
 import struct
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -50,16 +50,26 @@ def peer(address: bytes) -> tuple[str, int]:
 
 
 class ConnectionTable:
-    """All connections seen, by id; those that the kernel side forgot are kept."""
+    """All connections seen, by id; those that the kernel side forgot are kept.
 
-    def __init__(self, map_fd: int) -> None:
+    ``noted`` counts how often the kernel side wrote to the table.
+    """
+
+    def __init__(self, map_fd: int, noted: Callable[[], int]) -> None:
         self._scanner = MapScanner(map_fd, CONNECTION, MAX_CONNECTIONS)
+        self._noted = noted
+        self._seen = self._seen_before = -1
         self._known: dict[int, tuple[bytes, Connection]] = {}
         self._servers: Mapping[int, int] = {}
         self.forgotten = 0
 
     def read(self) -> Mapping[int, Connection]:
-        """Read the map (some 50 us) and merge."""
+        """Read the map (some 50 us) if it was written to, and merge."""
+        noted = self._noted()
+        if noted == self._seen == self._seen_before:
+            return self.known()
+        # Read once more after each change: the count may be seen before its row.
+        self._seen_before, self._seen = self._seen, noted
         keys, values = self._scanner.scan()
         self._servers = dict(zip(keys.tolist(), values["server"].tolist(), strict=True))
         for connection_id, value in zip(keys.tolist(), values, strict=True):

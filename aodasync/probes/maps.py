@@ -25,7 +25,6 @@ class MapType(IntEnum):
 
     HASH = 1
     ARRAY = 2
-    PERCPU_ARRAY = 6
     LRU_HASH = 9
     RINGBUF = 27
 
@@ -41,7 +40,7 @@ def create_map(
 
 
 def lookup(map_fd: int, key: bytes, value_bytes: int) -> bytes | None:
-    """The value under a key (for all CPUs, of a per-CPU map); None when there is none."""
+    """The value under a key; None when there is none."""
     wanted = ctypes.create_string_buffer(key, len(key))
     value = ctypes.create_string_buffer(value_bytes)
     attributes = struct.pack("IxxxxQQQ", map_fd, address(wanted), address(value), 0)

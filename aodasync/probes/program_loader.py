@@ -128,7 +128,7 @@ def create_maps(ring_bytes: int, method: str = "fentry") -> dict[MapNumber, int]
         MapNumber.RING: (MapType.RINGBUF, 0, 0, ring_bytes),
         MapNumber.IN_FLIGHT: (MapType.ARRAY, 4, BLOCK.itemsize, IN_FLIGHT_BLOCKS + 1),
         MapNumber.CONNECTIONS: (MapType.LRU_HASH, 8, CONNECTION_BYTES, MAX_CONNECTIONS),
-        MapNumber.COUNTERS: (MapType.PERCPU_ARRAY, 4, 8, len(Counter)),
+        MapNumber.COUNTERS: (MapType.ARRAY, 4, 8, len(Counter)),
         MapNumber.EMERGENCY: (MapType.ARRAY, 4, 16, EMERGENCY_COMMANDS),
         MapNumber.STATE: (MapType.ARRAY, 4, 8, len(StateIndex)),
         MapNumber.TREES: (MapType.LRU_HASH, TREE_KEY_BYTES, TREE_NAME_BYTES, MAX_TREES),
@@ -144,7 +144,7 @@ def create_maps(ring_bytes: int, method: str = "fentry") -> dict[MapNumber, int]
         # By session and message id; what never ends there must not fill it.
         row = (MapType.LRU_HASH, COMMAND_KEY_BYTES, RECORD.itemsize, IN_FLIGHT_MAX)
         table[MapNumber.IN_FLIGHT] = row
-    mapped = {MapNumber.OPERATIONS, MapNumber.NAMES}
+    mapped = {MapNumber.OPERATIONS, MapNumber.NAMES, MapNumber.COUNTERS}
     if method != "tracepoint":
         mapped.add(MapNumber.IN_FLIGHT)
     maps: dict[MapNumber, int] = {}

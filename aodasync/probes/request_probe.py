@@ -10,7 +10,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -32,6 +31,7 @@ from aodasync.evidence.model import Connection
 from aodasync.evidence.recorder import SPARED_ROWS
 from aodasync.probes.client_lists import ClientLists
 from aodasync.probes.connection_table import ConnectionTable
+from aodasync.probes.counter_table import CounterTable
 from aodasync.probes.in_flight_table import InFlightTable, MessageTable
 from aodasync.probes.interface import ProbePlan
 from aodasync.probes.interim import InterimResponses
@@ -45,15 +45,16 @@ from aodasync.probes.ring import RingReader, wakeups_of_map
 from aodasync.probes.share_table import ShareTable
 from aodasync.probes.shared import EMERGENCY_COMMANDS, LOSS_COUNTERS, Counter, MapNumber, StateIndex
 
-__all__ = ["RequestProbe", "possible_cpus"]
+__all__ = ["RequestProbe"]
 
 _WORTH_A_LOOK: Final = 256  # rows: a look takes 50 us
-
-
-def possible_cpus(path: Path = Path("/sys/devices/system/cpu/possible")) -> int:
-    """CPUs that a per-CPU map has values for: the kernel writes ranges, ``0-3,8``."""
-    ranges = [part.split("-") for part in path.read_text().strip().split(",")]
-    return sum(int(ends[-1]) - int(ends[0]) + 1 for ends in ranges)
+_SKIPS_FRESH_NS: Final = 5_000_000_000  # a system call for each program
+_LOSSES: Final = tuple((counter.name.lower(), counter) for counter in LOSS_COUNTERS)
+_FIGURES: Final = tuple(
+    (counter.name.lower(), counter)
+    for counter in Counter
+    if counter not in {*LOSS_COUNTERS, Counter.CONNECTIONS_NOTED}
+)
 
 
 class RequestProbe:
@@ -97,12 +98,16 @@ class RequestProbe:
         self._follows_operations = not any(
             each.error for each in plan.attachments if each.role == "operations"
         )
-        self._connections = ConnectionTable(maps[MapNumber.CONNECTIONS])
+        self._counters = CounterTable(maps[MapNumber.COUNTERS])
+        self._connections = ConnectionTable(
+            maps[MapNumber.CONNECTIONS], lambda: self._counters[Counter.CONNECTIONS_NOTED]
+        )
         self._lists = lists
         self._shares = ShareTable(maps[MapNumber.TREES], loaded.on_demand("walk"))
-        self._cpus = possible_cpus()
         self._closed = False
         self._last_losses: Mapping[str, int] = {}
+        self._skips: Mapping[str, int] = {}
+        self._skips_until_ns = 0  # until then they are taken as they were read
         self._lock = threading.RLock()
         self._shares_lock = threading.Lock()
         self.tables: Mapping[str, Callable[[], Any]] = {
@@ -250,11 +255,14 @@ class RequestProbe:
             return self._shares.read(self._connections.servers())
 
     def losses(self) -> Mapping[str, int]:
-        """What was missed, by name: counters of the kernel side, and skipped programs."""
+        """What was missed, by name: counters of the kernel side, and skipped programs.
+
+        The latter as of five seconds ago at most.
+        """
         with self._lock:
             if self._closed:
                 return self._last_losses
-            losses = {counter.name.lower(): self._counter(counter) for counter in LOSS_COUNTERS}
+            losses = {name: self._counters[counter] for name, counter in _LOSSES}
             losses["foreign"] = self._ring.foreign
             losses["name_ring_full"] = self._names.lost
             return losses | self._skipped(made_up_for=False)
@@ -264,8 +272,7 @@ class RequestProbe:
         with self._lock:
             if self._closed:
                 return {}
-            others = [counter for counter in Counter if counter not in LOSS_COUNTERS]
-            figures = {counter.name.lower(): self._counter(counter) for counter in others}
+            figures = {name: self._counters[counter] for name, counter in _FIGURES}
             figures["produced"] = self._ring.produced
             figures["connections_forgotten"] = self._connections.forgotten
             figures["shares_forgotten"] = self._shares.forgotten
@@ -275,10 +282,14 @@ class RequestProbe:
 
     def _skipped(self, *, made_up_for: bool) -> dict[str, int]:
         """Runs that the kernel skipped, of the programs which others make up for, or not."""
+        now_ns = time.monotonic_ns()
+        if now_ns >= self._skips_until_ns:
+            self._skips = self._loaded.skipped()
+            self._skips_until_ns = now_ns + _SKIPS_FRESH_NS
         roles = frozenset[str]() if self._by_message else MADE_UP_FOR
         return {
             f"skipped_{role}": count
-            for role, count in self._loaded.skipped().items()
+            for role, count in self._skips.items()
             if (role in roles) == made_up_for
         }
 
@@ -304,6 +315,7 @@ class RequestProbe:
             try:
                 # The last reading that worked will do, if this one does not.
                 with suppress(BpfError):
+                    self._skips_until_ns = 0
                     self._last_losses = self.losses()
             finally:
                 self._closed = True
@@ -312,15 +324,9 @@ class RequestProbe:
                 self._names.close()
                 self._in_flight.close()
                 self._operations.close()
+                self._counters.close()
                 self._loaded.close()
 
     def _state(self, index: StateIndex) -> int:
         value = lookup(self._loaded.maps[MapNumber.STATE], struct.pack("I", index), 8)
         return int.from_bytes(value or b"", sys.byteorder)
-
-    def _counter(self, counter: Counter) -> int:
-        key = struct.pack("I", counter)
-        values = lookup(self._loaded.maps[MapNumber.COUNTERS], key, 8 * self._cpus)
-        if values is None:
-            raise BpfError(f"no counter {counter.name}", 0)
-        return sum(struct.unpack(f"{self._cpus}Q", values))

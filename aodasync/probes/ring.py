@@ -144,7 +144,7 @@ class RingReader:
     @property
     def is_empty(self) -> bool:
         """Nothing was reserved since the last read."""
-        return self._at == int(self._producer[0])
+        return bool(self._at == self._producer.item())
 
     def read(self, max_events: int) -> npt.NDArray[Any]:
         """Up to ``max_events`` rows, oldest first, as a contiguous copy; maybe none."""

@@ -151,7 +151,7 @@ class MapNumber(IntEnum):
 
 
 class Counter(IntEnum):
-    """Rows of the per-CPU counters."""
+    """Rows of the counters."""
 
     RING_FULL = 0  # a finished record found no room: lost
     MAP_FULL = 1  # more than IN_FLIGHT_MAX in flight: the request is not followed, only rebuilt
@@ -165,6 +165,7 @@ class Counter(IntEnum):
     OPERATIONS_FULL = 9  # no slot for an operation inside the client: it is not followed
     SMB1_SKIPPED = 10  # a request of an SMB1 connection, which is not recorded
     NAME_UNSEEN = 11  # a CREATE whose name was not seen
+    CONNECTIONS_NOTED = 12  # rows written to the table of connections, the same one again included
 
 
 LOSS_COUNTERS: Final = (

@@ -32,6 +32,7 @@ from aodasync.probes.shared import (
     MAX_TREES,
     OPERATION_BLOCK,
     TREE_NAME_BYTES,
+    Counter,
     MapNumber,
 )
 from aodasync.probes.slots import BLOCK, OPERATION_SLOT
@@ -124,6 +125,8 @@ class World:
         _write(rig, MapNumber.OPERATIONS, operations)
         for number in range(1, self.servers + 1):
             update(rig.maps[MapNumber.CONNECTIONS], struct.pack("Q", number), self._peer(number))
+        noted = struct.pack("I", Counter.CONNECTIONS_NOTED)
+        update(rig.maps[MapNumber.COUNTERS], noted, struct.pack("Q", self.servers))
         names = [(n, tree) for n in range(1, self.servers + 1) for tree in range(1, SHARES + 1)]
         for start in range(0, len(names), MAX_TREES // 2):
             for number, tree in names[start : start + MAX_TREES // 2]:

@@ -17,6 +17,7 @@ import pytest
 from aodasync.events import EVENT, Flag, Kind, MidState, Outcome
 from aodasync.probes.in_flight_table import InFlightTable
 from aodasync.probes.preparation import METHODS
+from aodasync.probes.scanning import MapScanner
 from aodasync.probes.shared import CHECK_GRACE_NS, IN_FLIGHT_MAX, MapNumber
 from aodasync.smb.commands import COMMAND_CODES
 from tests.kernel.fake_client import ASYNC_COMMAND, RESPONSE, FakeClient
@@ -283,6 +284,27 @@ def test_a_negotiate_reads_the_connection_anew(rig: Rig) -> None:
     assert rig.probe.connections()[1].server == "one.example"
     client.alloc(2, server, NEGOTIATE)
     assert rig.probe.connections()[1].server == "two.example"
+
+
+def test_the_table_of_connections_is_scanned_when_it_was_written_to(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And once more after that; a connection that comes later is seen at the next look."""
+    client = FakeClient(rig)
+    scans: list[int] = []
+    scan = MapScanner.scan
+
+    def counted(scanner: MapScanner) -> Any:
+        scans.append(1)
+        return scan(scanner)
+
+    monkeypatch.setattr(MapScanner, "scan", counted)
+    for number in (1, 2):
+        scans.clear()
+        client.alloc(number, client.server(number, number, f"s{number}", "10.0.0.1"), READ)
+        for _ in range(9):
+            assert set(rig.probe.connections()) == set(range(1, number + 1))
+        assert len(scans) == 2
 
 
 def test_a_long_host_name_is_cut(rig: Rig) -> None:

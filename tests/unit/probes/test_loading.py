@@ -13,7 +13,6 @@ from aodasync.errors import ProbeError
 from aodasync.events import EVENT
 from aodasync.probes.connection_table import peer
 from aodasync.probes.program_loader import patched
-from aodasync.probes.request_probe import possible_cpus
 from aodasync.probes.shared import MapNumber, definitions
 
 
@@ -47,15 +46,6 @@ def test_every_field_of_the_event_is_told_to_the_c_side() -> None:
     header = Path(__file__).parents[3].joinpath("bpf/smb_event.h").read_text()
     assert all(f"SAME_OFFSET({name});" in header for name in EVENT.names)
     assert table["EVENT_BYTES"] == EVENT.itemsize == 96
-
-
-@pytest.mark.parametrize(
-    ("text", "count"), [("0\n", 1), ("0-3\n", 4), ("0-3,8\n", 5), ("0,2-5,7-8\n", 7)]
-)
-def test_possible_cpus_are_counted(tmp_path: Path, text: str, count: int) -> None:
-    """The kernel lists them in ranges."""
-    (tmp_path / "possible").write_text(text)
-    assert possible_cpus(tmp_path / "possible") == count
 
 
 def test_peers_of_both_families() -> None:
