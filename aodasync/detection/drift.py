@@ -75,6 +75,7 @@ class DriftDetector(Detector):
         self._waiting: list[npt.NDArray[np.void]] = []
         self._waiting_rows = 0
         self._full = -1  # the newest slot that needs no more rows
+        self._over = 0  # slots before this one are judged
         self._slots: dict[int, list[npt.NDArray[np.uint64]]] = {}
         self._leaving: dict[Key, _Leaving] = {}
         self._windows: dict[str, int] = {}
@@ -94,12 +95,14 @@ class DriftDetector(Detector):
     def look(self, view: View) -> Iterable[Signal]:
         """Judge the slots that are over; one firing an interval for each server that drifts."""
         now_ns = view.now_ns
-        self._sort_in()
-        for slot in sorted(self._slots):
-            if (slot + 1) * SLOT_NS + _LATE_NS <= now_ns:
+        over = (now_ns - _LATE_NS) // SLOT_NS
+        if over != self._over:
+            self._over = over
+            self._sort_in()
+            for slot in sorted(slot for slot in self._slots if slot < over):
                 self._judge(slot, np.concatenate(self._slots.pop(slot), axis=1))
-        oldest = (now_ns - _LATE_NS) // SLOT_NS - _SLOTS_SILENT
-        self._leaving = {key: out for key, out in self._leaving.items() if out.last >= oldest}
+            oldest = over - _SLOTS_SILENT
+            self._leaving = {key: out for key, out in self._leaving.items() if out.last >= oldest}
         window = now_ns // self._interval_ns
         servers = sorted({server for (server, _), out in self._leaving.items() if out.gone})
         firings = [self._firing(server, window, now_ns) for server in servers]
