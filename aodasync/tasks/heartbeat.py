@@ -104,10 +104,11 @@ class Heartbeat:
         self._timer = asyncio.get_running_loop().call_later(gap_sec, self._on_timer)
 
     def _on_timer(self) -> None:
-        assert self._timer is not None  # noqa: S101  # it called this
+        timer, self._timer = self._timer, None
+        assert timer is not None  # noqa: S101  # it called this
         now_sec = asyncio.get_running_loop().time()
         try:
-            self._late(max(0.0, now_sec - self._timer.when()) * 1e3)
+            self._late(max(0.0, now_sec - timer.when()) * 1e3)
             self._listen(now_sec)
         except Exception as error:  # noqa: BLE001  # run() raises it
             self._busy_until_sec = now_sec + LINGER_SEC
