@@ -62,6 +62,8 @@ def hanging(
 
 def _unanswered(in_flight: EventArray, now_ns: int, age_ns: int) -> EventArray:
     """The requests without a response for ``age_ns`` or longer, of any kind."""
+    if not len(in_flight):
+        return in_flight
     issued = in_flight["issued_ns"]
     counts = (in_flight["kind"] == REQUEST) & (issued != 0)
     counts &= (in_flight["received_ns"] == 0) & (issued <= np.uint64(max(0, now_ns - age_ns)))
@@ -113,10 +115,15 @@ class HangDetector(Detector):
     def look(self, view: View) -> Iterable[Signal]:
         """One :class:`Firing` for each server on which requests or operations hang now."""
         now_ns, in_flight = view.now_ns, view.in_flight
-        hung = hanging(in_flight, now_ns, self._age_ns, self._named)
-        old = _unanswered(in_flight, now_ns, self._age_ns)
+        waiting = _unanswered(in_flight, now_ns, min(self._age_ns, _LATE_NS))
+        if not len(waiting) and not len(view.operations):  # as at most looks
+            self._stalls.forget()
+            self._counted, self._windows = {}, {}
+            return ()
+        late = hanging(waiting, now_ns, 0, self._named)
+        hung = hanging(waiting, now_ns, self._age_ns, self._named)
+        old = _unanswered(waiting, now_ns, self._age_ns)
         opens = old[announced_opens(old) & ~is_in(old["command"], self._named)]
-        late = hanging(in_flight, now_ns, min(self._age_ns, _LATE_NS), self._named)
         stalled: dict[str, list[Stalled]] = {}
         for each in self._stalls.look(view.operations, in_flight, late, now_ns):
             connection = each.connections[0] if each.connections else UNKNOWN_CONNECTION

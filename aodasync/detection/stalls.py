@@ -69,6 +69,10 @@ class StallWatch:
                 self._quiet_ns[thread] = max(self._quiet_ns[thread], ended_ns)
                 self._connection[thread] = (int(row["connection_id"]), ended_ns)
 
+    def forget(self) -> None:
+        """No thread is inside the client."""
+        self._quiet_ns, self._connection = {}, {}
+
     def look(
         self, operations: OperationArray, in_flight: EventArray, late: EventArray, now_ns: int
     ) -> list[Stalled]:

@@ -25,6 +25,7 @@ COMMAND_KEY: Final = np.dtype([("session_id", "<u8"), ("message_id", "<u8")])
 """struct smb_command_key of ``bpf/smb_commands.h``."""
 
 _OPAQUE: Final = np.dtype((np.void, RECORD.itemsize))
+_NONE: Final = np.empty(0, RECORD)
 _CHECKED_FROM_NS: Final = 10**9
 _CHECKS: Final = 64  # at most, in one look: some 2 us each
 _GIVEN_UP_NS: Final = 180 * 10**9  # 3 x echo_interval by default: then the client reconnects
@@ -54,6 +55,8 @@ class InFlightTable:
         """
         mids = self._blocks["mids"]
         numbers = self._marks.used()
+        if not len(numbers):
+            return _NONE
         # Compared first: numpy raises when what it searches changes under it.
         at, slot = np.nonzero(mids[numbers] != 0)
         taken = numbers[at], slot

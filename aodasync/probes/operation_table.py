@@ -21,7 +21,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from aodasync.events import OPERATION, OperationArray, WaitsFor
+from aodasync.events import NO_OPERATIONS, OPERATION, OperationArray, WaitsFor
 from aodasync.probes.barrier import memory_barrier
 from aodasync.probes.block_marks import BlockMarks
 from aodasync.probes.shared import MAX_OPERATIONS, OPERATION_BLOCK
@@ -117,6 +117,9 @@ class OperationTable:
         that no row is half of an old operation and half of the next one in its slot.
         """
         slots, numbers = self._slots, self._marks.used()
+        if not len(numbers):
+            self._wanted, self._stacks = (), {}
+            return NO_OPERATIONS
         # Compared first: numpy raises when what it searches changes under it.
         block, slot = np.nonzero(self._started[numbers] != 0)
         taken = numbers[block] * OPERATION_BLOCK + slot
