@@ -31,12 +31,13 @@ class BlockMarks:
         self._unmarked = np.zeros(0, np.intp)
 
     def none_used(self) -> bool:
-        """Whether no slot is taken: quick while there are no marks."""
-        marked = len(self._unmarked) or self._memory.find(b"\1", *self._span) >= 0
-        return not marked or not len(self.used())
+        """Whether no slot is taken."""
+        return not len(self.used())
 
     def used(self) -> npt.NDArray[np.intp]:
-        """The numbers of the blocks in use, of shape (N,)."""
+        """The numbers of the blocks in use, of shape (N,): quick while there are no marks."""
+        if not len(self._unmarked) and self._memory.find(b"\1", *self._span) < 0:
+            return self._unmarked
         marked = self._marks.copy()
         looked_into = marked.copy()
         looked_into[self._unmarked] = True
