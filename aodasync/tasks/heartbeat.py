@@ -12,6 +12,7 @@ longer than anything takes that follows from rows alone.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -60,6 +61,7 @@ class Heartbeat:
         self._began = began
         self._late = late
         self._waiters: list[_Waiter] = []
+        self._soonest_sec = self._soonest_silent_sec = math.inf  # that any waiter is due
         self._timer: asyncio.TimerHandle | None = None
         self._failed: asyncio.Future[None] | None = None
         self._busy_until_sec = 0.0
@@ -91,7 +93,7 @@ class Heartbeat:
         beat, now_sec = loop.create_future(), loop.time()
         # Multiples: of those that look in silence at the same intervals, all do at one beat.
         silent_due_sec = round(now_sec / silent_sec + 1) * silent_sec
-        self._waiters.append(_Waiter(beat, now_sec + every_sec, silent_due_sec))
+        self._wait(_Waiter(beat, now_sec + every_sec, silent_due_sec))
         await beat
 
     def _disarm(self) -> None:
@@ -131,14 +133,22 @@ class Heartbeat:
     def _release(self, now_sec: float) -> None:
         # What is due before half of the next gap is due now, or it would come a beat late.
         until_sec = now_sec + BEAT_SEC / 2
+        if (self._soonest_silent_sec if self.silent else self._soonest_sec) > until_sec:
+            return
         waiters, self._waiters = self._waiters, []
+        self._soonest_sec = self._soonest_silent_sec = math.inf
         for waiter in waiters:
             if waiter.beat.done():  # cancelled
                 continue
             if (waiter.silent_due_sec if self.silent else waiter.due_sec) > until_sec:
-                self._waiters.append(waiter)
+                self._wait(waiter)
             else:
                 waiter.beat.set_result(None)
+
+    def _wait(self, waiter: _Waiter) -> None:
+        self._waiters.append(waiter)
+        self._soonest_sec = min(self._soonest_sec, waiter.due_sec)
+        self._soonest_silent_sec = min(self._soonest_silent_sec, waiter.silent_due_sec)
 
     def _end_silence(self) -> None:
         self.silent = False
