@@ -78,6 +78,8 @@ def file_name(text: bytes, whole_bytes: int) -> str:
         return ROOT
     held = len(text) - 2
     name = text[: min(whole_bytes, held)].decode("utf-16-le", "replace").replace("\\", "/")
+    if whole_bytes <= held and 3 * len(name) <= NAME_MAX_BYTES:  # whatever it is in UTF-8
+        return name
     encoded = name.encode("utf-8", "replace")
     if whole_bytes <= held and len(encoded) <= NAME_MAX_BYTES:
         return name
