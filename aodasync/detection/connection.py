@@ -37,7 +37,7 @@ class ConnectionDetector(Detector):
 
     def observe(self, rows: EventArray) -> Iterable[Signal]:
         """Count the troubles of the batch."""
-        if self._connections.ordinary and not self._logins:
+        if self._connections.plain and not self._logins:
             return ()
         return self._count(rows)
 

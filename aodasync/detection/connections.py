@@ -45,6 +45,7 @@ from aodasync.detection.trouble_rows import (
     answered,
     failed_writes,
     is_lost_share,
+    is_plain,
     is_refused_login,
     may_be_relevant,
     suspects,
@@ -108,6 +109,9 @@ class Connections:
         self._last = b""  # the id of the one connection of the last batches, if it is known
         self.ordinary = False
         """Whether the last batch has nothing to say: all requests, answered without an error."""
+        self.plain = False
+        """Whether it says nothing of connections, sessions and shares: it is ordinary but for
+        errors of files."""
         self.troubles = NO_TROUBLES
         """What the last batch reported."""
         self.cut_off: list[int] = []
@@ -120,7 +124,8 @@ class Connections:
         """Take a batch in: shape (N,), dtype EVENT, oldest first."""
         self.cut_off = []
         self.ordinary = not may_be_relevant(rows) and not self._without_share
-        if not self.ordinary:
+        self.plain = self.ordinary or (not self._without_share and is_plain(rows))
+        if not self.plain:
             self._of_server = None
             self._last = b""
             self.troubles = self._observe(rows)

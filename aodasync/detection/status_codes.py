@@ -85,6 +85,8 @@ class Failures:
         suspect &= rows["kind"] == REQUEST
         failed = pick(rows, suspect)
         codes = self._codes(failed)
+        if not any(codes):
+            return []
         index = np.flatnonzero([code != "" for code in codes])
         hits = failed[index]
         return hits_of(hits, [code for code in codes if code], latency_ns(hits).tolist())

@@ -48,6 +48,7 @@ __all__ = [
     "failed_writes",
     "is_lost_share",
     "is_odd",
+    "is_plain",
     "is_refused_login",
     "may_be_relevant",
     "suspects",
@@ -120,6 +121,9 @@ ENDED_BY_UMOUNT: Final = frozenset(
 )
 """Codes of commands whose MID_SHUTDOWN means no loss."""
 
+_SPEAKING: Final = frozenset({NEGOTIATE, SESSION_SETUP, TREE_CONNECT})
+_SPEAKING_STATUSES: Final = frozenset({IO_TIMEOUT, _LOST_SHARE, *SESSION_ENDED})
+_MOST_PLAIN: Final = 512
 _ZEROS: Final = bytes(16_384)
 
 
@@ -183,6 +187,21 @@ def may_be_relevant(rows: EventArray) -> bool:
                 return True
         return False
     return is_odd(rows) or bool(count_nonzero(rows["command"]) < len(rows))
+
+
+def is_plain(rows: EventArray) -> bool:
+    """Whether all rows are answers, and none speaks of a connection, a session, a share or a write.
+
+    So neither :func:`suspects` nor :func:`failed_writes` finds one; errors of files are among
+    them all the time, as that of a name that does not exist. Large batches are never plain.
+    """
+    if len(rows) > _MOST_PLAIN or not (_is_0(rows["kind"]) and _is_0(rows["outcome"])):
+        return False
+    answers = {*zip(rows["command"].tolist(), rows["status"].tolist(), strict=True)}
+    return not any(
+        command in _SPEAKING or status in _SPEAKING_STATUSES or (status and command == _WRITE)
+        for command, status in answers
+    )
 
 
 def suspects(rows: EventArray) -> npt.NDArray[np.bool_]:

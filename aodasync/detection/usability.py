@@ -26,6 +26,7 @@ from aodasync.detection.trouble_rows import (
     answered,
     ended_session,
     is_odd,
+    is_plain,
 )
 from aodasync.events import EventArray, Kind, Outcome
 from aodasync.evidence.arrays import distinct, is_in
@@ -105,7 +106,7 @@ class Usability:
 
     def observe(self, rows: EventArray) -> None:
         """Take a batch in, shape (N,), oldest first. Costs microseconds while all is well."""
-        odd = is_odd(rows)
+        odd = is_odd(rows) and not is_plain(rows)
         if odd or self._trouble:
             self._take_signs(rows)
         if self._trouble:
