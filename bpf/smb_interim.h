@@ -38,6 +38,7 @@ static __always_inline int on_interim(u64 response, u64 server, bool is_pending)
 	bpf_probe_read_kernel(&key.message_id, sizeof(key.message_id),
 			      (void *)(response + HDR_MessageId));
 	bpf_map_update_elem_(MAP(MAP_INTERIM), &key, &now, BPF_ANY);
+	count(COUNT_INTERIMS_NOTED); /* the agent reads the table when this has changed */
 	return 0;
 }
 

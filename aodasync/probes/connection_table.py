@@ -8,12 +8,13 @@ import struct
 import sys
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from aodasync.evidence.model import Connection
-from aodasync.probes.scanning import MapScanner
+from aodasync.probes.scanning import MapScanner, NotedScanner
 from aodasync.probes.shared import (
     ADDRESS_BYTES,
     CONNECTION_BYTES,
@@ -56,21 +57,18 @@ class ConnectionTable:
     """
 
     def __init__(self, map_fd: int, noted: Callable[[], int]) -> None:
-        self._scanner = MapScanner(map_fd, CONNECTION, MAX_CONNECTIONS)
-        self._noted = noted
-        self._seen = self._seen_before = -1
+        self._scanner = NotedScanner(MapScanner(map_fd, CONNECTION, MAX_CONNECTIONS), noted)
+        self._keys: npt.NDArray[Any] | None = None
         self._known: dict[int, tuple[bytes, Connection]] = {}
         self._servers: Mapping[int, int] = {}
         self.forgotten = 0
 
     def read(self) -> Mapping[int, Connection]:
         """Read the map (some 50 us) if it was written to, and merge."""
-        noted = self._noted()
-        if noted == self._seen == self._seen_before:
-            return self.known()
-        # Read once more after each change: the count may be seen before its row.
-        self._seen_before, self._seen = self._seen, noted
         keys, values = self._scanner.scan()
+        if keys is self._keys:
+            return self.known()
+        self._keys = keys
         self._servers = dict(zip(keys.tolist(), values["server"].tolist(), strict=True))
         for connection_id, value in zip(keys.tolist(), values, strict=True):
             raw = value.tobytes()

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 
 from aodasync.events import EventArray, Flag
 from aodasync.evidence.arrays import is_in
-from aodasync.probes.scanning import MapScanner
+from aodasync.probes.scanning import MapScanner, NotedScanner
 from aodasync.probes.shared import MAX_INTERIM
 
 __all__ = ["INTERIM_KEY", "InterimResponses"]
@@ -19,10 +20,11 @@ INTERIM_KEY: Final = np.dtype([("connection_id", "<u8"), ("message_id", "<u8")])
 
 
 class InterimResponses:
-    """Interim responses as the kernel side noted them."""
+    """Interim responses as the kernel side noted them: ``noted`` is how many so far."""
 
-    def __init__(self, map_fd: int) -> None:
-        self._scanner = MapScanner(map_fd, np.dtype("<u8"), MAX_INTERIM, INTERIM_KEY)
+    def __init__(self, map_fd: int, noted: Callable[[], int]) -> None:
+        scanner = MapScanner(map_fd, np.dtype("<u8"), MAX_INTERIM, INTERIM_KEY)
+        self._scanner = NotedScanner(scanner, noted)
 
     def mark(self, rows: EventArray) -> None:
         """Set ASYNC_RESPONSE on the rows of ``rows`` that got one. Raises BpfError.

@@ -43,7 +43,14 @@ from aodasync.probes.program_loader import MADE_UP_FOR, Loaded
 from aodasync.probes.records import split
 from aodasync.probes.ring import RingReader, wakeups_of_map
 from aodasync.probes.share_table import ShareTable
-from aodasync.probes.shared import EMERGENCY_COMMANDS, LOSS_COUNTERS, Counter, MapNumber, StateIndex
+from aodasync.probes.shared import (
+    EMERGENCY_COMMANDS,
+    LOSS_COUNTERS,
+    TABLE_COUNTERS,
+    Counter,
+    MapNumber,
+    StateIndex,
+)
 
 __all__ = ["RequestProbe"]
 
@@ -53,7 +60,7 @@ _LOSSES: Final = tuple((counter.name.lower(), counter) for counter in LOSS_COUNT
 _FIGURES: Final = tuple(
     (counter.name.lower(), counter)
     for counter in Counter
-    if counter not in {*LOSS_COUNTERS, Counter.CONNECTIONS_NOTED}
+    if counter not in {*LOSS_COUNTERS, *TABLE_COUNTERS}
 )
 
 
@@ -92,13 +99,15 @@ class RequestProbe:
             if self._by_message
             else InFlightTable(in_flight_fd, loaded.on_demand("check"))
         )
-        self._interim = InterimResponses(maps[MapNumber.INTERIM])
+        self._counters = CounterTable(maps[MapNumber.COUNTERS])
+        self._interim = InterimResponses(
+            maps[MapNumber.INTERIM], lambda: self._counters[Counter.INTERIMS_NOTED]
+        )
         text = KernelText(loaded.on_demand("word"))
         self._operations = OperationTable(maps[MapNumber.OPERATIONS], text.at)
         self._follows_operations = not any(
             each.error for each in plan.attachments if each.role == "operations"
         )
-        self._counters = CounterTable(maps[MapNumber.COUNTERS])
         self._connections = ConnectionTable(
             maps[MapNumber.CONNECTIONS], lambda: self._counters[Counter.CONNECTIONS_NOTED]
         )

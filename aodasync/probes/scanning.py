@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from aodasync.errors import BpfError
 from aodasync.probes.maps import lookup_batch
 
-__all__ = ["MapScanner"]
+__all__ = ["MapScanner", "NotedScanner"]
 
 _FIRST_ROWS: Final = 1024
 _U64: Final = np.dtype(np.uint64)
@@ -56,3 +57,22 @@ class MapScanner:
         size = min(2 * len(self._keys), 2 * self._max_entries)
         self._keys = np.resize(self._keys, size)
         self._values = np.resize(self._values, size)
+
+
+class NotedScanner:
+    """Scans a map only when it was written to since: ``noted`` is how often it was so far."""
+
+    def __init__(self, scanner: MapScanner, noted: Callable[[], int]) -> None:
+        self._scanner = scanner
+        self._noted = noted
+        self._seen = self._seen_before = -1
+        self._found: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None = None
+
+    def scan(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """As :meth:`MapScanner.scan`; the very same arrays while nothing was written."""
+        noted = self._noted()
+        # Once more after each change: the count may be seen before its row.
+        if self._found is None or not noted == self._seen == self._seen_before:
+            self._found = self._scanner.scan()
+            self._seen_before, self._seen = self._seen, noted
+        return self._found

@@ -40,6 +40,7 @@ __all__ = [
     "PATH_SLOTS",
     "RING_BYTES",
     "SLOT_BEING_WRITTEN",
+    "TABLE_COUNTERS",
     "TREE_KEY_BYTES",
     "TREE_NAME_BYTES",
     "WAKE_GAP_NS",
@@ -166,7 +167,11 @@ class Counter(IntEnum):
     SMB1_SKIPPED = 10  # a request of an SMB1 connection, which is not recorded
     NAME_UNSEEN = 11  # a CREATE whose name was not seen
     CONNECTIONS_NOTED = 12  # rows written to the table of connections, the same one again included
+    INTERIMS_NOTED = 13  # and to that of interim responses
 
+
+TABLE_COUNTERS: Final = (Counter.CONNECTIONS_NOTED, Counter.INTERIMS_NOTED)
+"""The counters that tell the agent when a table changed."""
 
 LOSS_COUNTERS: Final = (
     Counter.RING_FULL,
@@ -175,7 +180,7 @@ LOSS_COUNTERS: Final = (
     Counter.UNENDED,
     Counter.OPERATIONS_FULL,
 )
-"""The counters that mean something was missed; the others are figures."""
+"""The counters that mean something was missed; the rest are figures."""
 
 
 class StateIndex(IntEnum):

@@ -27,7 +27,7 @@ def mark(monkeypatch: pytest.MonkeyPatch, noted: dict[tuple[int, int], int], *ro
         event["connection_id"], event["message_id"] = connection_id, message_id
         event["issued_ns"] = issued_ns
         event["flags"] = Flag.SIGNED
-    InterimResponses(0).mark(events)
+    InterimResponses(0, lambda: 0).mark(events)
     return [int(flags) & ~Flag.SIGNED for flags in events["flags"]]
 
 
