@@ -14,7 +14,7 @@ __all__ = ["CounterTable"]
 
 
 class CounterTable:
-    """The counters of all CPUs together, in an array that BPF programs add to atomically."""
+    """The counters of all CPUs together: an array's one value (``count`` of ``bpf/smb_ring.h``)."""
 
     def __init__(self, map_fd: int) -> None:
         self._memory = mmap.mmap(map_fd, 8 * len(Counter), prot=mmap.PROT_READ)

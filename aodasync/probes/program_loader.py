@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from aodasync.errors import BpfError, ProbeError
+from aodasync.evidence.arrays import is_in
 from aodasync.probes import bpf
 from aodasync.probes.bpf import AttachType, ProgramType
 from aodasync.probes.interface import Attachment
@@ -59,7 +60,7 @@ _INSTRUCTION: Final = np.dtype(
     [("code", "u1"), ("registers", "u1"), ("off", "<i2"), ("imm", "<i4")]
 )
 _LD_IMM64: Final = 0x18
-_PSEUDO_MAP_FD: Final = 1
+_PSEUDO_MAPS: Final = (1, 2)  # BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_VALUE
 
 _ATTACH_TYPES: Final = MappingProxyType(
     {"fentry": AttachType.TRACE_FENTRY, "fexit": AttachType.TRACE_FEXIT}
@@ -128,7 +129,7 @@ def create_maps(ring_bytes: int, method: str = "fentry") -> dict[MapNumber, int]
         MapNumber.RING: (MapType.RINGBUF, 0, 0, ring_bytes),
         MapNumber.IN_FLIGHT: (MapType.ARRAY, 4, BLOCK.itemsize, IN_FLIGHT_BLOCKS + 1),
         MapNumber.CONNECTIONS: (MapType.LRU_HASH, 8, CONNECTION_BYTES, MAX_CONNECTIONS),
-        MapNumber.COUNTERS: (MapType.ARRAY, 4, 8, len(Counter)),
+        MapNumber.COUNTERS: (MapType.ARRAY, 4, 8 * len(Counter), 1),
         MapNumber.EMERGENCY: (MapType.ARRAY, 4, 16, EMERGENCY_COMMANDS),
         MapNumber.STATE: (MapType.ARRAY, 4, 8, len(StateIndex)),
         MapNumber.TREES: (MapType.LRU_HASH, TREE_KEY_BYTES, TREE_NAME_BYTES, MAX_TREES),
@@ -168,8 +169,8 @@ def create_maps(ring_bytes: int, method: str = "fentry") -> dict[MapNumber, int]
 def patched(code: bytes, maps: Mapping[MapNumber, int]) -> bytes:
     """The byte code with map descriptors in place of map numbers. Raises ProbeError."""
     instructions = np.frombuffer(code, _INSTRUCTION).copy()
-    loads_map = (instructions["code"] == _LD_IMM64) & (
-        instructions["registers"] >> 4 == _PSEUDO_MAP_FD
+    loads_map = (instructions["code"] == _LD_IMM64) & is_in(
+        instructions["registers"] >> 4, _PSEUDO_MAPS
     )
     for index in np.flatnonzero(loads_map):
         number = int(instructions["imm"][index])

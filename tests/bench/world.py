@@ -125,8 +125,9 @@ class World:
         _write(rig, MapNumber.OPERATIONS, operations)
         for number in range(1, self.servers + 1):
             update(rig.maps[MapNumber.CONNECTIONS], struct.pack("Q", number), self._peer(number))
-        noted = struct.pack("I", Counter.CONNECTIONS_NOTED)
-        update(rig.maps[MapNumber.COUNTERS], noted, struct.pack("Q", self.servers))
+        counters = np.zeros(len(Counter), np.uint64)
+        counters[Counter.CONNECTIONS_NOTED] = self.servers
+        update(rig.maps[MapNumber.COUNTERS], struct.pack("I", 0), counters.tobytes())
         names = [(n, tree) for n in range(1, self.servers + 1) for tree in range(1, SHARES + 1)]
         for start in range(0, len(names), MAX_TREES // 2):
             for number, tree in names[start : start + MAX_TREES // 2]:
