@@ -68,7 +68,6 @@ class ConnectionTable:
         keys, values = self._scanner.scan()
         if keys is self._keys:
             return self.known()
-        self._keys = keys
         self._servers = dict(zip(keys.tolist(), values["server"].tolist(), strict=True))
         for connection_id, value in zip(keys.tolist(), values, strict=True):
             raw = value.tobytes()
@@ -78,6 +77,7 @@ class ConnectionTable:
         while len(self._known) > _KEPT:
             del self._known[next(iter(self._known))]
             self.forgotten += 1
+        self._keys = keys  # only now: what failed is tried again
         return self.known()
 
     def known(self) -> Mapping[int, Connection]:

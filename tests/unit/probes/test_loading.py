@@ -22,7 +22,11 @@ def instruction(code: int, registers: int = 0, imm: int = 0) -> bytes:
 
 
 def test_only_map_loads_are_patched() -> None:
-    """LD_IMM64 with src_reg 1 gets a descriptor; constants that look alike stay."""
+    """LD_IMM64 with src_reg 1 or 2 gets a descriptor; constants that look alike stay."""
+    load_value = instruction(0x18, 0x21, MapNumber.COUNTERS) + instruction(0)
+    assert patched(load_value, {MapNumber.COUNTERS: 7}) == (
+        instruction(0x18, 0x21, 7) + instruction(0)
+    )
     load_map = instruction(0x18, 0x11, MapNumber.RING) + instruction(0)
     load_constant = instruction(0x18, 0x01, MapNumber.RING) + instruction(0)
     move = instruction(0xB7, 0x00, MapNumber.RING)
