@@ -20,6 +20,7 @@ from aodasync import __version__
 from aodasync.actions.crash_memory import CrashMemory
 from aodasync.bundle.output_dir import OutputDirectory
 from aodasync.config.model import Config
+from aodasync.detection.batch_content import Content
 from aodasync.errors import BpfError
 from aodasync.events import EventArray
 from aodasync.evidence.model import Trigger
@@ -365,8 +366,8 @@ class Agent:
         rows, now_ns = self._recorder.snapshot(), self._clock.monotonic_ns()
         return partial(server_summary, rows, self._pipeline.server_of, now_ns)
 
-    def _publish(self, rows: EventArray) -> None:
-        self._facts.observe(rows)
+    def _publish(self, rows: EventArray, content: Content) -> None:
+        self._facts.observe(rows, content)
         self._live.publish(rows)
         self._evidence.settle()
 

@@ -27,6 +27,7 @@ from typing import Final
 
 import numpy as np
 
+from aodasync.detection.batch_content import ANSWERS, ANYTHING, Content, content_of
 from aodasync.detection.channels import Channels
 from aodasync.detection.trouble_rows import (
     COUNTED,
@@ -45,9 +46,7 @@ from aodasync.detection.trouble_rows import (
     answered,
     failed_writes,
     is_lost_share,
-    is_plain,
     is_refused_login,
-    may_be_relevant,
     suspects,
 )
 from aodasync.events import EVENT, REQUEST, RETRY, EventArray, Kind, Outcome, pick
@@ -107,6 +106,8 @@ class Connections:
         self._of_server: dict[str, list[int]] | None = None  # made when asked for
         self._failed_write = UNKNOWN_CONNECTION  # that of the last one
         self._last = b""  # the id of the one connection of the last batches, if it is known
+        self.content: Content = ANYTHING
+        """Of the last batch."""
         self.ordinary = False
         """Whether the last batch has nothing to say: all requests, answered without an error."""
         self.plain = False
@@ -123,8 +124,9 @@ class Connections:
     def observe(self, rows: EventArray) -> None:
         """Take a batch in: shape (N,), dtype EVENT, oldest first."""
         self.cut_off = []
-        self.ordinary = not may_be_relevant(rows) and not self._without_share
-        self.plain = self.ordinary or (not self._without_share and is_plain(rows))
+        self.content = content_of(rows)
+        self.ordinary = self.content is ANSWERS and not self._without_share
+        self.plain = self.content is not ANYTHING and not self._without_share
         if not self.plain:
             self._of_server = None
             self._last = b""

@@ -28,6 +28,7 @@ from aodasync.config.model import (
     HangAnomaly,
     LatencyAnomaly,
 )
+from aodasync.detection.batch_content import Content
 from aodasync.detection.connection import ConnectionDetector
 from aodasync.detection.connections import Connections
 from aodasync.detection.detector import (
@@ -159,6 +160,11 @@ class Engine:
                         yield from self._heed_all(slot, signals)
                 except Exception as error:  # noqa: BLE001  # its neighbours go on
                     self._replace(slot, error)
+
+    @property
+    def content(self) -> Content:
+        """What the last batch had to say."""
+        return self._connections.content
 
     @property
     def watches_in_flight(self) -> bool:

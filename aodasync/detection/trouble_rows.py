@@ -3,21 +3,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from numpy import count_nonzero
 
 from aodasync.events import (
     ANSWERED,
-    FEW_ROWS,
     REQUEST,
     RETRY,
     EventArray,
     Kind,
     Outcome,
-    glance,
 )
 from aodasync.evidence.arrays import is_in
 from aodasync.smb.commands import COMMAND_CODES
@@ -34,6 +31,7 @@ __all__ = [
     "ECHO",
     "ENDED_BY_UMOUNT",
     "IO_TIMEOUT",
+    "LOST_SHARE",
     "LOST_WRITES",
     "NEGOTIATE",
     "RECONNECTS",
@@ -42,15 +40,13 @@ __all__ = [
     "SIGNS",
     "TREE_CONNECT",
     "WAITED_FOR_BY_NONE",
+    "WRITE",
     "Batch",
     "answered",
     "ended_session",
     "failed_writes",
     "is_lost_share",
-    "is_odd",
-    "is_plain",
     "is_refused_login",
-    "may_be_relevant",
     "suspects",
 ]
 
@@ -102,9 +98,9 @@ NEGOTIATE: Final = COMMAND_CODES["SMB2_NEGOTIATE"]
 SESSION_SETUP: Final = COMMAND_CODES["SMB2_SESSION_SETUP"]
 TREE_CONNECT: Final = COMMAND_CODES["SMB2_TREE_CONNECT"]
 ECHO: Final = COMMAND_CODES["SMB2_ECHO"]
-_WRITE: Final = COMMAND_CODES["SMB2_WRITE"]
+WRITE: Final = COMMAND_CODES["SMB2_WRITE"]
 IO_TIMEOUT: Final = STATUS_CODES["STATUS_IO_TIMEOUT"]
-_LOST_SHARE: Final = STATUS_CODES["STATUS_NETWORK_NAME_DELETED"]
+LOST_SHARE: Final = STATUS_CODES["STATUS_NETWORK_NAME_DELETED"]
 _SESSION_ENDED: Final = np.array(sorted(SESSION_ENDED), np.uint32)
 ENDED_BY_UMOUNT: Final = frozenset(
     COMMAND_CODES[name]
@@ -120,11 +116,6 @@ ENDED_BY_UMOUNT: Final = frozenset(
     )
 )
 """Codes of commands whose MID_SHUTDOWN means no loss."""
-
-_SPEAKING: Final = frozenset({NEGOTIATE, SESSION_SETUP, TREE_CONNECT})
-_SPEAKING_STATUSES: Final = frozenset({IO_TIMEOUT, _LOST_SHARE, *SESSION_ENDED})
-_MOST_PLAIN: Final = 512
-_ZEROS: Final = bytes(16_384)
 
 
 class Batch:
@@ -158,57 +149,16 @@ def ended_session(rows: EventArray) -> npt.NDArray[np.bool_]:
 
 def failed_writes(rows: EventArray) -> npt.NDArray[np.bool_]:
     """The WRITE requests that failed, or were not answered."""
-    failed: npt.NDArray[np.bool_] = (rows["kind"] == REQUEST) & (rows["command"] == _WRITE)
+    failed: npt.NDArray[np.bool_] = (rows["kind"] == REQUEST) & (rows["command"] == WRITE)
     failed &= (rows["status"] != 0) | (rows["outcome"] != ANSWERED)
     return failed
-
-
-def is_odd(rows: EventArray) -> bool:
-    """Whether any row is more than a request that was answered without an error."""
-    if len(rows) <= FEW_ROWS:
-        for _, _, _, status, _, _, kind, outcome in glance(rows):
-            if status or kind or outcome:
-                return True
-        return False
-    return not (_is_0(rows["status"]) and _is_0(rows["outcome"]) and _is_0(rows["kind"]))
-
-
-def _is_0(column: npt.NDArray[Any]) -> bool:
-    """Whether all values are. As bytes: quicker than any function of numpy."""
-    values = column.tobytes()
-    return _ZEROS.startswith(values) if len(values) <= len(_ZEROS) else not count_nonzero(column)
-
-
-def may_be_relevant(rows: EventArray) -> bool:
-    """Whether any row may be a suspect: an odd one, or a NEGOTIATE, the command that is 0."""
-    if len(rows) <= FEW_ROWS:
-        for _, _, _, status, command, _, kind, outcome in glance(rows):
-            if status or kind or outcome or not command:
-                return True
-        return False
-    return is_odd(rows) or bool(count_nonzero(rows["command"]) < len(rows))
-
-
-def is_plain(rows: EventArray) -> bool:
-    """Whether all rows are answers, and none speaks of a connection, a session, a share or a write.
-
-    So neither :func:`suspects` nor :func:`failed_writes` finds one; errors of files are among
-    them all the time, as that of a name that does not exist. Large batches are never plain.
-    """
-    if len(rows) > _MOST_PLAIN or not (_is_0(rows["kind"]) and _is_0(rows["outcome"])):
-        return False
-    answers = {*zip(rows["command"].tolist(), rows["status"].tolist(), strict=True)}
-    return not any(
-        command in _SPEAKING or status in _SPEAKING_STATUSES or (status and command == _WRITE)
-        for command, status in answers
-    )
 
 
 def suspects(rows: EventArray) -> npt.NDArray[np.bool_]:
     """The rows to look at one by one."""
     outcome, command, status = rows["outcome"], rows["command"], rows["status"]
     found = (rows["kind"] != REQUEST) | (command <= SESSION_SETUP) | (command == TREE_CONNECT)
-    found |= (outcome == RETRY) | (outcome == SHUTDOWN) | (status == _LOST_SHARE)
+    found |= (outcome == RETRY) | (outcome == SHUTDOWN) | (status == LOST_SHARE)
     found |= (status == IO_TIMEOUT) | ended_session(rows)
     which: npt.NDArray[np.bool_] = found
     return which
@@ -229,4 +179,4 @@ def is_lost_share(row: np.void, status: int) -> bool:
     """
     if row["outcome"] != ANSWERED or status == OF_ANOTHER_SERVER:
         return False
-    return status == _LOST_SHARE or (bool(status) and row["command"] == TREE_CONNECT)
+    return status == LOST_SHARE or (bool(status) and row["command"] == TREE_CONNECT)

@@ -18,16 +18,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from aodasync.detection.batch_content import ANYTHING, Content
 from aodasync.detection.long_waits import may_wait
 from aodasync.detection.lost_shares import LostShares, Tree
-from aodasync.detection.trouble_rows import (
-    ECHO,
-    TREE_CONNECT,
-    answered,
-    ended_session,
-    is_odd,
-    is_plain,
-)
+from aodasync.detection.trouble_rows import ECHO, TREE_CONNECT, answered, ended_session
 from aodasync.events import EventArray, Kind, Outcome
 from aodasync.evidence.arrays import distinct, is_in
 from aodasync.evidence.model import Connection
@@ -104,14 +98,13 @@ class Usability:
         self.forgotten = 0
         """Connections in trouble that gave way to others."""
 
-    def observe(self, rows: EventArray) -> None:
-        """Take a batch in, shape (N,), oldest first. Costs microseconds while all is well."""
-        odd = is_odd(rows) and not is_plain(rows)
-        if odd or self._trouble:
+    def observe(self, rows: EventArray, content: Content = ANYTHING) -> None:
+        """Take a batch in, shape (N,), oldest first. Costs nothing while all is well."""
+        if content is ANYTHING or self._trouble:
             self._take_signs(rows)
         if self._trouble:
             self._recover(rows)
-        if odd or self._gone:
+        if content is ANYTHING or self._gone:
             self._gone.observe(rows)
 
     def look(

@@ -25,9 +25,12 @@ _SHORT: Final = 32  # a set is quicker
 
 def distinct(values: npt.NDArray[Any]) -> list[int]:
     """The different integers in ``values``, of any shape, in rising order."""
-    flat = values.ravel()
-    if len(flat) <= _SHORT:
-        return sorted({*flat.tolist()})
+    if values.size <= _SHORT:
+        return sorted({*values.ravel().tolist()})
+    copied = values.tobytes()  # quicker than ravel, and to compare
+    if copied.startswith(copied[values.itemsize :]):  # all as the one after it
+        return [values.item(0)]
+    flat = np.frombuffer(copied, values.dtype)
     later = flat[1:]
     begins = later[later != flat[:-1]]  # of a run of equal ones: a batch has few
     return sorted({int(flat[0]), *begins.tolist()})

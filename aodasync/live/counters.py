@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from aodasync.detection.batch_content import ANSWERS, ANYTHING, Content
 from aodasync.detection.by_server import ByServer, by_server
 from aodasync.events import EVENT, OPAQUE, REQUEST, EventArray, pick
 from aodasync.smb.commands import COMMANDS, command_name
@@ -60,21 +61,23 @@ class RequestCounters:
         self._server_of = server_of
         self._held: npt.NDArray[np.void] = np.zeros(_HELD_ROWS, OPAQUE)
         self._held_rows = 0
+        self._held_content: Content = ANSWERS  # of all of them
         self._counts: dict[str, npt.NDArray[np.int64]] = {}
         self._sums_ns: dict[str, npt.NDArray[np.float64]] = {}
         self._errors: dict[tuple[str, str], int] = {}
 
-    def add(self, rows: EventArray) -> None:
-        """Take a batch in, shape (N,)."""
+    def add(self, rows: EventArray, content: Content = ANYTHING) -> None:
+        """Take a batch in, shape (N,), and what it has to say."""
         held, count = self._held_rows, len(rows)
         if held + count > _HELD_ROWS:
             self._count_held()
             held = 0
         if count > _HELD_ROWS:
-            self._count(rows)
+            self._count(rows, content)
         else:
             self._held[held : held + count] = rows.view(OPAQUE)
             self._held_rows = held + count
+            self._held_content = max(self._held_content, content)
 
     def totals(self) -> Totals:
         """What was counted so far."""
@@ -88,20 +91,23 @@ class RequestCounters:
         return Totals(tuple(durations), dict(self._errors))
 
     def _count_held(self) -> None:
-        rows = self._held[: self._held_rows].view(EVENT)
-        self._held_rows = 0
-        self._count(rows)
+        rows, content = self._held[: self._held_rows].view(EVENT), self._held_content
+        self._held_rows, self._held_content = 0, ANSWERS
+        self._count(rows, content)
 
-    def _count(self, rows: EventArray) -> None:
+    def _count(self, rows: EventArray, content: Content) -> None:
         # Columns are used where they lie: to gather one takes as long as most of what is
         # done with it.
         issued_ns = rows["issued_ns"]
-        if np.count_nonzero(rows["kind"]) or np.count_nonzero(issued_ns) < len(rows):
+        others = content is ANYTHING and np.count_nonzero(rows["kind"])
+        if others or np.count_nonzero(issued_ns) < len(rows):
             rows = pick(rows, (rows["kind"] == REQUEST) & (issued_ns != 0))
         if not len(rows):
             return
         grouped = by_server(rows["connection_id"], lambda c: self._name(self._server_of(c)))
         self._add_durations(grouped, rows)
+        if content is ANSWERS:
+            return
         statuses = rows["status"]
         failed = np.flatnonzero(statuses)
         if len(failed):
@@ -121,8 +127,9 @@ class RequestCounters:
         """Add requests up, of shape (N,), N at least 1."""
         names = grouped.servers
         took_ns = (rows["released_ns"] - rows["issued_ns"]).view(np.int64)
-        slots = np.minimum(rows["command"], _SLOTS - 1)
-        cells = np.multiply(slots, _BUCKETS, dtype=np.int64)
+        cells = rows["command"].astype(np.int64)
+        np.minimum(cells, _SLOTS - 1, out=cells)
+        cells *= _BUCKETS
         if len(names) > 1:
             cells += grouped.place * (_SLOTS * _BUCKETS)
         cells += _bucket(took_ns)

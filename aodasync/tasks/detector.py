@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from structlog.typing import FilteringBoundLogger
 
 from aodasync.config.model import Config
+from aodasync.detection.batch_content import Content
 from aodasync.detection.detector import View
 from aodasync.detection.engine import Engine
 from aodasync.detection.episodes import Ended, Escalated, Note, Refused, Started
@@ -49,9 +50,9 @@ class DetectorTask:
     """Consumes ``batches``, feeds ``triggers``. ``ticks`` False leaves time to the batches.
 
     ``source`` has the requests in flight and the operations inside the client, ``samples``
-    returns the surroundings up to this moment; ``publish`` takes each batch for the live
-    view. None where there is none. While it ``is_silent`` time passes in greater steps, until
-    :meth:`wake`.
+    returns the surroundings up to this moment; ``publish`` takes each batch, and what it has to
+    say, for the live view. None where there is none. While it ``is_silent`` time passes in
+    greater steps, until :meth:`wake`.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class DetectorTask:
         ticks: bool = True,
         source: EvidenceSource | None = None,
         samples: Callable[[], tuple[Sample, ...]] | None = None,
-        publish: Callable[[EventArray], None] | None = None,
+        publish: Callable[[EventArray, Content], None] | None = None,
         history: HistoryKeeper | None = None,
         hooks: Hooks | None = None,
         is_silent: Callable[[], bool] = lambda: False,
@@ -169,7 +170,7 @@ class DetectorTask:
             if not batch.recorded:
                 self._recorder.append(rows)
             if self._publish is not None:
-                self._publish(rows)
+                self._publish(rows, self.engine.content)
         self._report()
         metrics.batches += 1
         took_ms = metrics.last_process_ms = (self._clock.monotonic_ns() - begun_ns) / NS_PER_MS

@@ -9,6 +9,7 @@ from typing import Any
 
 from aodasync import __version__
 from aodasync.bundle.json_tables import describe_operations
+from aodasync.detection.batch_content import Content
 from aodasync.detection.lost_shares import Tree
 from aodasync.detection.usability import MountState
 from aodasync.events import EventArray
@@ -64,10 +65,10 @@ class LiveFacts:
     counters: RequestCounters
     shares: _Shares = field(default_factory=_Shares)
 
-    def observe(self, rows: EventArray) -> None:
+    def observe(self, rows: EventArray, content: Content) -> None:
         """Take a batch in, for what is counted and for what mounts are judged by."""
-        self.mounts.observe(rows)
-        self.counters.add(rows)
+        self.mounts.observe(rows, content)
+        self.counters.add(rows, content)
 
     def state(self) -> tuple[State, EventArray]:
         """What a live view needs besides rows, and the requests in flight."""

@@ -15,6 +15,7 @@ from typing import Final, TextIO
 
 from structlog.typing import FilteringBoundLogger
 
+from aodasync.detection.batch_content import ANYTHING, Content
 from aodasync.detection.lost_shares import Tree
 from aodasync.detection.usability import MountState, Usability
 from aodasync.events import EventArray
@@ -67,10 +68,10 @@ class MountWatch:
         self.states: tuple[MountState, ...] = ()
         self.failures = 0
 
-    def observe(self, rows: EventArray) -> None:
+    def observe(self, rows: EventArray, content: Content = ANYTHING) -> None:
         """Take a batch in. A defect here costs what was known of mounts, and nothing else."""
         try:
-            self._usability.observe(rows)
+            self._usability.observe(rows, content)
         except Exception as error:  # noqa: BLE001  # detection must go on
             self.failures += 1
             self._usability = Usability(_SILENT_MS, self._recent, self._shares)

@@ -13,6 +13,7 @@ from aodasync.actions import Action
 from aodasync.actions.crash_memory import CrashMemory
 from aodasync.bundle.output_dir import OutputDirectory
 from aodasync.config.model import Config
+from aodasync.detection.batch_content import Content
 from aodasync.events import EventArray
 from aodasync.evidence.model import EvidenceSource, Sample, Trigger
 from aodasync.evidence.recorder import FlightRecorder
@@ -90,7 +91,7 @@ class Pipeline:
         samples: Callable[[], tuple[Sample, ...]] | None = None,
         captures: tuple[Action, ...] = (),
         on_done: Callable[[Trigger, Path | None], None] | None = None,
-        publish: Callable[[EventArray], None] | None = None,
+        publish: Callable[[EventArray, Content], None] | None = None,
         history: HistoryKeeper | None = None,
         hooks: Hooks | None = None,
         beat: Beat = steady,

@@ -125,9 +125,10 @@ async def _costs(bench: Bench, size: float) -> list[tuple[str, float]]:
             world.fill(rig, 5 * MS)
             for start in range(0, len(world.rows), 1000):
                 rows = world.rows[start : start + 1000]
-                agent._pipeline.detector.engine.process(rows, world.now_ns)
+                engine = agent._pipeline.detector.engine
+                engine.process(rows, world.now_ns)
                 agent._recorder.append(rows)
-                agent._facts.observe(rows)
+                agent._facts.observe(rows, engine.content)
             found = [("look, all is well", await _best(partial(_look, host)))]
             world.fill(rig, 6 * SECOND)
             found.append(("look, all servers hang", await _best(partial(_look, host))))

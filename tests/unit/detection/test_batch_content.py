@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which batches may be passed over: what is called plain has nothing that anyone looks for."""
+"""Which batches may be passed over: what is said of them is right, and holds for all who ask."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from random import Random
 import numpy as np
 import pytest
 
+from aodasync.detection.batch_content import ANSWERS, ANYTHING, FILE_ERRORS, content_of
 from aodasync.detection.connections import Connections
-from aodasync.detection.trouble_rows import failed_writes, is_odd, is_plain, suspects
+from aodasync.detection.trouble_rows import failed_writes, suspects
 from aodasync.detection.usability import Usability
 from aodasync.events import EVENT, NO_EVENTS, EventArray, Kind, Outcome
 from aodasync.smb.commands import COMMAND_CODES
@@ -42,20 +43,42 @@ def some_rows(random: Random) -> EventArray:
     return rows
 
 
-def test_what_is_plain_has_nothing_that_speaks_of_a_connection() -> None:
+def test_errors_of_files_alone_say_nothing_of_a_connection() -> None:
     """Neither a suspect nor a write that failed, nor a sign that a mount cannot be used."""
-    random, plain = Random(14), 0  # noqa: S311  # the same rows each time
+    random, found = Random(14), 0  # noqa: S311  # the same rows each time
     for _ in range(3000):
         rows = some_rows(random)
-        if not is_plain(rows):
+        if content_of(rows) is not FILE_ERRORS:
             continue
-        plain += is_odd(rows)
+        found += 1
+        assert not (rows["kind"] | rows["outcome"]).any()
         assert not suspects(rows).any()
         assert not failed_writes(rows).any()
         usability = Usability(5000.0, lambda _: NO_EVENTS)
         usability._take_signs(rows)
         assert not usability._trouble
-    assert plain > 300
+    assert found > 300
+
+
+@pytest.mark.parametrize("count", [1, 64, 65, 512, 513, 20_000])
+def test_answers_are_what_has_neither_an_error_nor_a_negotiate(count: int) -> None:
+    """Wherever it stands, in batches that are looked at row by row, as bytes, and as columns."""
+    rows = np.zeros(count, EVENT)
+    rows["command"] = COMMAND_CODES["SMB2_READ"]
+    assert content_of(rows) is ANSWERS
+    for field, value in (("command", 0), ("status", NOT_FOUND), ("outcome", 5), ("kind", 9)):
+        for at in {0, count // 2, count - 1}:
+            changed = rows.copy()
+            changed[field][at] = value
+            assert content_of(changed) is not ANSWERS
+
+
+def test_large_batches_with_an_error_may_say_anything() -> None:
+    """They are few; each of their rows is looked at by whom it concerns."""
+    rows = np.zeros(512, EVENT)
+    rows["command"], rows["status"] = COMMAND_CODES["SMB2_CREATE"], NOT_FOUND
+    assert content_of(rows) is FILE_ERRORS
+    assert content_of(np.concatenate([rows, rows[:1]])) is ANYTHING
 
 
 @pytest.mark.parametrize(
@@ -72,9 +95,9 @@ def test_one_row_that_speaks_of_a_connection_is_enough(field: str, value: int) -
     """Among others that do not."""
     rows = np.zeros(90, EVENT)
     rows["command"], rows["status"] = COMMAND_CODES["SMB2_CREATE"], NOT_FOUND
-    assert is_plain(rows)
+    assert content_of(rows) is FILE_ERRORS
     rows[field][60] = value
-    assert not is_plain(rows)
+    assert content_of(rows) is ANYTHING
 
 
 def test_a_batch_with_errors_of_files_is_plain_but_not_ordinary() -> None:
