@@ -23,6 +23,8 @@ __all__ = [
     "EVENT",
     "FEW_ROWS",
     "FILE_ID",
+    "NO_EVENTS",
+    "NO_FILE_IDS",
     "NO_OPERATIONS",
     "NS_PER_MS",
     "OPAQUE",
@@ -197,6 +199,8 @@ OPERATION: Final = np.dtype(
 """What a process does inside the client (``bpf/smb_operations.h``)."""
 
 NO_EVENTS: Final[EventArray] = np.zeros(0, EVENT)
+
+NO_FILE_IDS: Final[FileIdArray] = np.zeros(0, FILE_ID)
 
 NO_OPERATIONS: Final[OperationArray] = np.zeros(0, OPERATION)
 

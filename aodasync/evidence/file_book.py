@@ -153,7 +153,8 @@ class FileBook:
     def waiting(self, rows: EventArray, ids: FileIdArray) -> None:
         """Take in the requests in flight, and the ids of their files, in place of the last ones."""
         with self._lock:
-            self._in_flight = _filed(rows, ids, np.flatnonzero(_has_id(ids)))
+            if len(rows) or len(self._in_flight):
+                self._in_flight = _filed(rows, ids, np.flatnonzero(_has_id(ids)))
 
     def of(self, rows: EventArray, *, recent: bool = False) -> list[File]:
         """The file of each row, shape (N,), :data:`NO_FILE` itself where none is known.

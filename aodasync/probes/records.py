@@ -8,7 +8,15 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from aodasync.events import EVENT, FILE_ID, OPAQUE, EventArray, FileIdArray
+from aodasync.events import (
+    EVENT,
+    FILE_ID,
+    NO_EVENTS,
+    NO_FILE_IDS,
+    OPAQUE,
+    EventArray,
+    FileIdArray,
+)
 
 __all__ = ["FILE_NAME", "NAME_BYTES", "RECORD", "split"]
 
@@ -19,10 +27,10 @@ RECORD: Final = np.dtype([*EVENT.descr, *FILE_ID.descr])
 def split(records: npt.NDArray[Any]) -> tuple[EventArray, FileIdArray]:
     """Rows and file ids of RECORDs, shape (N,) each, as contiguous copies."""
     count, strides = len(records), (RECORD.itemsize,)
+    if not count:
+        return NO_EVENTS, NO_FILE_IDS
     rows = np.ndarray((count,), OPAQUE, records, 0, strides).copy().view(EVENT)
     opaque_id = np.dtype((np.void, FILE_ID.itemsize))
-    if not count:
-        return rows, np.zeros(0, FILE_ID)
     return rows, np.ndarray((count,), opaque_id, records, EVENT.itemsize, strides).copy().view(
         FILE_ID
     )
