@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any, Final
+from typing import Final
 
-import numpy as np
-import numpy.typing as npt
+from numpy import count_nonzero
 
 from aodasync.detection.trouble_rows import (
     IO_TIMEOUT,
@@ -42,7 +41,6 @@ ANYTHING: Final = Content.ANYTHING
 _SPEAKING: Final = frozenset({NEGOTIATE, SESSION_SETUP, TREE_CONNECT})
 _SPEAKING_STATUSES: Final = frozenset({IO_TIMEOUT, LOST_SHARE, *SESSION_ENDED})
 _MOST_WITH_ERRORS: Final = 512
-_ZEROS: Final = bytes(16_384)
 
 
 def content_of(rows: EventArray) -> Content:
@@ -60,37 +58,19 @@ def _are_answers(rows: EventArray) -> bool:
             if status or kind or outcome or not command:
                 return False
         return True
-    return (
-        _is_0(rows["status"])
-        and _is_0(rows["outcome"])
-        and _is_0(rows["kind"])
-        and not _has_0(rows["command"])
+    return bool(
+        not count_nonzero(rows["status"])
+        and not count_nonzero(rows["outcome"])
+        and not count_nonzero(rows["kind"])
+        and count_nonzero(rows["command"]) == len(rows)
     )
 
 
 def _has_errors_of_files_alone(rows: EventArray) -> bool:
-    if not (_is_0(rows["kind"]) and _is_0(rows["outcome"])):
+    if count_nonzero(rows["kind"]) or count_nonzero(rows["outcome"]):
         return False
     answers = {*zip(rows["command"].tolist(), rows["status"].tolist(), strict=True)}
     return not any(
         command in _SPEAKING or status in _SPEAKING_STATUSES or (status and command == WRITE)
         for command, status in answers
     )
-
-
-# As bytes: quicker than any function of numpy.
-
-
-def _is_0(column: npt.NDArray[Any]) -> bool:
-    """Whether all values are."""
-    values = column.tobytes()
-    if len(values) <= len(_ZEROS):
-        return _ZEROS.startswith(values)
-    return not np.count_nonzero(column)
-
-
-def _has_0(commands: npt.NDArray[np.uint16]) -> bool:
-    """Whether any value is. Where the high bytes are 0, two zeros in a row are one."""
-    if len(commands) <= _MOST_WITH_ERRORS:
-        return b"\0\0" in commands.tobytes()
-    return bool(np.count_nonzero(commands) < len(commands))

@@ -104,6 +104,8 @@ class WindowCounter:
     def _parts(self, hits: Sequence[Hit]) -> Mapping[_Place, Sequence[Hit]]:
         """The hits of each window."""
         interval_ns = self._interval_ns
+        if len(hits) == 1:  # an urgent one, which a decision waits for
+            return {(self._server_of(hits[0][0]), hits[0][1] // interval_ns): hits}
         different = {hit[0] for hit in hits}
         servers = {connection: self._server_of(connection) for connection in different}
         numbers = [hit[1] // interval_ns for hit in hits]

@@ -88,7 +88,7 @@ class RequestProbe:
         self._wakeups = wakeups_of_map(maps[MapNumber.RING])
         self._names = NameRing(maps[MapNumber.NAMES])
         self._files = files
-        # Rows and ids of their files, opaque, that are not in ``_files`` yet.
+        # Room whose first rows, opaque, are not in ``_files`` yet, and the ids of their files.
         self._ended: deque[tuple[npt.NDArray[np.void], npt.NDArray[np.void]]] = deque()
         self._ended_rows = 0
         self._joining = False  # the rows that ended are being copied
@@ -162,7 +162,7 @@ class RequestProbe:
             return 0
         count, ids = self._ring.read_into(into)
         if count and self._files is not NO_FILES:
-            self._ended.append((into[:count], ids))
+            self._ended.append((into, ids))
             self._ended_rows += count
             if self._ended_rows >= SPARED_ROWS:
                 self.files()
@@ -213,11 +213,11 @@ class RequestProbe:
         try:
             ended = [self._ended.popleft() for _ in range(len(self._ended))]
             self._ended_rows = 0
-            rows, ids = zip(*ended, strict=True)
-            joined = np.concatenate(ids)
+            joined = np.concatenate([ids for _, ids in ended])
             if not np.count_nonzero(joined.view(np.uint64)):
                 return NO_EVENTS, NO_EVENTS[:0]
-            return np.concatenate(rows).view(EVENT), joined.view(FILE_ID)
+            first = [room[: len(its_ids)] for room, its_ids in ended]
+            return np.concatenate(first).view(EVENT), joined.view(FILE_ID)
         finally:
             self._joining = False
 

@@ -179,13 +179,13 @@ class RingReader:
             return 0, _NO_IDS
         self._barrier()
         waiting = end - at if end >= at else end - at + _POSITIONS
-        # No more than these can be there.
-        most = min(waiting // record_bytes, len(into))
-        file_ids = np.empty(most, _FILE_ID)
+        file_ids: list[Opaque] = []
+        room = len(into)
         taken, steps, left = 0, _MAX_STEPS, waiting
-        while left and taken < len(into) and steps:
-            limit = min(left // record_bytes, len(into) - taken)
-            if count := self._take(at, limit, into, file_ids, taken):
+        while left and taken < room and steps:
+            ids = self._take(at, min(left // record_bytes, room - taken), into, taken)
+            if count := len(ids):
+                file_ids.append(ids)
                 taken += count
                 step = count * record_bytes
             else:
@@ -196,11 +196,13 @@ class RingReader:
                 steps -= 1
             left -= step
             at += step
-        self.stopped_short = left > 0 and taken < len(into)
+        self.stopped_short = left > 0 and taken < room
         if left != waiting and self._consumer is not None:
             self._barrier()
             self._consumer[0] = self._at = at if at < _POSITIONS else at - _POSITIONS
-        return taken, file_ids if taken == most else file_ids[:taken]
+        if not taken:
+            return 0, _NO_IDS
+        return taken, file_ids[0] if len(file_ids) == 1 else np.concatenate(file_ids)
 
     def _look_at(self, at: int) -> tuple[Window, int]:
         """The window that holds a position, and where in it that is."""
@@ -211,8 +213,11 @@ class RingReader:
             offset = (at & self._mask) - window.start
         return window, offset
 
-    def _take(self, at: int, limit: int, into: Opaque, file_ids: Opaque, taken: int) -> int:
-        """Copy the records from ``at`` on that are complete and ours behind the ``taken`` ones."""
+    def _take(self, at: int, limit: int, into: Opaque, taken: int) -> Opaque:
+        """Copy the records from ``at`` on that are complete and ours behind the ``taken`` ones.
+
+        Returns the ids of their files.
+        """
         window, offset = self._look_at(at)
         count = min(limit, _MOST_AT_ONCE)
         if offset + count * self._record_bytes > window.size:  # some begin in the next one
@@ -224,8 +229,7 @@ class RingReader:
             count = int((np.frombuffer(headers, _U32) == self._payload_bytes).argmin())
             records = records[:count]
         into[taken : taken + count] = records["row"]
-        file_ids[taken : taken + count] = records["file_id"]
-        return count
+        return records["file_id"].copy()
 
     def _odd_record(self, at: int) -> int:
         """Bytes that the record at ``at`` takes; 0 when it is BUSY (or complete by now)."""
