@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -75,14 +76,20 @@ def _made_by_the_bench() -> list[tuple[str, ...]]:
 
 
 def test_the_table_of_overhead_is_what_the_bench_would_write() -> None:
-    """Names, units and bounds are the bench's, in its order; each figure is a number."""
+    """Names, units and bounds are the bench's, in its order; each figure is a number.
+
+    What is over its bound says so, and nothing else does.
+    """
     rows = _made_by_the_bench()
-    assert [(name, bound) for name, _, bound in rows] == [
+    assert [(name, bound.removesuffix(": over")) for name, _, bound in rows] == [
         (name, bound) for name, _, bound in map(overhead.shown, overhead.ROWS)
     ]
-    for (_, measured, _), row in zip(rows, overhead.ROWS, strict=True):
+    for (_, measured, bound), row in zip(rows, overhead.ROWS, strict=True):
         spread = r" \(.+ to .+\)" if row.spread else ""
-        assert re.fullmatch(rf"[\d.]+ {re.escape(row.unit)}{spread}", measured), row
+        figure = re.fullmatch(rf"([\d.]+) {re.escape(row.unit)}{spread}", measured)
+        assert figure, row
+        over, most = bound.endswith(": over"), row.bound or math.inf
+        assert (float(figure[1]) > most) <= over <= (float(figure[1]) >= most), row
 
 
 def _figures() -> list[Figure]:
@@ -96,8 +103,16 @@ def test_the_bench_writes_its_table_over_the_one_before() -> None:
     assert written.startswith(before)
     assert written.endswith(after.partition(overhead.END)[2])
     assert "\nOn Linux 6.12:\n" in written
-    assert f"| {overhead.ROWS[0].name} | 1.5 MB | " in written
+    assert f"| {overhead.ROWS[0].name} | 1.5 ms | " in written
     assert overhead.rewritten(written, _figures(), "Linux 6.12") == written
+
+
+def test_the_table_says_what_is_over_its_bound() -> None:
+    """The README does not pass over what was not reached."""
+    memory = overhead.Row("private dirty after three bundles", "MB", 36.0)
+    figures = [replace(f, value=99.0) if f.name == memory.name else f for f in _figures()]
+    written = overhead.rewritten(README, figures, "Linux 6.12")
+    assert f"| {memory.name} | 99.0 MB | 36.0 MB: over |" in written
 
 
 def test_a_figure_of_another_bound_is_not_published() -> None:
