@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The connections of this client: which there are, and what trouble they are in.
+"""What trouble the connections of this client are in.
 
 One reconnect leaves many traces (a tracepoint, requests cut off by it, the new
 NEGOTIATE), and on some kernels only some of them, so the first one counts and
@@ -28,7 +28,7 @@ from typing import Final
 import numpy as np
 
 from aodasync.detection.batch_content import ANSWERS, ANYTHING, Content, content_of
-from aodasync.detection.channels import Channels
+from aodasync.detection.known_connections import UNKNOWN_CONNECTION, KnownConnections
 from aodasync.detection.trouble_rows import (
     COUNTED,
     ECHO,
@@ -50,13 +50,10 @@ from aodasync.detection.trouble_rows import (
     suspects,
 )
 from aodasync.events import EVENT, REQUEST, RETRY, EventArray, Kind, Outcome, pick
-from aodasync.evidence.arrays import distinct, is_in
 from aodasync.smb.ntstatus import SESSION_ENDED, status_name
 
-__all__ = ["UNKNOWN_CONNECTION", "Connections", "Troubles"]
+__all__ = ["Connections", "Troubles"]
 
-UNKNOWN_CONNECTION: Final = 0
-_REMEMBERED: Final = 4096
 _GIVEN_UP_NS: Final = 60_000_000_000
 _MOUNT_TRIES_NS: Final = 2_000_000_000  # one mount asks for its share in several spellings
 
@@ -75,37 +72,19 @@ class Troubles:
 NO_TROUBLES: Final = Troubles(np.zeros(0, EVENT), ())
 
 
-@dataclass(slots=True)
-class _Connection:
-    used: bool = False  # had a request, so that a NEGOTIATE is not its first
-    reconnecting: bool = False
-    again: bool = False  # it has reconnected
-    refused: bool = False  # its last login was refused
-    timed_out: bool = False  # its server's storage did, for which the client reconnects
-    asked_ns: int = 0  # since when each share that was asked for is refused, or is gone
-    expired: bool = False  # its session is over, and that was reported
-    busy: bool = False  # its last reconnect cut off a request, or came of such time-outs
-    reconnected_ns: int = 0  # what was issued before belongs to that reconnect
-    trouble_ns: int = 0  # the last sign of a trouble that is not over; 0: none
-
-
 class Connections:
-    """At most 4,096 connections; beyond, the one longest unused is forgotten, and counted."""
+    """Follows the connections; ``server_of`` names the server of a connection id."""
 
     def __init__(self, server_of: Callable[[int], str]) -> None:
-        self._server_of = server_of
-        self.forgotten = 0
+        self._known = KnownConnections(server_of, self._forget)
         self.clear()
 
     def clear(self) -> None:
         """Forget all of them."""
-        self._known: dict[int, _Connection] = {}
+        self._known.clear()
         self._troubled: set[int] = set()
         self._without_share: dict[int, int] = {}  # when a share was refused last
-        self._channels = Channels(self._server_of)
-        self._of_server: dict[str, list[int]] | None = None  # made when asked for
         self._failed_write = UNKNOWN_CONNECTION  # that of the last one
-        self._last = b""  # the id of the one connection of the last batches, if it is known
         self.content: Content = ANYTHING
         """Of the last batch."""
         self.ordinary = False
@@ -121,6 +100,11 @@ class Connections:
     def __len__(self) -> int:
         return len(self._known)
 
+    @property
+    def forgotten(self) -> int:
+        """Connections that gave way to others."""
+        return self._known.forgotten
+
     def observe(self, rows: EventArray) -> None:
         """Take a batch in: shape (N,), dtype EVENT, oldest first."""
         self.cut_off = []
@@ -128,20 +112,17 @@ class Connections:
         self.ordinary = self.content is ANSWERS and not self._without_share
         self.plain = self.content is not ANYTHING and not self._without_share
         if not self.plain:
-            self._of_server = None
-            self._last = b""
+            self._known.regroup()
             self.troubles = self._observe(rows)
-            self._learn(pick(rows, rows["kind"] == REQUEST))
+            self._known.learn(pick(rows, rows["kind"] == REQUEST))
         else:
             self.troubles = NO_TROUBLES
-            # As bytes: quicker than any function of numpy.
-            if rows["connection_id"].tobytes() != self._last * len(rows):
-                self._learn(rows)
+            self._known.learn(rows)
         self._settle_all(rows)
 
     def look(self, now_ns: int) -> None:
         """Give up what gave no sign for a minute."""
-        self._of_server = None
+        self._known.regroup()
         since_ns = now_ns - _GIVEN_UP_NS
         self._without_share = {c: at for c, at in self._without_share.items() if at > since_ns}
         for connection in [c for c in self._troubled if self._known[c].trouble_ns <= since_ns]:
@@ -164,21 +145,15 @@ class Connections:
 
     def idle(self, connection: int) -> bool:
         """Whether the last reconnect cost no request that something waited for."""
-        known = self._known.get(connection)
-        return known is not None and not known.busy
+        return connection in self._known and not self._known[connection].busy
 
     def server(self, connection: int) -> str:
         """The name of a connection's server: for people, and it may change."""
-        return self._channels.server(connection)
+        return self._known.server(connection)
 
     def of_same_server(self, connections: Iterable[int]) -> tuple[int, ...]:
         """These, and all known connections to the same servers, in rising order."""
-        given = set(connections) - {UNKNOWN_CONNECTION}
-        if given and self._of_server is None:
-            self._of_server = self._channels.by_server(self._known)
-        names = {self.server(connection) for connection in given}
-        same = (self._of_server or {}).get
-        return tuple(sorted(given.union(*(same(name, ()) for name in names))))
+        return self._known.of_same_server(connections)
 
     def _observe(self, rows: EventArray) -> Troubles:
         counted: list[int] = []
@@ -206,7 +181,7 @@ class Connections:
         troubled = sign or self._is_reconnecting(connection)
         code = self._name(connection, batch, i)
         if troubled:
-            self._get(connection).trouble_ns = int(row["released_ns"])
+            self._known.use(connection).trouble_ns = int(row["released_ns"])
             self._troubled.add(connection)
         return code
 
@@ -233,19 +208,19 @@ class Connections:
             return self._logged_in(connection, row, refused=refused)
         status = int(row["status"])
         if row["command"] == TREE_CONNECT:
-            self._channels.note_tree_connect(connection)
+            self._known.channels.note_tree_connect(connection)
             if status == 0:
                 self._without_share.pop(connection, None)
-                self._get(connection).asked_ns = 0
+                self._known.use(connection).asked_ns = 0
         if status == IO_TIMEOUT:
-            self._get(connection).timed_out = True
+            self._known.use(connection).timed_out = True
         if status in SESSION_ENDED:
-            known = self._get(connection)
+            known = self._known.use(connection)
             told, known.expired = known.expired, True
             return "" if told else status_name(status)
         if not is_lost_share(row, status):
             return ""
-        known, at_ns = self._get(connection), int(row["released_ns"])
+        known, at_ns = self._known.use(connection), int(row["released_ns"])
         known.asked_ns = known.asked_ns or at_ns
         insists = at_ns - known.asked_ns >= _MOUNT_TRIES_NS
         if known.again or insists or row["command"] != TREE_CONNECT:
@@ -253,7 +228,7 @@ class Connections:
         return status_name(status)
 
     def _cut_off(self, connection: int, batch: Batch, i: int) -> str:
-        row, known = batch.rows[i], self._get(connection)
+        row, known = batch.rows[i], self._known.use(connection)
         waited = int(row["command"]) not in WAITED_FOR_BY_NONE
         late = int(row["issued_ns"]) <= known.reconnected_ns
         if late and waited and not known.busy:
@@ -265,7 +240,7 @@ class Connections:
     def _reconnect(self, connection: int, batch: Batch, i: int) -> str:
         self._settle(connection, batch.rows[:i])
         counted = self._is_reconnecting(connection)
-        known = self._get(connection)
+        known = self._known.use(connection)
         known.used = known.reconnecting = True
         known.busy = (known.busy and counted) or known.timed_out
         known.timed_out = False
@@ -275,10 +250,10 @@ class Connections:
     def _negotiated(self, connection: int, batch: Batch, i: int) -> str:
         """A NEGOTIATE was answered: a new connection, or a reconnect's end or first trace."""
         self._settle(connection, batch.rows[:i])
-        known = self._get(connection)
+        known = self._known.use(connection)
         used = known.used or batch.has_request(connection, before=i)
         counted = known.reconnecting
-        self._channels.end_session(connection)
+        self._known.end_session(connection)
         known.again |= used
         known.busy &= counted
         known.used, known.reconnecting = True, False
@@ -287,7 +262,7 @@ class Connections:
 
     def _logged_in(self, connection: int, row: np.void, *, refused: bool) -> str:
         """A login was answered: what refuses it counts by its NTSTATUS; a further leg does not."""
-        known = self._get(connection)
+        known = self._known.use(connection)
         if refused or row["status"] == 0:
             known.refused = refused
             known.expired &= refused
@@ -334,15 +309,15 @@ class Connections:
             return failed
         session, pid = int(row["session_id"]), int(row["pid"])
         if session:
-            if (first := self._channels.of_session(session)) is not None:
+            if (first := self._known.channels.of_session(session)) is not None:
                 return first
             same = before[(before["session_id"] == session) & (before["connection_id"] != 0)]
         else:
             same = before[(before["pid"] == pid) & (before["connection_id"] != 0)]
         if len(same):
             return int(same["connection_id"][-1])
-        if len(self._known) == 1:
-            return next(iter(self._known))
+        if (only := self._known.only()) is not None:
+            return only
         return self._only_troubled() if int(row["kind"]) in LOST_WRITES else UNKNOWN_CONNECTION
 
     def _only_troubled(self) -> int:
@@ -355,40 +330,6 @@ class Connections:
         failed = failed_writes(rows)
         return int(rows["connection_id"][failed][-1]) if failed.any() else self._failed_write
 
-    def _get(self, connection: int) -> _Connection:
-        """What is known of a connection; the order of the table is that of use."""
-        if connection in self._known:
-            known = self._known.pop(connection)
-        else:
-            known = _Connection()
-            self._of_server = None
-        self._known[connection] = known
-        if len(self._known) > _REMEMBERED:
-            oldest = next(iter(self._known))
-            del self._known[oldest]
-            self._channels.forget(oldest)
-            self._troubled.discard(oldest)
-            self._without_share.pop(oldest, None)
-            self.forgotten += 1
-        return known
-
-    def _learn(self, rows: EventArray) -> None:
-        """Note the connections of requests, and their sessions."""
-        ids = rows["connection_id"]
-        found = distinct(ids)
-        self._last = b""
-        fresh = []
-        for connection in found:
-            if connection != UNKNOWN_CONNECTION:
-                self._get(connection).used = True
-                if connection not in self._channels:
-                    fresh.append(connection)
-        if fresh and len(found) > _REMEMBERED:
-            fresh = [connection for connection in fresh if connection in self._known]
-        if fresh:
-            learnt = len(self._channels)
-            self._channels.learn(rows if found == fresh else rows[is_in(ids, fresh)])
-            if len(self._channels) != learnt:
-                self._of_server = None
-        if len(found) == 1 and found[0] in self._channels:
-            self._last = ids[:1].tobytes()
+    def _forget(self, connection: int) -> None:
+        self._troubled.discard(connection)
+        self._without_share.pop(connection, None)

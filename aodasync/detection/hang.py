@@ -22,8 +22,8 @@ import numpy.typing as npt
 
 from aodasync.config.model import Anomaly, HangAnomaly, LatencyAnomaly
 from aodasync.detection.by_server import by_server
-from aodasync.detection.connections import UNKNOWN_CONNECTION
 from aodasync.detection.detector import Context, Detector, Firing, Signal, View
+from aodasync.detection.known_connections import UNKNOWN_CONNECTION
 from aodasync.detection.long_waits import announced_opens, may_wait
 from aodasync.detection.stalls import Stalled, StallWatch
 from aodasync.events import NS_PER_MS, REQUEST, EventArray, pick

@@ -21,7 +21,8 @@ from typing import Final
 
 import numpy as np
 
-from aodasync.detection.connections import UNKNOWN_CONNECTION, Connections
+from aodasync.detection.connections import Connections
+from aodasync.detection.known_connections import UNKNOWN_CONNECTION
 from aodasync.events import (
     NS_PER_MS,
     REQUEST,

@@ -168,7 +168,7 @@ def test_the_book_of_connections_forgets_a_hundred_thousand() -> None:
     assert figures["connections_forgotten"] == _CONNECTIONS - 4096
     assert figures["open_episodes"] <= 1024
     book = engine._connections
-    assert len(book._channels) <= 4096
+    assert len(book._known.channels) <= 4096
     assert len(book.in_trouble()) <= 4096
     assert engine.take_failures() == []
     assert spent_sec < 60

@@ -159,7 +159,7 @@ def test_a_new_session_after_a_reconnect_replaces_the_old_one() -> None:
     later["released_ns"] += 10 * SECOND
     connections.observe(later)
     assert [connections.server(n) for n in _CHANNELS] == ["nas"] * 4
-    assert connections._channels._first == {0xCD: 1}
+    assert connections._known.channels._first == {0xCD: 1}
 
 
 def test_a_negotiate_after_a_failed_attempt_is_no_reconnect() -> None:
