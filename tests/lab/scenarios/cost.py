@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from itertools import pairwise
-from pathlib import Path
 
 sys.path.insert(0, "/lab")
 import bpf_cost
@@ -44,9 +43,8 @@ def work(files: int = FILES) -> float:
 
 
 def cpu_ns(pid: int) -> int:
-    """CPU time of a process and all of its threads so far."""
-    tasks = Path("/proc", str(pid), "task").iterdir()
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks)
+    """CPU time of a process so far, of threads that ended as well (MAKE_PROCESS_CPUCLOCK)."""
+    return time.clock_gettime_ns(~pid << 3 | 2)
 
 
 def started(agent: Agent, times: int) -> int:
