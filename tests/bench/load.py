@@ -20,6 +20,7 @@ __all__ = ["BOUNDS", "measure", "share_at"]
 # may take.
 BOUNDS = ((2_000, False, 1.0), (100_000, False, 1.5), (100_000, True, 1.5))
 
+_PREPARED_SEC = 2.0  # the collector prepares itself half a second after the start, for 50 ms
 _SETTLE_SEC = 0.5
 _SPAN_SEC = 4.0
 
@@ -30,6 +31,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
         background = Background(rig, connection_id=1)
         with AgentProcess(bench.scratch, types=bench.types, maps=rig.maps) as agent:
             agent.wait_for("agent_ready")
+            time.sleep(_PREPARED_SEC)
             for rate, even, bound in BOUNDS:
                 pace = Pace(background, rate, even=even)
                 _keep(pace, _SETTLE_SEC)
