@@ -23,7 +23,7 @@ __all__ = ["ANSWERS", "ANYTHING", "FILE_ERRORS", "Content", "content_of"]
 
 
 class Content(IntEnum):
-    """The largest of two batches is that of both."""
+    """Of two batches together it is the larger one."""
 
     ANSWERS = 0
     """Requests that were answered without an error; none is a NEGOTIATE."""

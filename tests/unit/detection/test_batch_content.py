@@ -62,7 +62,7 @@ def test_errors_of_files_alone_say_nothing_of_a_connection() -> None:
 
 @pytest.mark.parametrize("count", [1, 64, 65, 512, 513, 20_000])
 def test_answers_are_what_has_neither_an_error_nor_a_negotiate(count: int) -> None:
-    """Wherever it stands, in batches that are looked at row by row, as bytes, and as columns."""
+    """Wherever it stands, in batches that are looked at row by row, and in large ones."""
     rows = np.zeros(count, EVENT)
     rows["command"] = COMMAND_CODES["SMB2_READ"]
     assert content_of(rows) is ANSWERS
